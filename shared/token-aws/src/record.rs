@@ -1,0 +1,184 @@
+//! Session records as DynamoDB items: names and types of the contract (design §4), nothing left to chance on
+//! the way back.
+
+use std::collections::HashMap;
+
+use aws_sdk_dynamodb::{primitives::Blob, types::AttributeValue};
+use latchkey_token::{
+    claims::CustomClaims,
+    identity::{ClientId, Generation, IssuerId, Owner, SessionKey, Sid, Subject},
+    json::{Map, Value},
+    refresh_token::SecretHash,
+    scope::Scope,
+    seal::SealedSuccessor,
+    session::{Predecessor, Revocation, Session},
+    time::Timestamp,
+};
+
+pub(crate) type Item = HashMap<String, AttributeValue>;
+
+/// A record that is not of the contract's form; names the attribute, never its value.
+#[derive(Debug, thiserror::Error)]
+#[error("a session record has no valid attribute {0:?}")]
+pub(crate) struct Corrupt(&'static str);
+
+pub(crate) fn key(key: &SessionKey) -> Item {
+    HashMap::from([("owner".to_owned(), binary(key.owner.as_bytes())), ("sid".to_owned(), binary(key.sid.as_bytes()))])
+}
+
+pub(crate) fn item(session: &Session) -> Item {
+    let mut item = key(&session.key);
+    let mut put = |name: &str, value| item.insert(name.to_owned(), value);
+    put("subject", string(session.subject.as_str()));
+    put("client_id", string(session.client_id.as_str()));
+    put("issuer_id", string(session.issuer_id.as_str()));
+    put("scope", string(&session.scope.to_string()));
+    put("audience", strings(&session.audience));
+    put("claims", AttributeValue::M(session.claims.members().iter().map(|(k, v)| (k.clone(), from_json(v))).collect()));
+    put("access_token_seconds", number(session.access_token_seconds.into()));
+    put("generation", number(session.generation.number().into()));
+    put("tag_kid", number(session.tag_kid.into()));
+    put("secret_hash", binary(session.secret_hash.as_bytes()));
+    if let Some(predecessor) = &session.predecessor {
+        put("previous_hash", binary(predecessor.secret_hash.as_bytes()));
+        put("sealed_successor", binary(predecessor.sealed_successor.as_bytes()));
+    }
+    put("issued_at", time(session.issued_at));
+    put("rotated_at", time(session.rotated_at));
+    put("access_expires_at", time(session.access_expires_at));
+    put("idle_expires_at", time(session.idle_expires_at));
+    put("absolute_expires_at", time(session.absolute_expires_at));
+    if let Some(revocation) = &session.revocation {
+        put("revoked_at", time(revocation.at));
+        put("revoked_reason", string(&revocation.reason));
+    }
+    put("expires_at", number(session.deletable_at()));
+    item
+}
+
+pub(crate) fn session(item: &Item) -> Result<Session, Corrupt> {
+    let read = Reader(item);
+    Ok(Session {
+        key: SessionKey { owner: Owner::from_bytes(read.bytes("owner")?), sid: Sid::from_bytes(read.bytes("sid")?) },
+        subject: read.parsed("subject", Subject::parse)?,
+        client_id: read.parsed("client_id", ClientId::parse)?,
+        issuer_id: read.parsed("issuer_id", IssuerId::parse)?,
+        scope: read.parsed("scope", Scope::parse)?,
+        audience: read.strings("audience")?,
+        claims: read.claims("claims")?,
+        access_token_seconds: read.number("access_token_seconds")?,
+        generation: Generation::new(read.number("generation")?),
+        tag_kid: read.number("tag_kid")?,
+        secret_hash: SecretHash::from_bytes(read.bytes("secret_hash")?),
+        predecessor: read.predecessor()?,
+        issued_at: read.time("issued_at")?,
+        rotated_at: read.time("rotated_at")?,
+        access_expires_at: read.time("access_expires_at")?,
+        idle_expires_at: read.time("idle_expires_at")?,
+        absolute_expires_at: read.time("absolute_expires_at")?,
+        revocation: read.revocation()?,
+    })
+}
+
+struct Reader<'a>(&'a Item);
+
+impl Reader<'_> {
+    fn string(&self, name: &'static str) -> Result<&str, Corrupt> {
+        self.0.get(name).and_then(|value| value.as_s().ok()).map(String::as_str).ok_or(Corrupt(name))
+    }
+
+    fn parsed<T>(&self, name: &'static str, parse: impl Fn(&str) -> Option<T>) -> Result<T, Corrupt> {
+        parse(self.string(name)?).ok_or(Corrupt(name))
+    }
+
+    fn number<T: std::str::FromStr>(&self, name: &'static str) -> Result<T, Corrupt> {
+        self.0.get(name).and_then(|value| value.as_n().ok()?.parse().ok()).ok_or(Corrupt(name))
+    }
+
+    fn time(&self, name: &'static str) -> Result<Timestamp, Corrupt> {
+        self.number(name).map(Timestamp::from_unix_millis)
+    }
+
+    fn bytes<const N: usize>(&self, name: &'static str) -> Result<[u8; N], Corrupt> {
+        let blob = self.0.get(name).and_then(|value| value.as_b().ok()).ok_or(Corrupt(name))?;
+        <[u8; N]>::try_from(blob.as_ref()).map_err(|_| Corrupt(name))
+    }
+
+    fn strings(&self, name: &'static str) -> Result<Vec<String>, Corrupt> {
+        let list = self.0.get(name).and_then(|value| value.as_l().ok()).ok_or(Corrupt(name))?;
+        list.iter().map(|item| item.as_s().cloned().map_err(|_| Corrupt(name))).collect()
+    }
+
+    fn claims(&self, name: &'static str) -> Result<CustomClaims, Corrupt> {
+        let map = self.0.get(name).and_then(|value| value.as_m().ok()).ok_or(Corrupt(name))?;
+        let members = map.iter().map(|(k, v)| Some((k.clone(), to_json(v)?))).collect::<Option<Map<_, _>>>();
+        members.map(CustomClaims::from_record).ok_or(Corrupt(name))
+    }
+
+    fn predecessor(&self) -> Result<Option<Predecessor>, Corrupt> {
+        if !self.0.contains_key("previous_hash") {
+            return Ok(None);
+        }
+        let seal = self.0.get("sealed_successor").and_then(|value| value.as_b().ok());
+        let seal = seal.and_then(|blob| SealedSuccessor::from_bytes(blob.as_ref().to_vec()));
+        Ok(Some(Predecessor {
+            secret_hash: SecretHash::from_bytes(self.bytes("previous_hash")?),
+            sealed_successor: seal.ok_or(Corrupt("sealed_successor"))?,
+        }))
+    }
+
+    fn revocation(&self) -> Result<Option<Revocation>, Corrupt> {
+        if !self.0.contains_key("revoked_at") {
+            return Ok(None);
+        }
+        let reason = self.0.get("revoked_reason").and_then(|value| value.as_s().ok()).cloned().unwrap_or_default();
+        Ok(Some(Revocation { at: self.time("revoked_at")?, reason }))
+    }
+}
+
+pub(crate) fn binary(bytes: &[u8]) -> AttributeValue {
+    AttributeValue::B(Blob::new(bytes))
+}
+
+pub(crate) fn string(text: &str) -> AttributeValue {
+    AttributeValue::S(text.to_owned())
+}
+
+pub(crate) fn number(number: i64) -> AttributeValue {
+    AttributeValue::N(number.to_string())
+}
+
+pub(crate) fn time(time: Timestamp) -> AttributeValue {
+    number(time.unix_millis())
+}
+
+pub(crate) fn strings(texts: &[String]) -> AttributeValue {
+    AttributeValue::L(texts.iter().map(|text| string(text)).collect())
+}
+
+fn from_json(value: &Value) -> AttributeValue {
+    match value {
+        Value::Null => AttributeValue::Null(true),
+        Value::Bool(truth) => AttributeValue::Bool(*truth),
+        Value::Number(number) => AttributeValue::N(number.to_string()),
+        Value::String(text) => string(text),
+        Value::Array(items) => AttributeValue::L(items.iter().map(from_json).collect()),
+        Value::Object(members) => {
+            AttributeValue::M(members.iter().map(|(name, value)| (name.clone(), from_json(value))).collect())
+        }
+    }
+}
+
+fn to_json(value: &AttributeValue) -> Option<Value> {
+    Some(match value {
+        AttributeValue::Null(_) => Value::Null,
+        AttributeValue::Bool(truth) => Value::Bool(*truth),
+        AttributeValue::N(number) => Value::Number(serde_json::from_str(number).ok()?),
+        AttributeValue::S(text) => Value::String(text.clone()),
+        AttributeValue::L(items) => Value::Array(items.iter().map(to_json).collect::<Option<_>>()?),
+        AttributeValue::M(members) => Value::Object(
+            members.iter().map(|(name, value)| Some((name.clone(), to_json(value)?))).collect::<Option<_>>()?,
+        ),
+        _ => return None,
+    })
+}

@@ -1,0 +1,146 @@
+//! Sessions in DynamoDB: one request per issue, one per renewal.
+
+use aws_sdk_dynamodb::{
+    Client,
+    error::DisplayErrorContext,
+    operation::{put_item::PutItemError, update_item::UpdateItemError},
+    types::{AttributeValue, ReturnValue, ReturnValuesOnConditionCheckFailure},
+};
+use latchkey_token::{
+    identity::SessionKey,
+    ports::{InsertSession, ReadSession, RenewSession, RenewalOutcome, RevokeSession, Unavailable},
+    session::{Renewal, Revocation, Session},
+};
+
+use crate::record::{self, Item, binary, number, string, strings, time};
+
+/// The session table.
+#[derive(Clone, Debug)]
+pub struct DynamoDbSessions {
+    client: Client,
+    table: String,
+}
+
+impl DynamoDbSessions {
+    pub fn new(client: Client, table: impl Into<String>) -> Self {
+        Self { client, table: table.into() }
+    }
+}
+
+fn unavailable(error: impl std::error::Error) -> Unavailable {
+    Unavailable::new("session store", DisplayErrorContext(error).to_string())
+}
+
+fn read(item: &Item) -> Result<Session, Unavailable> {
+    record::session(item).map_err(|corrupt| Unavailable::new("session store", corrupt.to_string()))
+}
+
+impl InsertSession for DynamoDbSessions {
+    async fn insert(&self, session: &Session) -> Result<(), Unavailable> {
+        let request = self
+            .client
+            .put_item()
+            .table_name(&self.table)
+            .set_item(Some(record::item(session)))
+            .condition_expression("attribute_not_exists(sid)")
+            .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld);
+        match request.send().await {
+            Ok(_) => Ok(()),
+            Err(error) => match error.as_service_error() {
+                Some(PutItemError::ConditionalCheckFailedException(failure)) => {
+                    // The SDK's own retry may have met the write that it had already made.
+                    let old = failure.item().map(read).transpose()?;
+                    let is_ours = old.is_some_and(|old| old.secret_hash == session.secret_hash);
+                    is_ours
+                        .then_some(())
+                        .ok_or_else(|| Unavailable::new("session store", "the drawn session id is taken"))
+                }
+                _ => Err(unavailable(error)),
+            },
+        }
+    }
+}
+
+impl RenewSession for DynamoDbSessions {
+    async fn renew(&self, renewal: &Renewal) -> Result<RenewalOutcome, Unavailable> {
+        let Renewal { presented, successor, rules, .. } = renewal;
+        let mut condition = "client_id = :client AND generation = :old_generation AND secret_hash = :old_hash \
+             AND attribute_not_exists(revoked_at) AND idle_expires_at > :now AND absolute_expires_at > :now"
+            .to_owned();
+        let mut request = self
+            .client
+            .update_item()
+            .table_name(&self.table)
+            .set_key(Some(record::key(&renewal.key)))
+            .update_expression(
+                "SET generation = :generation, secret_hash = :hash, tag_kid = :tag_kid, previous_hash = :old_hash, \
+                 sealed_successor = :sealed, rotated_at = :now, access_expires_at = :access_expires_at, \
+                 idle_expires_at = :idle_expires_at",
+            )
+            .expression_attribute_values(":client", string(presented.client_id.as_str()))
+            .expression_attribute_values(":old_generation", number(presented.generation.number().into()))
+            .expression_attribute_values(":old_hash", binary(presented.secret_hash.as_bytes()))
+            .expression_attribute_values(":now", time(renewal.now))
+            .expression_attribute_values(":generation", number(successor.generation.number().into()))
+            .expression_attribute_values(":hash", binary(successor.secret_hash.as_bytes()))
+            .expression_attribute_values(":tag_kid", number(successor.tag_kid.into()))
+            .expression_attribute_values(":sealed", binary(successor.sealed.as_bytes()))
+            .expression_attribute_values(":access_expires_at", time(renewal.access_expires_at))
+            .expression_attribute_values(":idle_expires_at", time(renewal.idle_expires_at));
+        if rules.window_seconds > 0 {
+            condition.push_str(" AND access_expires_at <= :window_end");
+            request = request.expression_attribute_values(":window_end", time(renewal.now.plus(rules.window_seconds)));
+        }
+        if let Some(audience) = &presented.audience {
+            condition.push_str(" AND audience = :audience");
+            request = request.expression_attribute_values(":audience", strings(audience));
+        }
+        let request = request
+            .condition_expression(condition)
+            .return_values(ReturnValue::AllNew)
+            .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld);
+        match request.send().await {
+            Ok(output) => {
+                let item = output.attributes.unwrap_or_default();
+                Ok(RenewalOutcome::Committed(read(&item)?))
+            }
+            Err(error) => match error.as_service_error() {
+                Some(UpdateItemError::ConditionalCheckFailedException(failure)) => {
+                    Ok(RenewalOutcome::ConditionFailed(failure.item().map(read).transpose()?))
+                }
+                _ => Err(unavailable(error)),
+            },
+        }
+    }
+}
+
+impl ReadSession for DynamoDbSessions {
+    async fn read(&self, key: &SessionKey) -> Result<Option<Session>, Unavailable> {
+        let request =
+            self.client.get_item().table_name(&self.table).set_key(Some(record::key(key))).consistent_read(true);
+        let output = request.send().await.map_err(unavailable)?;
+        output.item().map(read).transpose()
+    }
+}
+
+impl RevokeSession for DynamoDbSessions {
+    async fn revoke(&self, key: &SessionKey, revocation: &Revocation) -> Result<bool, Unavailable> {
+        let request = self
+            .client
+            .update_item()
+            .table_name(&self.table)
+            .set_key(Some(record::key(key)))
+            .update_expression("SET revoked_at = :at, revoked_reason = :reason")
+            // UpdateItem would otherwise create the record.
+            .condition_expression("attribute_exists(sid) AND attribute_not_exists(revoked_at)")
+            .expression_attribute_values(":at", time(revocation.at))
+            .expression_attribute_values(":reason", AttributeValue::S(revocation.reason.clone()));
+        match request.send().await {
+            Ok(_) => Ok(true),
+            Err(error) => match error.as_service_error() {
+                Some(UpdateItemError::ConditionalCheckFailedException(_)) => Ok(false),
+                _ => Err(unavailable(error)),
+            },
+        }
+    }
+}

@@ -1,0 +1,488 @@
+//! Access tokens as they are presented: unverified, then authentic.
+//!
+//! The library underneath accepts more than RFC 8725 allows (unknown `crit`, any `typ`, duplicate members, huge
+//! `exp`), so the token is split and read strictly here and the library checks the signature alone. Times are
+//! judged against the caller's clock.
+
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+
+use crate::{
+    identity::{ClientId, Owner, SessionKey, Subject},
+    json::{self, Map, Value},
+    keys::{Algorithm, KeyRing, SigningKey},
+    policy::{ClientPolicy, MAX_ACCESS_TOKEN_SECONDS, MAX_IAT_AHEAD_SECONDS},
+    registry::{Client, Registry},
+    time::Timestamp,
+};
+
+/// Longest token that is looked at, in bytes.
+pub const MAX_BYTES: usize = 8192;
+
+/// Why an access token is refused; for the audit trail only.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Rejection {
+    Malformed,
+    Header,
+    UnknownKid,
+    Algorithm,
+    Type,
+    Signature,
+    Claims,
+    Issuer,
+    UnknownClient,
+    KeyNotTheClients,
+}
+
+impl Rejection {
+    /// The audit trail's word for it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Malformed => "access_token_malformed",
+            Self::Header => "access_token_header",
+            Self::UnknownKid => "access_token_unknown_kid",
+            Self::Algorithm => "access_token_algorithm",
+            Self::Type => "access_token_type",
+            Self::Signature => "access_token_signature",
+            Self::Claims => "access_token_claims",
+            Self::Issuer => "access_token_issuer",
+            Self::UnknownClient => "access_token_unknown_client",
+            Self::KeyNotTheClients => "access_token_key_not_the_clients",
+        }
+    }
+}
+
+/// A token in compact form whose signature nobody has checked. Its only use is [`UnverifiedAccessToken::verify`].
+pub struct UnverifiedAccessToken<'a> {
+    signing_input: &'a str,
+    signature: &'a str,
+    payload: &'a str,
+    algorithm: String,
+    kid: String,
+    typ: String,
+}
+
+impl<'a> UnverifiedAccessToken<'a> {
+    /// Splits the compact form (RFC 7515 §7.1). Exactly three parts of canonical, unpadded base64url; the header
+    /// holds `alg`, `kid` and `typ`, each a string, and nothing else: no `crit`, `jku`, `jwk`, `x5u`, `b64` or `zip`
+    /// is ever looked at.
+    pub fn parse(token: &'a str) -> Result<Self, Rejection> {
+        if token.len() > MAX_BYTES {
+            return Err(Rejection::Malformed);
+        }
+        let (signing_input, signature) = token.rsplit_once('.').ok_or(Rejection::Malformed)?;
+        let (header, payload) = signing_input.split_once('.').ok_or(Rejection::Malformed)?;
+        if payload.contains('.') || decode(signature)?.is_empty() {
+            return Err(Rejection::Malformed);
+        }
+        let mut header = json::parse_object(&decode(header)?).map_err(|_| Rejection::Malformed)?;
+        let mut take = |name| match header.remove(name) {
+            Some(Value::String(text)) => Ok(text),
+            _ => Err(Rejection::Header),
+        };
+        let token =
+            Self { signing_input, signature, payload, algorithm: take("alg")?, kid: take("kid")?, typ: take("typ")? };
+        if header.is_empty() { Ok(token) } else { Err(Rejection::Header) }
+    }
+
+    /// Which key the token names. May be unknown, and may be anything a stranger likes.
+    pub fn kid(&self) -> &str {
+        &self.kid
+    }
+
+    /// Checks everything but the times: algorithm and type as the named key has them, signature, all claims
+    /// present and well-formed, `iss`, and that the key is one for the client that the token names.
+    pub fn verify(
+        self,
+        keys: &KeyRing,
+        registry: &Registry,
+        issuer: &str,
+        now: Timestamp,
+    ) -> Result<AuthenticAccessToken, Rejection> {
+        let key = keys.verifier(&self.kid, now.unix_seconds()).ok_or(Rejection::UnknownKid)?;
+        if self.algorithm != key.algorithm().name() {
+            return Err(Rejection::Algorithm);
+        }
+        if self.typ != access_token_type(key.algorithm()) {
+            return Err(Rejection::Type);
+        }
+        let signed = jsonwebtoken::crypto::verify(
+            self.signature,
+            self.signing_input.as_bytes(),
+            key.verifier(),
+            key.algorithm().jose(),
+        );
+        if !signed.unwrap_or(false) {
+            return Err(Rejection::Signature);
+        }
+        let token = read_claims(&decode(self.payload)?, issuer)?;
+        let client = registry.client(token.client_id.as_str()).ok_or(Rejection::UnknownClient)?;
+        if !is_key_for(key, client) {
+            return Err(Rejection::KeyNotTheClients);
+        }
+        Ok(token)
+    }
+}
+
+/// `typ` of an access token: RFC 9068 says `at+jwt`; for HS256, what LibreChat makes itself.
+pub const fn access_token_type(algorithm: Algorithm) -> &'static str {
+    if algorithm.is_symmetric() { "JWT" } else { "at+jwt" }
+}
+
+/// An HS256 key's holder outside knows its secret, so it vouches for the clients that name it and for no others;
+/// theirs are vouched for by no other key.
+fn is_key_for(key: &SigningKey, client: &Client) -> bool {
+    if key.algorithm().is_symmetric() || client.algorithm.is_symmetric() {
+        client.algorithm == key.algorithm() && client.kid.as_ref() == Some(key.kid())
+    } else {
+        true
+    }
+}
+
+/// An access token that we signed, for the client and session it names. Says nothing about its times: ask
+/// [`AuthenticAccessToken::is_renewable_at`].
+#[derive(Debug)]
+pub struct AuthenticAccessToken {
+    pub session: SessionKey,
+    pub client_id: ClientId,
+    pub subject: Subject,
+    pub audience: Vec<String>,
+    /// Unix seconds.
+    pub iat: i64,
+    /// Unix seconds.
+    pub exp: i64,
+    pub jti: String,
+}
+
+impl AuthenticAccessToken {
+    /// Whether the token may be presented for renewal: not expired past the grace period, and not from the future.
+    /// Never a reason to let anybody in.
+    pub fn is_renewable_at(&self, now: Timestamp, policy: &ClientPolicy) -> bool {
+        now < policy.renewable_until(self.exp) && self.iat <= now.unix_seconds() + i64::from(MAX_IAT_AHEAD_SECONDS)
+    }
+
+    pub fn is_expired_at(&self, now: Timestamp) -> bool {
+        self.exp <= now.unix_seconds()
+    }
+
+    /// Seconds until `exp`; negative once it has passed.
+    pub fn seconds_to_expiry(&self, now: Timestamp) -> i64 {
+        self.exp - now.unix_seconds()
+    }
+}
+
+fn decode(part: &str) -> Result<Vec<u8>, Rejection> {
+    URL_SAFE_NO_PAD.decode(part).map_err(|_| Rejection::Malformed)
+}
+
+fn read_claims(payload: &[u8], issuer: &str) -> Result<AuthenticAccessToken, Rejection> {
+    let claims = json::parse_object(payload).map_err(|_| Rejection::Claims)?;
+    if text(&claims, "iss")? != issuer {
+        return Err(Rejection::Issuer);
+    }
+    let _scope_is_there = text(&claims, "scope")?;
+    let token = AuthenticAccessToken {
+        session: SessionKey::parse(text(&claims, "sid")?).ok_or(Rejection::Claims)?,
+        client_id: ClientId::parse(text(&claims, "client_id")?).ok_or(Rejection::Claims)?,
+        subject: Subject::parse(text(&claims, "sub")?).ok_or(Rejection::Claims)?,
+        audience: audience(claims.get("aud"))?,
+        iat: seconds(&claims, "iat")?,
+        exp: seconds(&claims, "exp")?,
+        jti: text(&claims, "jti")?.to_owned(),
+    };
+    let life = token.exp - token.iat;
+    if !(0..=i64::from(MAX_ACCESS_TOKEN_SECONDS)).contains(&life) || token.jti.is_empty() {
+        return Err(Rejection::Claims);
+    }
+    if token.session.owner != Owner::of(&token.client_id, &token.subject) {
+        return Err(Rejection::Claims);
+    }
+    Ok(token)
+}
+
+fn text<'a>(claims: &'a Map<String, Value>, name: &str) -> Result<&'a str, Rejection> {
+    claims.get(name).and_then(Value::as_str).ok_or(Rejection::Claims)
+}
+
+/// A NumericDate that is a whole number, not negative, in JSON's plain notation.
+fn seconds(claims: &Map<String, Value>, name: &str) -> Result<i64, Rejection> {
+    let number = claims.get(name).and_then(Value::as_u64).ok_or(Rejection::Claims)?;
+    // A year far beyond 9999, and still room to add any grace period.
+    if number > 1 << 48 {
+        return Err(Rejection::Claims);
+    }
+    i64::try_from(number).map_err(|_| Rejection::Claims)
+}
+
+/// RFC 7519 §4.1.3: one string or a list of strings.
+fn audience(value: Option<&Value>) -> Result<Vec<String>, Rejection> {
+    match value {
+        Some(Value::String(one)) => Ok(vec![one.clone()]),
+        Some(Value::Array(several)) if !several.is_empty() => {
+            several.iter().map(|one| one.as_str().map(str::to_owned).ok_or(Rejection::Claims)).collect()
+        }
+        _ => Err(Rejection::Claims),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{self, NOW, sign_raw};
+
+    const ISSUER: &str = "https://issuer.example";
+
+    struct Fixture {
+        keys: KeyRing,
+        registry: Registry,
+        hs256: String,
+    }
+
+    impl Fixture {
+        fn new() -> Self {
+            let hs256 = "an example secret of 32+ bytes, not real".to_owned();
+            let keys = format!(
+                r#"{{"signing":[{},{}],"tagging":[]}}"#,
+                testing::pem_entry("es", "ES256", testing::ES256_PEM(), ""),
+                testing::hs256_entry("hs", &hs256)
+            );
+            let clients = r#"{"issuers":[],"clients":[
+                {"client_id":"librechat","type":"public","alg":"ES256","audience":["librechat"]},
+                {"client_id":"legacy","type":"public","alg":"HS256","kid":"hs","audience":["legacy"]}]}"#;
+            Self { keys: KeyRing::parse(&keys).unwrap(), registry: Registry::parse(clients).unwrap(), hs256 }
+        }
+
+        fn verify(&self, token: &str) -> Result<AuthenticAccessToken, Rejection> {
+            UnverifiedAccessToken::parse(token)?.verify(&self.keys, &self.registry, ISSUER, NOW)
+        }
+
+        fn es256(&self, header: &str, payload: &str) -> String {
+            sign_raw(self.keys.verifier("es", 0).unwrap(), header, payload)
+        }
+
+        fn claims(&self, claims: &str) -> Result<AuthenticAccessToken, Rejection> {
+            self.verify(&self.es256(HEADER, claims))
+        }
+    }
+
+    const HEADER: &str = r#"{"alg":"ES256","kid":"es","typ":"at+jwt"}"#;
+
+    fn claims_of(client: &str) -> String {
+        let client_id = ClientId::parse(client).unwrap();
+        let owner = Owner::of(&client_id, &Subject::parse("alice").unwrap());
+        let sid = SessionKey { owner, sid: crate::identity::Sid::from_bytes([5; 16]) };
+        let iat = NOW.unix_seconds();
+        format!(
+            r#"{{"iss":"{ISSUER}","sub":"alice","aud":"{client}","client_id":"{client}","iat":{iat},"exp":{},"jti":"j","sid":"{sid}","scope":"openid"}}"#,
+            iat + 600
+        )
+    }
+
+    #[test]
+    fn a_token_of_our_own_is_authentic() {
+        let fixture = Fixture::new();
+        let token = fixture.claims(&claims_of("librechat")).unwrap();
+        assert_eq!(token.client_id.as_str(), "librechat");
+        assert_eq!(token.audience, ["librechat"]);
+        assert_eq!(token.exp - token.iat, 600);
+    }
+
+    #[test]
+    fn headers_are_exactly_alg_kid_typ() {
+        let fixture = Fixture::new();
+        let payload = claims_of("librechat");
+        for (header, expected) in [
+            (r#"{"alg":"none","kid":"es","typ":"at+jwt"}"#, Rejection::Algorithm),
+            (r#"{"alg":"nOnE","kid":"es","typ":"at+jwt"}"#, Rejection::Algorithm),
+            (r#"{"alg":"","kid":"es","typ":"at+jwt"}"#, Rejection::Algorithm),
+            (r#"{"alg":"HS256","kid":"es","typ":"at+jwt"}"#, Rejection::Algorithm),
+            (r#"{"alg":"RS256","kid":"es","typ":"at+jwt"}"#, Rejection::Algorithm),
+            (r#"{"alg":5,"kid":"es","typ":"at+jwt"}"#, Rejection::Header),
+            (r#"{"kid":"es","typ":"at+jwt"}"#, Rejection::Header),
+            (r#"{"alg":"ES256","typ":"at+jwt"}"#, Rejection::Header),
+            (r#"{"alg":"ES256","kid":"es"}"#, Rejection::Header),
+            (r#"{"alg":"ES256","kid":"ES","typ":"at+jwt"}"#, Rejection::UnknownKid),
+            (r#"{"alg":"ES256","kid":"../../etc/passwd","typ":"at+jwt"}"#, Rejection::UnknownKid),
+            (r#"{"alg":"ES256","kid":"es\u0000","typ":"at+jwt"}"#, Rejection::UnknownKid),
+            (r#"{"alg":"ES256","kid":"es' OR 1=1","typ":"at+jwt"}"#, Rejection::UnknownKid),
+            (r#"{"alg":"ES256","kid":"es","typ":"JWT"}"#, Rejection::Type),
+            (r#"{"alg":"ES256","kid":"es","typ":"AT+JWT"}"#, Rejection::Type),
+            (r#"{"alg":"ES256","kid":"es","typ":"at+jwt","crit":["exp"]}"#, Rejection::Header),
+            (r#"{"alg":"ES256","kid":"es","typ":"at+jwt","b64":false}"#, Rejection::Header),
+            (r#"{"alg":"ES256","kid":"es","typ":"at+jwt","zip":"DEF"}"#, Rejection::Header),
+            (r#"{"alg":"ES256","kid":"es","typ":"at+jwt","jku":"https://127.0.0.1/"}"#, Rejection::Header),
+            (r#"{"alg":"ES256","kid":"es","typ":"at+jwt","jwk":{}}"#, Rejection::Header),
+            (r#"{"alg":"ES256","kid":"es","kid":"es","typ":"at+jwt"}"#, Rejection::Malformed),
+            (r#"["alg"]"#, Rejection::Malformed),
+        ] {
+            assert_eq!(fixture.verify(&fixture.es256(header, &payload)).unwrap_err(), expected, "{header}");
+        }
+        let huge = format!(r#"{{"alg":"ES256","kid":"{}","typ":"at+jwt"}}"#, "k".repeat(10_000));
+        assert_eq!(fixture.verify(&fixture.es256(&huge, &payload)).unwrap_err(), Rejection::Malformed);
+    }
+
+    #[test]
+    fn the_form_is_three_canonical_parts() {
+        let fixture = Fixture::new();
+        let good = fixture.es256(HEADER, &claims_of("librechat"));
+        let (input, signature) = good.rsplit_once('.').unwrap();
+        for bad in [
+            String::new(),
+            "..".into(),
+            input.to_owned(),
+            format!("{input}."),
+            format!("{input}.IA"),
+            format!("{good}."),
+            format!("{good}.{signature}"),
+            format!(".{good}"),
+            format!("{good}="),
+            format!("{good}\n"),
+            format!(" {good}"),
+            good.replacen('.', "=.", 1),
+            good.replace('-', "+"),
+            format!("{{\"protected\":\"{input}\"}}"),
+        ] {
+            if bad != good {
+                assert!(fixture.verify(&bad).is_err(), "{bad}");
+            }
+        }
+        // A non-canonical last character: the same bytes in another spelling.
+        let last = signature.as_bytes().last().copied().unwrap();
+        let respelt = format!("{}{}", &good[..good.len() - 1], char::from(last + 1));
+        assert!(fixture.verify(&respelt).is_err());
+    }
+
+    #[test]
+    fn the_signature_is_checked_in_its_one_form() {
+        let fixture = Fixture::new();
+        let good = fixture.es256(HEADER, &claims_of("librechat"));
+        let (input, signature) = good.rsplit_once('.').unwrap();
+        let raw = URL_SAFE_NO_PAD.decode(signature).unwrap();
+        let with = |bytes: Vec<u8>| format!("{input}.{}", URL_SAFE_NO_PAD.encode(bytes));
+        let mut flipped = raw.clone();
+        flipped[10] ^= 1;
+        let order = [
+            0xff, 0xff, 0xff, 0xff, 0, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xbc, 0xe6, 0xfa, 0xad,
+            0xa7, 0x17, 0x9e, 0x84, 0xf3, 0xb9, 0xca, 0xc2, 0xfc, 0x63, 0x25, 0x51,
+        ];
+        let mut der = vec![0x30, 0x44, 0x02, 0x20];
+        der.extend(&raw[..32]);
+        der.extend([0x02, 0x20]);
+        der.extend(&raw[32..]);
+        for (name, bytes) in [
+            ("flipped", flipped),
+            ("zeros", vec![0; 64]),
+            ("r = 0", [&[0; 32], &raw[32..]].concat()),
+            ("s = 0", [&raw[..32], &[0; 32]].concat()),
+            ("r = n, s = n", [order, order].concat()),
+            ("DER", der),
+            ("short", raw[..63].to_vec()),
+            ("long", [&raw[..], &[0]].concat()),
+        ] {
+            assert_eq!(fixture.verify(&with(bytes)).unwrap_err(), Rejection::Signature, "{name}");
+        }
+        let (header, _) = input.split_once('.').unwrap();
+        let other_payload = URL_SAFE_NO_PAD.encode(claims_of("librechat").replace("alice", "mallory"));
+        assert_eq!(fixture.verify(&format!("{header}.{other_payload}.{signature}")).unwrap_err(), Rejection::Signature);
+    }
+
+    #[test]
+    fn hs256_with_a_public_key_as_secret_is_refused() {
+        let fixture = Fixture::new();
+        let public = fixture.keys.published(0).next().unwrap();
+        let jwk = serde_json::to_string(public).unwrap();
+        let (_, rest) = jwk.split_once(r#""x":""#).unwrap();
+        for secret in [jwk.as_str(), rest.split('"').next().unwrap(), testing::ES256_PEM()] {
+            let header = r#"{"alg":"HS256","kid":"es","typ":"JWT"}"#;
+            let forged = testing::sign_hs256(secret, header, &claims_of("librechat"));
+            assert_eq!(fixture.verify(&forged).unwrap_err(), Rejection::Algorithm);
+        }
+    }
+
+    #[test]
+    fn an_hs256_key_vouches_only_for_the_clients_that_name_it() {
+        let fixture = Fixture::new();
+        let header = r#"{"alg":"HS256","kid":"hs","typ":"JWT"}"#;
+        let hs256 = |payload: &str| testing::sign_hs256(&fixture.hs256, header, payload);
+        assert!(fixture.verify(&hs256(&claims_of("legacy"))).is_ok());
+        assert_eq!(fixture.verify(&hs256(&claims_of("librechat"))).unwrap_err(), Rejection::KeyNotTheClients);
+        let by_es256 = fixture.es256(HEADER, &claims_of("legacy"));
+        assert_eq!(fixture.verify(&by_es256).unwrap_err(), Rejection::KeyNotTheClients);
+    }
+
+    #[test]
+    fn every_claim_is_demanded_and_times_are_whole_numbers() {
+        let fixture = Fixture::new();
+        let good = claims_of("librechat");
+        let members = json::parse_object(good.as_bytes()).unwrap();
+        for name in ["iss", "sub", "aud", "client_id", "iat", "exp", "jti", "sid", "scope"] {
+            let mut without = members.clone();
+            without.remove(name);
+            assert!(fixture.claims(&Value::Object(without).to_string()).is_err(), "without {name}");
+            for odd in [
+                Value::Null,
+                Value::from(-1),
+                Value::from(1.5),
+                Value::from("x"),
+                Value::from(""),
+                Value::Array(vec![]),
+            ] {
+                let mut with = members.clone();
+                with.insert(name.into(), odd.clone());
+                let unusual_but_fine =
+                    (name == "jti" || name == "aud") && odd == "x" || name == "scope" && odd.is_string();
+                let verdict = fixture.claims(&Value::Object(with).to_string());
+                if !unusual_but_fine && !(name == "aud" && odd == "") {
+                    assert!(verdict.is_err(), "{name} = {odd}");
+                }
+            }
+        }
+        let iat = NOW.unix_seconds();
+        for exp in [
+            "1e3",
+            "1e400",
+            "18446744073709551615",
+            "\"1\"",
+            &format!("{}.0", iat + 5),
+            &format!("{}", iat + 604_801),
+            &format!("{}", iat - 1),
+        ] {
+            let claims = good.replace(&format!(r#""exp":{}"#, iat + 600), &format!(r#""exp":{exp}"#));
+            assert_ne!(claims, good);
+            assert!(fixture.claims(&claims).is_err(), "exp = {exp}");
+        }
+        assert!(fixture.claims(&good.replace(&format!("{}", iat + 600), &format!("{}", iat + 604_800))).is_ok());
+        assert_eq!(fixture.claims(&good.replace("issuer.example", "issuer.example/")).unwrap_err(), Rejection::Issuer);
+        assert!(
+            fixture
+                .claims(&good.replace(r#""iss":"https://issuer.example""#, r#""iss":["https://issuer.example"]"#))
+                .is_err()
+        );
+        assert!(
+            fixture.claims(&good.replace(r#""sub":"alice""#, r#""sub":"mallory""#)).is_err(),
+            "sid belongs to the subject"
+        );
+        assert!(fixture.claims(&good.replace(r#""jti":"j""#, r#""jti":"j","jti":"j""#)).is_err());
+        assert_eq!(fixture.claims(&good.replace("}", r#","extra":{"a":[1,2]}}"#)).unwrap().jti, "j");
+    }
+
+    #[test]
+    fn times_are_judged_against_the_given_clock() {
+        let fixture = Fixture::new();
+        let token = fixture.claims(&claims_of("librechat")).unwrap();
+        let policy = |grace_seconds, clock_skew_seconds| {
+            let mut policy = crate::policy::Policy::new(ISSUER);
+            policy.grace_seconds = grace_seconds;
+            policy.clock_skew_seconds = clock_skew_seconds;
+            policy.for_client(fixture.registry.client("librechat").unwrap())
+        };
+        assert!(token.is_renewable_at(NOW.plus(599), &policy(0, 0)));
+        assert!(!token.is_renewable_at(NOW.plus(600), &policy(0, 0)));
+        assert!(token.is_renewable_at(NOW.plus(699), &policy(100, 0)));
+        assert!(!token.is_renewable_at(NOW.plus(700), &policy(100, 0)));
+        assert!(token.is_renewable_at(NOW.plus(709), &policy(100, 10)));
+        assert!(token.is_renewable_at(NOW.minus(9), &policy(0, 0)));
+        assert!(token.is_renewable_at(NOW.minus(60), &policy(0, 0)));
+        assert!(!token.is_renewable_at(NOW.minus(61), &policy(0, 0)));
+        assert!(token.is_expired_at(NOW.plus(600)) && !token.is_expired_at(NOW.plus(599)));
+    }
+}

@@ -1,0 +1,159 @@
+//! Issue: the external system turns a signed-in user into a session with tokens.
+
+use crate::{
+    audit::{Event, EventKind},
+    claims::CustomClaims,
+    identity::{ClientId, Generation, Owner, SessionKey, Sid, Subject},
+    json::{Map, Value},
+    mint::{Mint, Signers, TokenSet, Validity},
+    policy::Policy,
+    ports::{Audit, AuthoritySource, Clock, InsertSession, Randomness, random},
+    refresh_token::RefreshSecret,
+    refusal::{Failure, Refusal},
+    registry::{Client, Credentials, Issuer, Profile, Registry},
+    scope::Scope,
+    session::Session,
+    time::Seconds,
+};
+
+/// A parsed request to `POST /token`.
+pub struct IssueRequest {
+    /// How the issuer's id and secret may be read, most literal first; empty when none were sent.
+    pub issuer: Vec<Credentials>,
+    /// Required when the issuer may act for several clients.
+    pub client_id: Option<String>,
+    pub subject: Subject,
+    /// Left out: all scopes of the client's registration.
+    pub scope: Option<String>,
+    pub claims: Map<String, Value>,
+    /// Seconds; shortens the life of this session's access tokens, never lengthens it.
+    pub expires_in: Option<Seconds>,
+    /// For the first ID token.
+    pub nonce: Option<String>,
+}
+
+/// What issue needs.
+pub struct Issue<'a, S, A> {
+    pub store: &'a S,
+    pub authority: &'a A,
+    pub policy: &'a Policy,
+    pub clock: &'a dyn Clock,
+    pub randomness: &'a dyn Randomness,
+    pub audit: &'a dyn Audit,
+}
+
+impl<S: InsertSession, A: AuthoritySource> Issue<'_, S, A> {
+    /// Creates a session with one write and answers its first tokens. Everything that can be refused is refused before
+    /// the write.
+    pub async fn run(&self, request: IssueRequest) -> Result<TokenSet, Failure> {
+        let now = self.clock.now();
+        let authority = self.authority.current(now).await?;
+        let (issuer, client) = self.authorize(&authority.registry, &request)?;
+        let reject = |refusal, reason| self.reject(issuer, client, refusal, reason);
+
+        let scope =
+            self.scope(client, request.scope.as_deref()).map_err(|refusal| reject(refusal, "scope_not_allowed"))?;
+        let claims = claims(client, request.claims).map_err(|refusal| reject(refusal, "claims_not_allowed"))?;
+        let signers = Signers::choose(&authority.keys, client, now)?;
+
+        let policy = self.policy.for_client(client);
+        let allowed = policy.access_token_seconds;
+        let access_token_seconds = request.expires_in.map_or(allowed, |asked| asked.min(allowed));
+        let absolute_expires_at = now.plus(self.policy.absolute_seconds);
+        let secret = RefreshSecret::from_bytes(random(self.randomness)?);
+        let session = Session {
+            key: SessionKey {
+                owner: Owner::of(&client.client_id, &request.subject),
+                sid: Sid::new(absolute_expires_at, access_token_seconds, random(self.randomness)?),
+            },
+            subject: request.subject,
+            client_id: client.client_id.clone(),
+            issuer_id: issuer.issuer_id.clone(),
+            scope,
+            audience: client.audience.clone(),
+            claims,
+            access_token_seconds,
+            generation: Generation::FIRST,
+            tag_kid: signers.tagger.kid(),
+            secret_hash: secret.hash(),
+            predecessor: None,
+            issued_at: now,
+            rotated_at: now,
+            access_expires_at: now.plus(access_token_seconds).min(absolute_expires_at),
+            idle_expires_at: now.plus(policy.idle_seconds).min(absolute_expires_at),
+            absolute_expires_at,
+            revocation: None,
+        };
+        self.store.insert(&session).await?;
+
+        let mint = Mint { session: &session, client, issuer: &self.policy.issuer, signers: &signers, now };
+        let validity = Validity { iat: now.unix_seconds(), exp: session.access_token_exp() };
+        let nonce = request.nonce.as_deref();
+        let tokens = mint.token_set(session.generation, secret, signers.tagger, validity, mint.scope(), nonce)?;
+        let event = Event::new(EventKind::TokenIssued)
+            .client(&client.client_id)
+            .issuer(&issuer.issuer_id)
+            .subject(&session.subject)
+            .session(&session.key, session.generation);
+        self.audit.record(&Event {
+            jti: Some(tokens.jti.clone()),
+            seconds_to_expiry: Some(tokens.expires_in),
+            ..event
+        });
+        Ok(tokens)
+    }
+
+    fn authorize<'r>(
+        &self,
+        registry: &'r Registry,
+        request: &IssueRequest,
+    ) -> Result<(&'r Issuer, &'r Client), Failure> {
+        let Some(issuer) = registry.authenticate_issuer(&request.issuer) else {
+            let event = Event::new(EventKind::ClientRejected).because("issuer_unauthenticated");
+            self.audit.record(&Event { issuer_id: request.issuer.first().map(|first| first.id.clone()), ..event });
+            return Err(Refusal::InvalidClient.into());
+        };
+        let rejected = |reason| Event::new(EventKind::ClientRejected).issuer(&issuer.issuer_id).because(reason);
+        let client_id = match (request.client_id.as_deref(), issuer.clients.as_slice()) {
+            (Some(id), _) => id,
+            (None, [only]) => only.as_str(),
+            (None, []) => "",
+            (None, _) => {
+                self.audit.record(&rejected("client_id_missing"));
+                let text = "client_id is missing: this issuer may act for several clients";
+                return Err(Refusal::InvalidRequest(text.into()).into());
+            }
+        };
+        // An unknown client and another issuer's client look the same.
+        let client =
+            issuer.clients.iter().find(|id| id.as_str() == client_id).and_then(|id| registry.client(id.as_str()));
+        client.map(|client| (issuer, client)).ok_or_else(|| {
+            let event = rejected("issuer_may_not_act_for_client");
+            self.audit.record(&Event { client_id: ClientId::parse(client_id).map(|id| id.to_string()), ..event });
+            Refusal::UnauthorizedClient.into()
+        })
+    }
+
+    fn scope(&self, client: &Client, asked: Option<&str>) -> Result<Scope, Refusal> {
+        let Some(asked) = asked else { return Ok(client.scope.clone()) };
+        let asked = Scope::parse(asked).ok_or(Refusal::InvalidScope)?;
+        if asked.is_within(&client.scope) { Ok(asked) } else { Err(Refusal::InvalidScope) }
+    }
+
+    fn reject(&self, issuer: &Issuer, client: &Client, refusal: Refusal, reason: &'static str) -> Failure {
+        let event = Event::new(EventKind::ClientRejected).client(&client.client_id).issuer(&issuer.issuer_id);
+        self.audit.record(&event.because(reason));
+        refusal.into()
+    }
+}
+
+fn claims(client: &Client, members: Map<String, Value>) -> Result<CustomClaims, Refusal> {
+    let claims =
+        CustomClaims::parse(members, &client.claims).map_err(|fault| Refusal::InvalidRequest(fault.to_string()))?;
+    let has_id = claims.get("id").and_then(Value::as_str).is_some_and(|id| !id.is_empty());
+    if client.profile == Profile::LibreChat && !has_id {
+        let text = "claims.id is missing: the profile librechat needs LibreChat's user id as a string";
+        return Err(Refusal::InvalidRequest(text.into()));
+    }
+    Ok(claims)
+}

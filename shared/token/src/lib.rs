@@ -1,0 +1,25 @@
+#![doc = include_str!("../README.md")]
+
+pub mod access_token;
+pub mod audit;
+pub mod authority;
+pub mod claims;
+pub mod document;
+pub mod identity;
+pub mod issue;
+pub mod json;
+pub mod keys;
+pub mod mint;
+pub mod policy;
+pub mod ports;
+pub mod refresh_token;
+pub mod refusal;
+pub mod registry;
+pub mod renew;
+pub mod scope;
+pub mod seal;
+pub mod session;
+pub mod time;
+
+#[cfg(test)]
+mod testing;

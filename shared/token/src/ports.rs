@@ -1,0 +1,101 @@
+//! What the domain needs from the world: time, randomness, keys, and a store whose every method is one
+//! capability, so that what a function can do matches what its role may do.
+
+use std::{future::Future, sync::Arc};
+
+use crate::{
+    audit::Event,
+    authority::Authority,
+    identity::SessionKey,
+    session::{Renewal, Revocation, Session},
+    time::Timestamp,
+};
+
+/// The store, the key source or the machine's randomness did not do its part. Never the caller's fault, never a
+/// reason to end a session.
+#[derive(Debug, Clone, thiserror::Error)]
+#[error("{what}: {detail}")]
+pub struct Unavailable {
+    /// What is missing, for the operator.
+    pub what: &'static str,
+    /// What it said. Holds no secret.
+    pub detail: String,
+}
+
+impl Unavailable {
+    pub fn new(what: &'static str, detail: impl Into<String>) -> Self {
+        Self { what, detail: detail.into() }
+    }
+}
+
+/// The time. Read once per request.
+pub trait Clock: Send + Sync {
+    fn now(&self) -> Timestamp;
+}
+
+/// Cryptographic randomness.
+pub trait Randomness: Send + Sync {
+    /// Fills `bytes` completely, or says that it cannot.
+    fn fill(&self, bytes: &mut [u8]) -> Result<(), Unavailable>;
+}
+
+/// Draws an array of random bytes.
+pub(crate) fn random<const N: usize>(source: &dyn Randomness) -> Result<[u8; N], Unavailable> {
+    let mut bytes = [0; N];
+    source.fill(&mut bytes)?;
+    Ok(bytes)
+}
+
+/// Where audit events go. One per request: it knows who called.
+pub trait Audit: Send + Sync {
+    fn record(&self, event: &Event);
+}
+
+/// Where key ring and registry come from.
+pub trait AuthoritySource: Send + Sync {
+    /// The ones in force; cached.
+    fn current(&self, now: Timestamp) -> impl Future<Output = Result<Arc<Authority>, Unavailable>> + Send;
+
+    /// The same after an unknown key id: reloaded, but at most once a minute, so that strangers cannot hammer the
+    /// source. Falls back to what is cached.
+    fn reloaded(&self, now: Timestamp) -> impl Future<Output = Result<Arc<Authority>, Unavailable>> + Send;
+}
+
+/// Creates sessions.
+pub trait InsertSession: Send + Sync {
+    /// Creates `session`, whose id is new. One request. A record that already holds this very session is our own
+    /// write seen twice: success.
+    fn insert(&self, session: &Session) -> impl Future<Output = Result<(), Unavailable>> + Send;
+}
+
+/// What became of a conditional renewal.
+#[derive(Debug)]
+pub enum RenewalOutcome {
+    /// Written; the record as it now stands.
+    Committed(Session),
+    /// The condition did not hold; the record that stood in the way, if there is one.
+    ConditionFailed(Option<Session>),
+}
+
+/// Renews sessions.
+pub trait RenewSession: Send + Sync {
+    /// Writes `renewal` exactly if [`decide`](crate::session::decide) would say `Renewed(Due)`. One request, no read.
+    fn renew(&self, renewal: &Renewal) -> impl Future<Output = Result<RenewalOutcome, Unavailable>> + Send;
+}
+
+/// Reads single sessions.
+pub trait ReadSession: Send + Sync {
+    /// Strongly consistent.
+    fn read(&self, key: &SessionKey) -> impl Future<Output = Result<Option<Session>, Unavailable>> + Send;
+}
+
+/// Ends sessions.
+pub trait RevokeSession: Send + Sync {
+    /// Ends the session unless it is unknown or already ended; `true` if this call did it. One request; never creates
+    /// a record.
+    fn revoke(
+        &self,
+        key: &SessionKey,
+        revocation: &Revocation,
+    ) -> impl Future<Output = Result<bool, Unavailable>> + Send;
+}

@@ -1,0 +1,504 @@
+//! Registrations: which issuers and clients there are, and what each may do.
+
+use std::collections::BTreeSet;
+
+use aws_lc_rs::constant_time;
+
+use crate::{
+    claims,
+    document::{Faults, Members, Report},
+    identity::{ClientId, IssuerId, sha256},
+    json::Value,
+    keys::{Algorithm, KeyRing, Kid},
+    policy::{MAX_ACCESS_TOKEN_SECONDS, MAX_GRACE_SECONDS, MAX_RETRY_CONFIDENTIAL_SECONDS, MAX_RETRY_PUBLIC_SECONDS},
+    scope::Scope,
+    time::Seconds,
+};
+
+/// The claims that LibreChat reads in its own tokens; allowed for every client of the `librechat` profile.
+const LIBRECHAT_CLAIMS: [&str; 4] = ["id", "username", "provider", "email"];
+
+/// An id and a secret as a caller sent them, not yet compared with anything. Has no `Debug`.
+#[derive(Clone)]
+pub struct Credentials {
+    pub id: String,
+    pub secret: String,
+}
+
+/// SHA-256 hashes of a party's secrets; several stand side by side while a secret is being changed.
+///
+/// Secrets are generated with 256 bits, so one round of SHA-256 is enough: there is nothing to guess.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SecretHashes(Vec<[u8; 32]>);
+
+impl SecretHashes {
+    /// Compares in constant time with every hash.
+    fn admit(&self, secret: &str) -> bool {
+        let presented = sha256(secret.as_bytes());
+        self.0
+            .iter()
+            .fold(false, |admitted, hash| admitted | constant_time::verify_slices_are_equal(hash, &presented).is_ok())
+    }
+}
+
+/// An external system that may issue tokens for its clients' subjects.
+#[derive(Clone, Debug)]
+pub struct Issuer {
+    pub issuer_id: IssuerId,
+    secrets: SecretHashes,
+    pub clients: Vec<ClientId>,
+}
+
+/// RFC 6749 §2.1.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ClientType {
+    Public,
+    Confidential(SecretHashes),
+}
+
+/// What the access token is made for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Profile {
+    /// RFC 9068.
+    Standard,
+    /// HS256 with LibreChat's own secret and the claims that LibreChat reads.
+    LibreChat,
+}
+
+/// What a renewal must bring along.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum RenewalRequirement {
+    /// The refresh token and an access token of the same session, unexpired or within the grace period.
+    #[default]
+    AccessToken,
+    /// The refresh token alone, as plain OAuth has it.
+    RefreshToken,
+}
+
+/// A client's own renewal settings; `None` means the deployment's.
+#[derive(Clone, Debug, Default)]
+pub struct RenewalSettings {
+    pub requires: RenewalRequirement,
+    pub grace_seconds: Option<Seconds>,
+    pub window_seconds: Option<Seconds>,
+    pub retry_seconds: Option<Seconds>,
+}
+
+/// An application that holds tokens and renews them.
+#[derive(Clone, Debug)]
+pub struct Client {
+    pub client_id: ClientId,
+    client_type: ClientType,
+    pub profile: Profile,
+    pub algorithm: Algorithm,
+    /// The signing key by name; always set for HS256.
+    pub kid: Option<Kid>,
+    pub audience: Vec<String>,
+    pub scope: Scope,
+    /// Names of the custom claims that an issuer may set.
+    pub claims: Vec<String>,
+    pub access_token_seconds: Option<Seconds>,
+    pub renewal: RenewalSettings,
+}
+
+impl Client {
+    pub fn client_type(&self) -> &ClientType {
+        &self.client_type
+    }
+
+    pub fn is_public(&self) -> bool {
+        self.client_type == ClientType::Public
+    }
+}
+
+/// All registrations of the deployment.
+#[derive(Clone, Debug, Default)]
+pub struct Registry {
+    issuers: Vec<Issuer>,
+    clients: Vec<Client>,
+}
+
+impl Registry {
+    /// Reads the secret `clients`. Every fault is listed: unknown clients, ids that stand twice, hashes that are
+    /// missing or out of place, unknown profiles and algorithms, values out of range, unknown members.
+    /// Whether the keys that clients name exist is for [`Registry::check_keys`].
+    pub fn parse(text: &str) -> Result<Self, Faults> {
+        let mut report = Report::default();
+        let mut registry = Self::default();
+        if let Some(mut document) = Members::of_document(text, &mut report) {
+            let issuers = document.list("issuers");
+            let clients = document.list("clients");
+            document.end();
+            registry.issuers = issuers
+                .into_iter()
+                .filter_map(|(path, value)| read_issuer(Members::of(path, value, &mut report)?))
+                .collect();
+            let mut named_clients = BTreeSet::new();
+            registry.clients = clients
+                .into_iter()
+                .filter_map(|(path, value)| {
+                    named_clients.extend(value.get("client_id").and_then(Value::as_str).map(str::to_owned));
+                    read_client(path, value, &mut report)
+                })
+                .collect();
+            registry.report_contradictions(&named_clients, &mut report);
+        }
+        report.finish(registry)
+    }
+
+    fn report_contradictions(&self, named_clients: &BTreeSet<String>, report: &mut Report) {
+        let mut ids = BTreeSet::new();
+        for client in &self.clients {
+            if !ids.insert(client.client_id.as_str()) {
+                report.add(format!("clients: client_id {:?} stands twice", client.client_id.as_str()));
+            }
+        }
+        let mut ids = BTreeSet::new();
+        for issuer in &self.issuers {
+            if !ids.insert(issuer.issuer_id.as_str()) {
+                report.add(format!("issuers: issuer_id {:?} stands twice", issuer.issuer_id.as_str()));
+            }
+            for client in issuer.clients.iter().filter(|client| !named_clients.contains(client.as_str())) {
+                report.add(format!(
+                    "issuers: {:?} names the client {:?}, which is not registered",
+                    issuer.issuer_id.as_str(),
+                    client.as_str()
+                ));
+            }
+        }
+    }
+
+    /// Refuses registrations that name a key which `ring` does not have, or has for another algorithm.
+    pub fn check_keys(&self, ring: &KeyRing) -> Result<(), Faults> {
+        let mut report = Report::default();
+        for client in &self.clients {
+            let Some(kid) = &client.kid else { continue };
+            if ring.named(kid).is_none_or(|key| key.algorithm() != client.algorithm) {
+                report.add(format!(
+                    "clients: {:?} names the key {:?}, which the key ring does not have for {}",
+                    client.client_id.as_str(),
+                    kid.as_str(),
+                    client.algorithm
+                ));
+            }
+        }
+        report.finish(())
+    }
+
+    pub fn client(&self, id: &str) -> Option<&Client> {
+        self.clients.iter().find(|client| client.client_id.as_str() == id)
+    }
+
+    /// The issuer whose id and secret one of `candidates` states.
+    pub fn authenticate_issuer(&self, candidates: &[Credentials]) -> Option<&Issuer> {
+        candidates.iter().find_map(|credentials| {
+            let issuer = self.issuers.iter().find(|issuer| issuer.issuer_id.as_str() == credentials.id);
+            admit(issuer.map(|issuer| &issuer.secrets), &credentials.secret).then_some(issuer)?
+        })
+    }
+
+    /// The confidential client whose id and secret one of `candidates` states.
+    pub fn authenticate_client(&self, candidates: &[Credentials]) -> Option<&Client> {
+        candidates.iter().find_map(|credentials| {
+            let client = self.client(&credentials.id);
+            let secrets = client.and_then(|client| match client.client_type() {
+                ClientType::Confidential(secrets) => Some(secrets),
+                ClientType::Public => None,
+            });
+            admit(secrets, &credentials.secret).then_some(client)?
+        })
+    }
+}
+
+/// Does the same work whether or not the party is known.
+fn admit(secrets: Option<&SecretHashes>, secret: &str) -> bool {
+    match secrets {
+        Some(secrets) => secrets.admit(secret),
+        None => {
+            let _ = std::hint::black_box(SecretHashes(vec![[0; 32]]).admit(secret));
+            false
+        }
+    }
+}
+
+fn read_issuer(mut members: Members<'_>) -> Option<Issuer> {
+    let issuer_id = members.required_string("issuer_id").and_then(|id| {
+        members.name(&id);
+        let parsed = IssuerId::parse(&id);
+        if parsed.is_none() {
+            members.fault("issuer_id", "must be 1 to 255 printable ASCII characters");
+        }
+        parsed
+    });
+    let secrets = read_hashes(&mut members);
+    if secrets.is_empty() {
+        members.fault("secret_sha256", "an issuer needs at least one hash");
+    }
+    let clients = members.strings("clients");
+    let parsed: Vec<ClientId> = clients.iter().filter_map(|id| ClientId::parse(id)).collect();
+    if parsed.len() < clients.len() {
+        members.fault("clients", "holds something that cannot be a client_id");
+    }
+    members.end();
+    Some(Issuer { issuer_id: issuer_id?, secrets: SecretHashes(secrets), clients: parsed })
+}
+
+fn read_hashes(members: &mut Members<'_>) -> Vec<[u8; 32]> {
+    let texts = members.strings("secret_sha256");
+    let hashes: Vec<[u8; 32]> = texts.iter().filter_map(|text| read_hex(text)).collect();
+    if hashes.len() < texts.len() {
+        members.fault("secret_sha256", "must hold SHA-256 hashes of 64 hex digits");
+    }
+    hashes
+}
+
+fn read_hex(text: &str) -> Option<[u8; 32]> {
+    let mut hash = [0; 32];
+    if text.len() != 64 || !text.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+        return None;
+    }
+    for (byte, index) in hash.iter_mut().zip((0..64).step_by(2)) {
+        *byte = u8::from_str_radix(text.get(index..index + 2)?, 16).ok()?;
+    }
+    Some(hash)
+}
+
+fn read_client(path: String, value: Value, report: &mut Report) -> Option<Client> {
+    let mut members = Members::of(path, value, report)?;
+    let client_id = members.required_string("client_id").and_then(|id| {
+        members.name(&id);
+        let parsed = ClientId::parse(&id);
+        if parsed.is_none() {
+            members.fault("client_id", "must be 1 to 255 printable ASCII characters");
+        }
+        parsed
+    });
+    let client_type = read_client_type(&mut members);
+    let profile = match members.string("profile").as_deref() {
+        None | Some("standard") => Profile::Standard,
+        Some("librechat") => Profile::LibreChat,
+        Some(_) => {
+            members.fault("profile", r#"must be "standard" or "librechat""#);
+            Profile::Standard
+        }
+    };
+    let (algorithm, kid) = read_key_choice(&mut members, profile);
+    let audience = members.strings("audience");
+    if audience.is_empty() || audience.iter().any(String::is_empty) {
+        members.fault("audience", "must name at least one audience, none of them empty");
+    }
+    let scopes = members.strings("scopes");
+    let scope = Scope::from_names(scopes.iter().map(String::as_str)).unwrap_or_else(|| {
+        members.fault("scopes", "holds something that is not a scope name (RFC 6749 §3.3)");
+        Scope::default()
+    });
+    let claims = read_claim_names(&mut members, profile);
+    let access_token_seconds = seconds(&mut members, "access_token_seconds", 1, MAX_ACCESS_TOKEN_SECONDS);
+    let renewal = members.object("renewal");
+    members.end();
+    let renewal = match renewal {
+        Some((path, value)) => read_renewal(Members::of(path, value, report)?, client_type.as_ref()),
+        None => RenewalSettings::default(),
+    };
+    Some(Client {
+        client_id: client_id?,
+        client_type: client_type?,
+        profile,
+        algorithm,
+        kid,
+        audience,
+        scope,
+        claims,
+        access_token_seconds,
+        renewal,
+    })
+}
+
+fn read_client_type(members: &mut Members<'_>) -> Option<ClientType> {
+    let kind = members.required_string("type");
+    let hashes = read_hashes(members);
+    match kind?.as_str() {
+        "public" => {
+            if !hashes.is_empty() {
+                members.fault("secret_sha256", "a public client has no secret");
+            }
+            Some(ClientType::Public)
+        }
+        "confidential" => {
+            if hashes.is_empty() {
+                members.fault("secret_sha256", "a confidential client needs at least one hash");
+            }
+            Some(ClientType::Confidential(SecretHashes(hashes)))
+        }
+        _ => {
+            members.fault("type", r#"must be "public" or "confidential""#);
+            None
+        }
+    }
+}
+
+fn read_key_choice(members: &mut Members<'_>, profile: Profile) -> (Algorithm, Option<Kid>) {
+    let algorithm = match members.string("alg") {
+        None => Algorithm::Rs256,
+        Some(name) => Algorithm::parse(&name).unwrap_or_else(|| {
+            members.fault("alg", "is not one of RS256, PS256, ES256, EdDSA, HS256");
+            Algorithm::Rs256
+        }),
+    };
+    if profile == Profile::LibreChat && algorithm != Algorithm::Hs256 {
+        members.fault("alg", "the profile librechat needs HS256");
+    }
+    let kid = members.string("kid").and_then(|kid| {
+        let parsed = Kid::parse(&kid);
+        if parsed.is_none() {
+            members.fault("kid", "must be 1 to 255 printable ASCII characters");
+        }
+        parsed
+    });
+    if algorithm.is_symmetric() && kid.is_none() {
+        members.fault("kid", "an HS256 client must name its key");
+    }
+    (algorithm, kid)
+}
+
+fn read_claim_names(members: &mut Members<'_>, profile: Profile) -> Vec<String> {
+    let mut names = members.strings("claims");
+    for name in names.iter().filter(|name| claims::is_reserved(name)) {
+        members.fault("claims", format_args!("{name:?} is reserved"));
+    }
+    if profile == Profile::LibreChat {
+        for name in LIBRECHAT_CLAIMS {
+            if !names.iter().any(|own| own == name) {
+                names.push(name.to_owned());
+            }
+        }
+    }
+    names
+}
+
+fn read_renewal(mut members: Members<'_>, client_type: Option<&ClientType>) -> RenewalSettings {
+    let requires = match members.string("requires").as_deref() {
+        None | Some("access_token") => RenewalRequirement::AccessToken,
+        Some("refresh_token") => RenewalRequirement::RefreshToken,
+        Some(_) => {
+            members.fault("requires", r#"must be "access_token" or "refresh_token""#);
+            RenewalRequirement::AccessToken
+        }
+    };
+    let max_retry = match client_type {
+        Some(ClientType::Public) => MAX_RETRY_PUBLIC_SECONDS,
+        Some(ClientType::Confidential(_)) | None => MAX_RETRY_CONFIDENTIAL_SECONDS,
+    };
+    let settings = RenewalSettings {
+        requires,
+        grace_seconds: seconds(&mut members, "grace_seconds", 0, MAX_GRACE_SECONDS),
+        window_seconds: seconds(&mut members, "window_seconds", 0, MAX_GRACE_SECONDS),
+        retry_seconds: seconds(&mut members, "retry_seconds", 0, max_retry),
+    };
+    members.end();
+    settings
+}
+
+fn seconds(members: &mut Members<'_>, member: &str, least: Seconds, most: Seconds) -> Option<Seconds> {
+    members.integer(member, i64::from(least)..=i64::from(most)).and_then(|seconds| Seconds::try_from(seconds).ok())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{hs256_entry, sha256_hex};
+
+    fn client(extra: &str) -> String {
+        format!(r#"{{"client_id":"librechat","type":"public","audience":["librechat"]{extra}}}"#)
+    }
+
+    fn registry(issuers: &str, clients: &str) -> Result<Registry, Faults> {
+        Registry::parse(&format!(r#"{{"issuers":[{issuers}],"clients":[{clients}]}}"#))
+    }
+
+    fn fault(issuers: &str, clients: &str) -> String {
+        registry(issuers, clients).unwrap_err().to_string()
+    }
+
+    fn issuer(extra: &str) -> String {
+        format!(r#"{{"issuer_id":"portal","secret_sha256":["{}"],"clients":["librechat"]{extra}}}"#, sha256_hex("s1"))
+    }
+
+    #[test]
+    fn every_contradiction_is_refused_by_name() {
+        assert!(fault(&issuer(""), "").contains(r#""portal" names the client "librechat", which is not registered"#));
+        assert!(fault("", &[client(""), client("")].join(",")).contains(r#"client_id "librechat" stands twice"#));
+        let twice = [issuer(""), issuer("")].join(",");
+        assert!(fault(&twice, &client("")).contains(r#"issuer_id "portal" stands twice"#));
+        let hashed = client(&format!(r#","secret_sha256":["{}"]"#, sha256_hex("x")));
+        assert!(fault("", &hashed).contains("a public client has no secret"));
+        let unhashed = client("").replace("public", "confidential");
+        assert!(fault("", &unhashed).contains("a confidential client needs at least one hash"));
+        assert!(fault("", &client(r#","profile":"other""#)).contains(r#"("librechat").profile: must be"#));
+        assert!(fault("", &client(r#","alg":"RS512""#)).contains("alg: is not one of"));
+        assert!(fault("", &client(r#","profile":"librechat""#)).contains("the profile librechat needs HS256"));
+        assert!(fault("", &client(r#","alg":"HS256""#)).contains("must name its key"));
+        assert!(fault("", &client(r#","claims":["email","exp"]"#)).contains(r#""exp" is reserved"#));
+        assert!(fault("", &client(r#","access_token_seconds":0"#)).contains("from 1 to 604800"));
+        assert!(fault("", &client(r#","access_token_seconds":604801"#)).contains("from 1 to 604800"));
+        assert!(
+            fault("", &client(r#","renewal":{"retry_seconds":301}"#))
+                .contains("renewal.retry_seconds: must be a whole number from 0 to 300")
+        );
+        assert!(fault("", &client(r#","renewal":{"requires":"nothing"}"#)).contains("renewal.requires"));
+        assert!(fault("", &client(r#","renewal":{"grace":5}"#)).contains("renewal.grace: is not a known member"));
+        assert!(fault("", &client(r#","scopes":["a b"]"#)).contains("scopes"));
+        assert!(fault("", r#"{"client_id":"x","type":"public"}"#).contains("audience"));
+        assert!(fault(r#"{"issuer_id":"p","secret_sha256":["zz"]}"#, "").contains("64 hex digits"));
+        assert!(fault(r#"{"issuer_id":"p"}"#, "").contains("an issuer needs at least one hash"));
+        assert!(Registry::parse("{}").unwrap_err().to_string().contains("clients: is missing"));
+    }
+
+    #[test]
+    fn all_faults_come_in_one_answer() {
+        let faults = registry(&issuer(""), &client(r#","alg":"x","profile":"y","scopes":"z""#)).unwrap_err();
+        assert_eq!(faults.lines().len(), 3, "{faults}");
+    }
+
+    #[test]
+    fn a_named_key_must_be_in_the_ring_for_the_clients_algorithm() {
+        let hs = client(r#","alg":"HS256","kid":"librechat-hs","profile":"librechat""#);
+        let registry = registry("", &hs).unwrap();
+        let ring = |entry: &str| KeyRing::parse(&format!(r#"{{"signing":[{entry}],"tagging":[]}}"#)).unwrap();
+        assert!(
+            registry
+                .check_keys(&ring(""))
+                .unwrap_err()
+                .to_string()
+                .contains(r#""librechat" names the key "librechat-hs""#)
+        );
+        let secret = "an example secret of 32+ bytes, not real";
+        assert!(registry.check_keys(&ring(&hs256_entry("librechat-hs", secret))).is_ok());
+        assert!(registry.check_keys(&ring(&hs256_entry("other", secret))).is_err());
+    }
+
+    #[test]
+    fn authentication_takes_any_current_secret_of_the_named_party_only() {
+        let hashes = format!(r#""secret_sha256":["{}","{}"]"#, sha256_hex("old"), sha256_hex("new"));
+        let clients = format!(
+            r#"{{"client_id":"a","type":"confidential","audience":["a"],{hashes}}},{{"client_id":"p","type":"public","audience":["p"]}}"#
+        );
+        let registry = registry(&issuer("").replace("librechat", "a"), &clients).unwrap();
+        let client = |id: &str, secret: &str| {
+            registry.authenticate_client(&[Credentials { id: id.into(), secret: secret.into() }]).is_some()
+        };
+        assert!(client("a", "old") && client("a", "new"));
+        assert!(
+            !client("a", "")
+                && !client("a", "other")
+                && !client("b", "old")
+                && !client("p", "")
+                && !client("portal", "s1")
+        );
+        let issuer = |id: &str, secret: &str| {
+            registry.authenticate_issuer(&[Credentials { id: id.into(), secret: secret.into() }]).is_some()
+        };
+        assert!(issuer("portal", "s1"));
+        assert!(!issuer("portal", "s2") && !issuer("a", "old"));
+    }
+}
