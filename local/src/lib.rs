@@ -1,1 +1,6 @@
+//! Latchkey on one machine: the server that runs the Lambda handlers on an embedded DynamoDB, and the operator's
+//! command line.
 
+pub mod cli;
+pub mod inspect;
+pub mod serve;

@@ -1,1 +1,76 @@
+//! `POST /token/renew`: the client exchanges its refresh token for new tokens (design §2, Renewal).
 
+use latchkey_token::{
+    audit::EventKind,
+    mint::TokenSet,
+    ports::{AuthoritySource, ReadSession, RenewSession, RevokeSession},
+    refusal::{Failure, Refusal},
+    renew::{Renew, RenewRequest},
+    scope::Scope,
+};
+use latchkey_token_lambda::{
+    Body, Request, Response, Service,
+    credentials::{self, Authorization},
+    request::Members,
+    response::{self, EdgeError},
+    telemetry::RequestAudit,
+};
+
+/// Answers one request. Never fails: every outcome is a response.
+pub async fn handle<S, A>(service: &Service<S, A>, request: Request) -> Response<Body>
+where
+    S: RenewSession + ReadSession + RevokeSession,
+    A: AuthoritySource,
+{
+    let audit = RequestAudit::new("renew", &request);
+    let authorization = Authorization::read(request.headers());
+    let tried_to_authenticate = authorization.as_ref().is_ok_and(Authorization::tried_to_authenticate);
+    let answer = match authorization {
+        Ok(authorization) => renew(service, &request, authorization, &audit).await,
+        Err(fault) => Err(fault.into()),
+    };
+    let response = match answer {
+        Ok(tokens) => response::tokens(&tokens),
+        Err(error) => {
+            audit.record_error(&error, EventKind::RenewalRejected);
+            response::error(&error, tried_to_authenticate)
+        }
+    };
+    service.cors.apply(request.headers(), response)
+}
+
+async fn renew<S, A>(
+    service: &Service<S, A>,
+    request: &Request,
+    authorization: Authorization,
+    audit: &RequestAudit,
+) -> Result<TokenSet, EdgeError>
+where
+    S: RenewSession + ReadSession + RevokeSession,
+    A: AuthoritySource,
+{
+    let request = parse(request, authorization)?;
+    let use_case = Renew {
+        store: &service.store,
+        authority: &service.authority,
+        policy: &service.policy,
+        clock: service.clock.as_ref(),
+        randomness: service.randomness.as_ref(),
+        audit,
+    };
+    Ok(use_case.run(request).await?)
+}
+
+fn parse(request: &Request, authorization: Authorization) -> Result<RenewRequest, EdgeError> {
+    let mut members = Members::read(request)?;
+    if members.text("grant_type")?.is_some_and(|grant_type| grant_type != "refresh_token") {
+        return Err(Failure::Refused(Refusal::UnsupportedGrantType).into());
+    }
+    let scope = match members.text("scope")? {
+        Some(text) => Some(Scope::parse(&text).ok_or(Failure::Refused(Refusal::InvalidScope))?),
+        None => None,
+    };
+    let refresh_token = members.required("refresh_token")?;
+    let (client, access_token) = credentials::client(authorization, &mut members)?;
+    Ok(RenewRequest { client, refresh_token, access_token, scope })
+}

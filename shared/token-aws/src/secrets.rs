@@ -35,6 +35,14 @@ pub enum SecretText {
 }
 
 impl SecretText {
+    /// `file:PATH`, or else the ARN or name of a secret.
+    pub fn at(location: &str, sdk: &aws_config::SdkConfig) -> Self {
+        match location.strip_prefix("file:") {
+            Some(path) => Self::File(path.into()),
+            None => Self::SecretsManager { client: Client::new(sdk), id: location.to_owned() },
+        }
+    }
+
     async fn fetch(&self) -> Result<String, Unavailable> {
         match self {
             Self::SecretsManager { client, id } => {

@@ -1,5 +1,6 @@
 //! Sessions in DynamoDB: one request per issue, one per renewal.
 
+use aws_config::SdkConfig;
 use aws_sdk_dynamodb::{
     Client,
     error::DisplayErrorContext,
@@ -22,8 +23,8 @@ pub struct DynamoDbSessions {
 }
 
 impl DynamoDbSessions {
-    pub fn new(client: Client, table: impl Into<String>) -> Self {
-        Self { client, table: table.into() }
+    pub fn new(sdk: &SdkConfig, table: impl Into<String>) -> Self {
+        Self { client: Client::new(sdk), table: table.into() }
     }
 }
 

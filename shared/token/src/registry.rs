@@ -185,6 +185,10 @@ impl Registry {
         report.finish(())
     }
 
+    pub fn clients(&self) -> &[Client] {
+        &self.clients
+    }
+
     pub fn client(&self, id: &str) -> Option<&Client> {
         self.clients.iter().find(|client| client.client_id.as_str() == id)
     }

@@ -1,0 +1,160 @@
+//! The command line.
+
+use std::{io::Read, net::SocketAddr, path::PathBuf, process::ExitCode, sync::Arc};
+
+use clap::{Args, Parser, Subcommand};
+use latchkey_token_lambda::{system::SystemClock, telemetry};
+
+use crate::{
+    inspect,
+    serve::{DataLocation, Options, Server},
+};
+
+/// Issues expiring JWTs for LibreChat and renews them safely.
+#[derive(Parser)]
+#[command(name = "latchkey", version, max_term_width = 100)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    Serve(ServeArguments),
+    /// Look at tokens.
+    #[command(subcommand)]
+    Token(TokenCommand),
+}
+
+/// Run Latchkey on this machine: the same handlers as on Lambda, on an embedded DynamoDB.
+///
+/// The first start makes a signing key, a demo issuer and two demo clients in the data directory and prints
+/// their secrets once. Sessions, keys and clients are still there after a restart.
+///
+/// Lifetimes come from the environment, as on Lambda: LATCHKEY_ACCESS_TOKEN_SECONDS, LATCHKEY_GRACE_SECONDS and
+/// so on; the README lists them. With AWS_ENDPOINT_URL_DYNAMODB set, that DynamoDB is used instead of the
+/// embedded one.
+#[derive(Args)]
+#[command(after_help = "Examples:
+  latchkey serve
+  latchkey serve --listen 127.0.0.1:0 --data :memory:
+  LATCHKEY_ACCESS_TOKEN_SECONDS=60 LATCHKEY_GRACE_SECONDS=30 latchkey serve")]
+struct ServeArguments {
+    /// Address and port of the HTTP API; port 0 takes any free one
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:9000")]
+    listen: SocketAddr,
+    /// Directory for sessions, keys and clients; ":memory:" keeps nothing
+    #[arg(long, value_name = "DIR", default_value = ".latchkey/")]
+    data: String,
+    /// Key ring (the secret "signing-keys") to use instead of a generated one
+    #[arg(long, value_name = "FILE")]
+    keys: Option<PathBuf>,
+    /// Registrations (the secret "clients") to use instead of the demo ones
+    #[arg(long, value_name = "FILE")]
+    clients: Option<PathBuf>,
+    /// Also open the embedded DynamoDB to other programs, such as `cargo lambda watch`
+    #[arg(long, value_name = "ADDRESS")]
+    dynamodb_listen: Option<SocketAddr>,
+}
+
+#[derive(Subcommand)]
+enum TokenCommand {
+    Inspect(InspectArguments),
+}
+
+/// Show what an access token says: header, claims, time left.
+///
+/// Nothing is verified: a forged token is shown just as well.
+#[derive(Args)]
+#[command(after_help = "Examples:
+  latchkey token inspect eyJ...
+  echo \"$ACCESS_TOKEN\" | latchkey token inspect -
+  latchkey token inspect --json - < token.txt")]
+struct InspectArguments {
+    /// The token, or "-" to read it from standard input and keep it out of the shell's history
+    token: String,
+    /// Print one JSON object
+    #[arg(long)]
+    json: bool,
+}
+
+/// Runs the command that the process was started with. Exit codes: 0 done, 1 failed, 2 wrong usage.
+pub fn run() -> ExitCode {
+    let outcome = match Cli::parse().command {
+        Command::Serve(arguments) => serve(arguments),
+        Command::Token(TokenCommand::Inspect(arguments)) => inspect_token(&arguments),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(message) => {
+            eprintln!("latchkey: {message}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn serve(arguments: ServeArguments) -> Result<(), String> {
+    telemetry::init();
+    let runtime = tokio::runtime::Runtime::new().map_err(|error| format!("no runtime: {error}"))?;
+    runtime.block_on(async {
+        let options = Options {
+            listen: arguments.listen,
+            data: DataLocation::parse(&arguments.data),
+            keys: arguments.keys,
+            clients: arguments.clients,
+            dynamodb_listen: arguments.dynamodb_listen,
+            clock: Arc::new(SystemClock),
+            environment: Arc::new(|name| std::env::var(name).ok()),
+            observer: None,
+        };
+        let server = Server::start(options).await.map_err(|error| error.to_string())?;
+        print!("{}", server.welcome());
+        println!("listening on {}", server.url());
+        stop_signal().await;
+        server.stop().await;
+        Ok(())
+    })
+}
+
+/// Ctrl-C, or SIGTERM from a supervisor.
+async fn stop_signal() {
+    let interrupt = tokio::signal::ctrl_c();
+    #[cfg(unix)]
+    {
+        use tokio::signal::unix::{SignalKind, signal};
+        if let Ok(mut terminate) = signal(SignalKind::terminate()) {
+            tokio::select! {
+                _ = interrupt => {}
+                _ = terminate.recv() => {}
+            }
+            return;
+        }
+    }
+    let _ = interrupt.await;
+}
+
+fn inspect_token(arguments: &InspectArguments) -> Result<(), String> {
+    let mut text = arguments.token.clone();
+    if text == "-" {
+        text.clear();
+        std::io::stdin().read_to_string(&mut text).map_err(|error| format!("standard input: {error}"))?;
+    }
+    let inspected = inspect::inspect(text.trim(), &SystemClock).map_err(|error| error.to_string())?;
+    if arguments.json {
+        println!("{}", inspected.json());
+    } else {
+        print!("{inspected}");
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_well_formed() {
+        Cli::command().debug_assert();
+    }
+}

@@ -1,0 +1,117 @@
+//! HTTP in front of the function handlers: routes, the body limit, and what API Gateway would answer itself.
+
+use std::{
+    net::SocketAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use axum::{
+    Router,
+    body::Body as HttpBody,
+    extract::{ConnectInfo, State},
+    http::{HeaderValue, Method, Request, Response, StatusCode, header},
+    serve::ListenerExt,
+};
+use http_body_util::BodyExt;
+use latchkey_token_lambda::{
+    Body, Caller,
+    request::MAX_BODY_BYTES,
+    response::{refused, with_header},
+};
+use tokio::{net::TcpListener, sync::watch};
+
+use super::LocalService;
+
+/// A client has this long to send its body.
+const BODY_PATIENCE: Duration = Duration::from_secs(10);
+/// A longer body is not even read to its end.
+const MAX_DRAINED_BYTES: usize = 1024 * 1024;
+
+/// Serves until `stopped` says so.
+pub(super) async fn serve(listener: TcpListener, service: Arc<LocalService>, mut stopped: watch::Receiver<bool>) {
+    let app = Router::new().fallback(answer).with_state(service);
+    let listener = listener.tap_io(|connection| {
+        // Answers are small; waiting to fill a packet only costs time.
+        let _ = connection.set_nodelay(true);
+    });
+    let served = axum::serve(listener, app.into_make_service_with_connect_info::<SocketAddr>()).with_graceful_shutdown(
+        async move {
+            let _ = stopped.wait_for(|stopped| *stopped).await;
+        },
+    );
+    if let Err(error) = served.await {
+        tracing::error!(%error, "the server has stopped");
+    }
+}
+
+async fn answer(
+    State(service): State<Arc<LocalService>>,
+    ConnectInfo(peer): ConnectInfo<SocketAddr>,
+    request: Request<HttpBody>,
+) -> Response<HttpBody> {
+    let (parts, body) = request.into_parts();
+    let body = match read(body).await {
+        Ok(body) => body,
+        Err(response) => return response.map(into_http_body),
+    };
+    let mut request = Request::from_parts(parts, Body::Binary(body));
+    request.extensions_mut().insert(Caller { request_id: next_request_id(), source_ip: Some(peer.ip().to_string()) });
+    route(&service, request).await.map(into_http_body)
+}
+
+async fn route(service: &LocalService, request: Request<Body>) -> Response<Body> {
+    if request.method() == Method::OPTIONS
+        && let Some(preflight) = service.cors.preflight(request.headers())
+    {
+        return preflight;
+    }
+    match (request.uri().path(), request.method()) {
+        ("/token", &Method::POST) => issue::handle(service, request).await,
+        ("/token/renew", &Method::POST) => renew::handle(service, request).await,
+        ("/token" | "/token/renew", _) => {
+            let response = refused(StatusCode::METHOD_NOT_ALLOWED, "invalid_request", "this route takes POST only");
+            with_header(response, header::ALLOW, HeaderValue::from_static("POST"))
+        }
+        _ => refused(StatusCode::NOT_FOUND, "invalid_request", "there is no such route"),
+    }
+}
+
+/// Reads a little more than any handler accepts, and drains the rest, so that the refusal reaches the client.
+async fn read(mut body: HttpBody) -> Result<Vec<u8>, Response<Body>> {
+    let reading = async {
+        let mut bytes = Vec::new();
+        let mut length = 0;
+        while let Some(frame) = body.frame().await {
+            let Ok(data) = frame.map_err(|_| ())?.into_data() else { continue };
+            length += data.len();
+            if length > MAX_DRAINED_BYTES {
+                break;
+            }
+            let room = (MAX_BODY_BYTES + 1).saturating_sub(bytes.len());
+            bytes.extend(data.iter().take(room));
+        }
+        Ok::<_, ()>(bytes)
+    };
+    match tokio::time::timeout(BODY_PATIENCE, reading).await {
+        Ok(Ok(bytes)) => Ok(bytes),
+        Ok(Err(())) => Err(refused(StatusCode::BAD_REQUEST, "invalid_request", "the body broke off")),
+        Err(_) => Err(refused(StatusCode::REQUEST_TIMEOUT, "invalid_request", "the body took longer than 10 s")),
+    }
+}
+
+fn into_http_body(body: Body) -> HttpBody {
+    match body {
+        Body::Text(text) => HttpBody::from(text),
+        Body::Binary(bytes) => HttpBody::from(bytes),
+        _ => HttpBody::empty(),
+    }
+}
+
+fn next_request_id() -> String {
+    static COUNT: AtomicU64 = AtomicU64::new(1);
+    format!("local-{}", COUNT.fetch_add(1, Ordering::Relaxed))
+}

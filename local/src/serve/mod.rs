@@ -1,0 +1,265 @@
+//! The local server.
+
+pub mod demo;
+pub mod dynamodb;
+mod http;
+mod tour;
+
+use std::{
+    fmt,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
+
+use aws_config::SdkConfig;
+use dynoxide::Database;
+use latchkey_token::{
+    authority::Authority,
+    ports::{AuthoritySource, Clock, Unavailable},
+};
+use latchkey_token_aws::{CachedAuthority, DynamoDbSessions, SecretText, sdk, table};
+use latchkey_token_lambda::{Service, settings::Settings, system::SystemRandomness};
+use tokio::{net::TcpListener, sync::watch, task::JoinHandle};
+
+use self::{
+    demo::{Demo, DemoFault},
+    dynamodb::Observer,
+};
+
+/// How long requests under way may take after the signal to stop.
+const STOP_PATIENCE: Duration = Duration::from_secs(5);
+
+/// Variables of the environment, by name.
+pub type Environment = Arc<dyn Fn(&str) -> Option<String> + Send + Sync>;
+
+/// What the server is started with.
+pub struct Options {
+    pub listen: SocketAddr,
+    pub data: DataLocation,
+    pub keys: Option<PathBuf>,
+    pub clients: Option<PathBuf>,
+    pub dynamodb_listen: Option<SocketAddr>,
+    pub clock: Arc<dyn Clock>,
+    pub environment: Environment,
+    /// Told the name of every operation on the embedded DynamoDB.
+    pub observer: Option<Observer>,
+}
+
+/// Where sessions, keys and clients are kept.
+#[derive(Clone)]
+pub enum DataLocation {
+    /// In memory, nowhere else.
+    Memory,
+    Directory(PathBuf),
+    /// In memory; the caller keeps the database, to look into it or to start another server on it.
+    Database(Database),
+}
+
+impl DataLocation {
+    pub fn parse(text: &str) -> Self {
+        if text == ":memory:" { Self::Memory } else { Self::Directory(text.into()) }
+    }
+
+    fn directory(&self) -> Option<&Path> {
+        match self {
+            Self::Directory(directory) => Some(directory),
+            Self::Memory | Self::Database(_) => None,
+        }
+    }
+
+    fn open(&self) -> Result<Database, StartError> {
+        match self {
+            Self::Memory => Database::memory().map_err(|error| StartError::data(":memory:", error)),
+            Self::Database(database) => Ok(database.clone()),
+            Self::Directory(directory) => {
+                let path = directory.join("sessions.sqlite");
+                let shown = path.display().to_string();
+                Database::new(&shown).map_err(|error| StartError::data(shown, error))
+            }
+        }
+    }
+}
+
+/// Why the server did not start. Names the file, variable or address at fault, and each fault of it.
+#[derive(Debug)]
+pub struct StartError(String);
+
+impl StartError {
+    fn data(path: impl fmt::Display, error: impl fmt::Display) -> Self {
+        Self(format!("data directory: {path}: {error}"))
+    }
+}
+
+impl fmt::Display for StartError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for StartError {}
+
+impl From<DemoFault> for StartError {
+    fn from(fault: DemoFault) -> Self {
+        Self(format!("data directory: {fault}"))
+    }
+}
+
+impl From<Unavailable> for StartError {
+    fn from(unavailable: Unavailable) -> Self {
+        Self(unavailable.to_string())
+    }
+}
+
+/// The service as the local server composes it: the same handlers, the same DynamoDB code as in Lambda.
+pub(crate) type LocalService = Service<DynamoDbSessions, CachedAuthority>;
+
+/// A running server.
+pub struct Server {
+    url: String,
+    welcome: String,
+    demo: Option<Demo>,
+    stop: watch::Sender<bool>,
+    serving: Vec<JoinHandle<()>>,
+}
+
+impl Server {
+    /// Starts serving, or says in one message what stands in the way.
+    pub async fn start(options: Options) -> Result<Self, StartError> {
+        let listener = bind(options.listen, "--listen").await?;
+        let address = listener.local_addr().map_err(|error| StartError(error.to_string()))?;
+        let url = format!("http://{address}");
+        let environment = Arc::clone(&options.environment);
+        let settings =
+            Settings::local(|name| environment(name), &url).map_err(|faults| StartError(faults.to_string()))?;
+        for warning in settings.warnings() {
+            tracing::warn!("{warning}");
+        }
+
+        let directory = options.data.directory();
+        if let Some(directory) = directory {
+            demo::create_directory(directory)?;
+        }
+        let signing_keys = match &options.keys {
+            Some(file) => SecretText::File(file.clone()),
+            None => demo::signing_keys(directory)?,
+        };
+        let (clients, demo) = match &options.clients {
+            Some(file) => (SecretText::File(file.clone()), None),
+            None => {
+                let demo = Demo::load_or_create(directory)?;
+                (demo.clients.clone(), Some(demo))
+            }
+        };
+        let authority = CachedAuthority::new(signing_keys, clients, settings.secrets_ttl_seconds);
+        let in_force = authority
+            .current(options.clock.now())
+            .await
+            .map_err(|fault| StartError(name_the_files(&fault.detail, &options)))?;
+        warn_of_missing_signers(&in_force, options.clock.as_ref());
+
+        let (stop, stopped) = watch::channel(false);
+        let mut serving = Vec::new();
+        let sdk = connect(&options, &stopped, &mut serving).await?;
+        table::create_if_missing(&sdk, &settings.table).await?;
+        let welcome = tour::welcome(&url, demo.as_ref(), &settings, options.data.directory());
+        let service = LocalService {
+            store: DynamoDbSessions::new(&sdk, settings.table),
+            authority,
+            policy: settings.policy,
+            cors: settings.cors,
+            clock: options.clock,
+            randomness: Arc::new(SystemRandomness),
+        };
+        serving.push(tokio::spawn(http::serve(listener, Arc::new(service), stopped)));
+        Ok(Self { url, welcome, demo, stop, serving })
+    }
+
+    /// `http://` and the address, without a slash at the end.
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// What a newcomer reads: where things are, and what to paste.
+    pub fn welcome(&self) -> &str {
+        &self.welcome
+    }
+
+    /// The demo credentials, unless registrations were given.
+    pub fn demo(&self) -> Option<&Demo> {
+        self.demo.as_ref()
+    }
+
+    /// Takes no more requests, lets those under way finish, and returns when all is closed.
+    pub async fn stop(self) {
+        let _ = self.stop.send(true);
+        for task in self.serving {
+            let aborter = task.abort_handle();
+            if tokio::time::timeout(STOP_PATIENCE, task).await.is_err() {
+                aborter.abort();
+            }
+        }
+    }
+}
+
+async fn bind(address: SocketAddr, flag: &str) -> Result<TcpListener, StartError> {
+    TcpListener::bind(address).await.map_err(|error| StartError(format!("{flag} {address}: {error}")))
+}
+
+/// A fault of the authority names the document; here it gets its file's name as well.
+fn name_the_files(detail: &str, options: &Options) -> String {
+    let mut text = detail.to_owned();
+    for (document, file) in [("signing keys: ", &options.keys), ("clients: ", &options.clients)] {
+        if let (Some(file), Some(rest)) = (file, detail.strip_prefix(document)) {
+            text = format!("{}: {rest}", file.display());
+        }
+    }
+    text.replace("; ", "\n  ")
+}
+
+fn warn_of_missing_signers(authority: &Authority, clock: &dyn Clock) {
+    let now = clock.now().unix_seconds();
+    for client in authority.registry.clients() {
+        if authority.keys.signer(client.algorithm, client.kid.as_ref(), now).is_none() {
+            tracing::warn!(
+                client_id = client.client_id.as_str(),
+                "the key ring has no {} key in use: this client's requests will be answered with 503",
+                client.algorithm
+            );
+        }
+    }
+    if authority.keys.tagger(now).is_none() {
+        tracing::warn!("the key ring has no tag key in use: every request will be answered with 503");
+    }
+}
+
+/// The embedded DynamoDB, or the one that the environment names.
+async fn connect(
+    options: &Options,
+    stopped: &watch::Receiver<bool>,
+    serving: &mut Vec<JoinHandle<()>>,
+) -> Result<SdkConfig, StartError> {
+    if (options.environment)("AWS_ENDPOINT_URL_DYNAMODB").is_some() {
+        if options.dynamodb_listen.is_some() {
+            return Err(StartError(
+                "--dynamodb-listen opens the embedded DynamoDB, but AWS_ENDPOINT_URL_DYNAMODB names another: use one"
+                    .into(),
+            ));
+        }
+        return Ok(sdk::config().await);
+    }
+    let database = options.data.open()?;
+    if let Some(address) = options.dynamodb_listen {
+        let listener = bind(address, "--dynamodb-listen").await?;
+        let mut stopped = stopped.clone();
+        let database = database.clone();
+        serving.push(tokio::spawn(async move {
+            tokio::select! {
+                () = dynoxide::server::serve_on(listener, database) => {}
+                _ = stopped.wait_for(|stopped| *stopped) => {}
+            }
+        }));
+    }
+    Ok(dynamodb::embedded(database, options.observer.clone()).await)
+}

@@ -1,0 +1,146 @@
+//! Who calls: the `Authorization` header, or members of the body. The same thing said twice is refused.
+
+use base64::{Engine, engine::general_purpose::STANDARD};
+use lambda_http::http::{HeaderMap, header::AUTHORIZATION};
+use latchkey_token::{registry::Credentials, renew::ClientIdentification};
+
+use crate::request::{Members, RequestFault, form_decode};
+
+/// What the `Authorization` header says.
+pub enum Authorization {
+    Absent,
+    /// RFC 7617. Id and secret, literally and, where that differs, percent-decoded as RFC 6749 §2.3.1 wants it:
+    /// clients do both. Empty when the header cannot be read.
+    Basic(Vec<Credentials>),
+    /// RFC 6750 §2.1.
+    Bearer(String),
+    /// A scheme that nobody here speaks.
+    Other,
+}
+
+impl Authorization {
+    pub fn read(headers: &HeaderMap) -> Result<Self, RequestFault> {
+        let mut values = headers.get_all(AUTHORIZATION).iter();
+        let Some(value) = values.next() else { return Ok(Self::Absent) };
+        if values.next().is_some() {
+            return Err(RequestFault::invalid("the Authorization header stands twice"));
+        }
+        let Ok(text) = value.to_str() else { return Ok(Self::Other) };
+        let (scheme, rest) = text.split_once(' ').unwrap_or((text, ""));
+        let rest = rest.trim_matches(' ');
+        Ok(match scheme.to_ascii_lowercase().as_str() {
+            "basic" => Self::Basic(basic_credentials(rest)),
+            "bearer" if rest.is_empty() => return Err(RequestFault::invalid("Authorization: Bearer without a token")),
+            "bearer" => Self::Bearer(rest.to_owned()),
+            _ => Self::Other,
+        })
+    }
+
+    /// Whether a refused authentication must name its scheme (RFC 6749 §5.2).
+    pub fn tried_to_authenticate(&self) -> bool {
+        matches!(self, Self::Basic(_) | Self::Other)
+    }
+}
+
+fn basic_credentials(encoded: &str) -> Vec<Credentials> {
+    let decoded = STANDARD.decode(encoded).ok().and_then(|bytes| String::from_utf8(bytes).ok());
+    let Some((id, secret)) = decoded.as_deref().and_then(|text| text.split_once(':')) else { return Vec::new() };
+    let literal = Credentials { id: id.to_owned(), secret: secret.to_owned() };
+    match (form_decode(id), form_decode(secret)) {
+        (Some(id), Some(secret)) if id != literal.id || secret != literal.secret => {
+            vec![literal, Credentials { id, secret }]
+        }
+        _ => vec![literal],
+    }
+}
+
+/// The issuer's credentials: Basic, or `issuer_id` and `issuer_secret`. Empty when there are none.
+pub fn issuer(authorization: &Authorization, members: &mut Members) -> Result<Vec<Credentials>, RequestFault> {
+    let id = members.text("issuer_id")?;
+    let secret = members.text("issuer_secret")?;
+    match (authorization, id, secret) {
+        (Authorization::Basic(candidates), None, None) => Ok(candidates.clone()),
+        (Authorization::Basic(_), _, _) => {
+            Err(RequestFault::invalid("the issuer is named both in the Authorization header and in the body: use one"))
+        }
+        (Authorization::Absent, Some(id), Some(secret)) => Ok(vec![Credentials { id, secret }]),
+        _ => Ok(Vec::new()),
+    }
+}
+
+/// The client and the access token of a renewal.
+pub fn client(
+    authorization: Authorization,
+    members: &mut Members,
+) -> Result<(ClientIdentification, Option<String>), RequestFault> {
+    let id = members.text("client_id")?;
+    let secret = members.text("client_secret")?;
+    let access_token = members.text("access_token")?;
+    let in_body = |id: Option<String>, secret: Option<String>| match (id, secret) {
+        (Some(id), Some(secret)) => Ok(ClientIdentification::Authenticated(vec![Credentials { id, secret }])),
+        (Some(id), None) => Ok(ClientIdentification::Named(id)),
+        (None, None) => Ok(ClientIdentification::FromAccessToken),
+        (None, Some(_)) => Err(RequestFault::invalid("client_secret is there, client_id is missing")),
+    };
+    match authorization {
+        Authorization::Absent => Ok((in_body(id, secret)?, access_token)),
+        Authorization::Bearer(_) if access_token.is_some() => {
+            Err(RequestFault::invalid("the access token is both in the Authorization header and in the body: use one"))
+        }
+        Authorization::Bearer(token) => Ok((in_body(id, secret)?, Some(token))),
+        Authorization::Basic(_) if id.is_some() || secret.is_some() => {
+            Err(RequestFault::invalid("the client is named both in the Authorization header and in the body: use one"))
+        }
+        // A public client may say its id this way, with an empty password.
+        Authorization::Basic(candidates) => match candidates.as_slice() {
+            [first, ..] if first.secret.is_empty() => Ok((ClientIdentification::Named(first.id.clone()), access_token)),
+            _ => Ok((ClientIdentification::Authenticated(candidates), access_token)),
+        },
+        Authorization::Other => Ok((ClientIdentification::Authenticated(Vec::new()), access_token)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn authorization(value: &str) -> Authorization {
+        let mut headers = HeaderMap::new();
+        headers.insert(AUTHORIZATION, value.parse().unwrap());
+        Authorization::read(&headers).unwrap()
+    }
+
+    fn basic(text: &str) -> Vec<(String, String)> {
+        match authorization(&format!("Basic {}", STANDARD.encode(text))) {
+            Authorization::Basic(candidates) => candidates.into_iter().map(|c| (c.id, c.secret)).collect(),
+            _ => panic!("not Basic"),
+        }
+    }
+
+    fn pair(id: &str, secret: &str) -> (String, String) {
+        (id.to_owned(), secret.to_owned())
+    }
+
+    #[test]
+    fn basic_is_read_literally_and_percent_decoded() {
+        assert_eq!(basic("portal:s3cret"), [pair("portal", "s3cret")]);
+        assert_eq!(basic("a:b:c"), [pair("a", "b:c")]);
+        assert_eq!(basic("my%2Did:a+b"), [pair("my%2Did", "a+b"), pair("my-id", "a b")]);
+        assert_eq!(basic("a:100%"), [pair("a", "100%")]);
+        assert!(basic("no colon").is_empty());
+        assert!(matches!(authorization("bAsIc ???"), Authorization::Basic(none) if none.is_empty()));
+    }
+
+    #[test]
+    fn bearer_and_other_schemes_are_told_apart() {
+        assert!(matches!(authorization("bearer  abc"), Authorization::Bearer(token) if token == "abc"));
+        assert!(matches!(authorization("Digest x"), Authorization::Other));
+        assert!(!authorization("Bearer x").tried_to_authenticate());
+        assert!(authorization("Digest x").tried_to_authenticate());
+        let mut headers = HeaderMap::new();
+        assert!(matches!(Authorization::read(&headers), Ok(Authorization::Absent)));
+        headers.append(AUTHORIZATION, "Bearer a".parse().unwrap());
+        headers.append(AUTHORIZATION, "Basic b".parse().unwrap());
+        assert!(Authorization::read(&headers).is_err());
+    }
+}

@@ -1,0 +1,52 @@
+//! The Lambda runtime as a host of handlers.
+
+use std::{convert::Infallible, future::Future};
+
+use base64::{Engine, engine::general_purpose::STANDARD};
+use lambda_http::{
+    Adapter, Body, Error, LambdaEvent, Request, RequestExt, Response,
+    aws_lambda_events::apigw::ApiGatewayV2httpRequest,
+    lambda_runtime,
+    request::{LambdaRequest, RequestContext},
+    service_fn,
+    tower::ServiceExt,
+};
+use serde::Serialize;
+
+use crate::service::Caller;
+
+/// Serves API Gateway HTTP API events (payload 2.0) with `handler` until Lambda ends the process.
+pub async fn run<H, F>(handler: H) -> Result<(), Error>
+where
+    H: Fn(Request) -> F,
+    F: Future<Output = Response<Body>> + Send,
+{
+    lambda_runtime::run(service_fn(|event| answer(event, &handler))).await
+}
+
+/// One event, answered in API Gateway's form.
+pub async fn answer<H, F>(event: LambdaEvent<ApiGatewayV2httpRequest>, handler: H) -> Result<impl Serialize, Infallible>
+where
+    H: Fn(Request) -> F,
+    F: Future<Output = Response<Body>> + Send,
+{
+    let LambdaEvent { mut payload, context, .. } = event;
+    // The adapter panics on a body that is said to be base64 and is not; read as it stands, it is merely malformed.
+    payload.is_base64_encoded &= payload.body.as_deref().is_some_and(|body| STANDARD.decode(body).is_ok());
+    let service = service_fn(|mut request: Request| {
+        let caller = caller(&request);
+        request.extensions_mut().insert(caller);
+        let answered = handler(request);
+        async { Ok::<_, Infallible>(answered.await) }
+    });
+    Adapter::from(service).oneshot(LambdaEvent::new(LambdaRequest::ApiGatewayV2(payload), context)).await
+}
+
+fn caller(request: &Request) -> Caller {
+    let request_id = request.lambda_context_ref().map(|context| context.request_id.clone()).unwrap_or_default();
+    let source_ip = match request.request_context_ref() {
+        Some(RequestContext::ApiGatewayV2(context)) => context.http.source_ip.clone(),
+        _ => None,
+    };
+    Caller { request_id, source_ip }
+}

@@ -1,0 +1,291 @@
+//! Reads the members of a request body, form or JSON alike (design §2).
+
+use std::collections::BTreeMap;
+
+use lambda_http::{
+    Body, Request,
+    http::{HeaderMap, header::CONTENT_TYPE},
+};
+use latchkey_token::{
+    json::{self, Map, Value},
+    time::Seconds,
+};
+use percent_encoding::percent_decode_str;
+
+/// Longest body, in bytes, before anything in it is looked at.
+pub const MAX_BODY_BYTES: usize = 16 * 1024;
+
+/// A request that cannot be read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum RequestFault {
+    /// The body is longer than [`MAX_BODY_BYTES`].
+    TooLarge,
+    /// The content type is neither a form nor JSON.
+    UnsupportedMediaType,
+    /// Everything else; the text says what to mend and quotes nothing that was sent.
+    Invalid(String),
+}
+
+impl RequestFault {
+    pub fn invalid(text: impl Into<String>) -> Self {
+        Self::Invalid(text.into())
+    }
+}
+
+/// The members of a body. A member without a value counts as left out (RFC 6749 §3.2).
+pub struct Members {
+    members: BTreeMap<String, Value>,
+    is_form: bool,
+}
+
+impl Members {
+    /// Reads the body strictly: size, content type, UTF-8, syntax, no member twice. Nothing is taken from the query
+    /// string, which must be empty.
+    pub fn read(request: &Request) -> Result<Self, RequestFault> {
+        let body: &[u8] = match request.body() {
+            Body::Empty => &[],
+            Body::Text(text) => text.as_bytes(),
+            Body::Binary(bytes) => bytes,
+            _ => return Err(RequestFault::invalid("the body cannot be read")),
+        };
+        if body.len() > MAX_BODY_BYTES {
+            return Err(RequestFault::TooLarge);
+        }
+        if request.uri().query().is_some_and(|query| !query.is_empty()) {
+            return Err(RequestFault::invalid("parameters belong in the body, not in the query string"));
+        }
+        match media_type(request.headers())? {
+            MediaType::Form => Ok(Self { members: read_form(body)?, is_form: true }),
+            MediaType::Json => Ok(Self { members: read_json(body)?, is_form: false }),
+        }
+    }
+
+    /// A string member; `None` when it is missing or empty.
+    pub fn text(&mut self, name: &str) -> Result<Option<String>, RequestFault> {
+        match self.members.remove(name) {
+            None => Ok(None),
+            Some(Value::String(text)) => Ok(Some(text).filter(|text| !text.is_empty())),
+            Some(_) => Err(RequestFault::invalid(format!("{name} must be a string"))),
+        }
+    }
+
+    /// A string member that must be there.
+    pub fn required(&mut self, name: &str) -> Result<String, RequestFault> {
+        self.text(name)?.ok_or_else(|| RequestFault::invalid(format!("{name} is missing")))
+    }
+
+    /// A whole number of seconds from 1 up; what is longer than 32 bits can say is as good as the most they can.
+    pub fn seconds(&mut self, name: &str) -> Result<Option<Seconds>, RequestFault> {
+        let fault = || RequestFault::invalid(format!("{name} must be a whole number of seconds, at least 1"));
+        let number = match self.members.remove(name) {
+            None => return Ok(None),
+            Some(Value::String(text)) if self.is_form => {
+                if text.is_empty() {
+                    return Ok(None);
+                }
+                if !text.bytes().all(|byte| byte.is_ascii_digit()) {
+                    return Err(fault());
+                }
+                text.parse().unwrap_or(u64::MAX)
+            }
+            Some(value) => value.as_u64().ok_or_else(fault)?,
+        };
+        if number == 0 { Err(fault()) } else { Ok(Some(Seconds::try_from(number).unwrap_or(Seconds::MAX))) }
+    }
+
+    /// An object; in a form, its JSON text.
+    pub fn object(&mut self, name: &str) -> Result<Map<String, Value>, RequestFault> {
+        let fault = || RequestFault::invalid(format!("{name} must be a JSON object, no member of it twice"));
+        match self.members.remove(name) {
+            None => Ok(Map::new()),
+            Some(Value::Object(members)) => Ok(members),
+            Some(Value::String(text)) if self.is_form && text.is_empty() => Ok(Map::new()),
+            Some(Value::String(text)) if self.is_form => json::parse_object(text.as_bytes()).map_err(|_| fault()),
+            Some(_) => Err(fault()),
+        }
+    }
+}
+
+enum MediaType {
+    Form,
+    Json,
+}
+
+fn media_type(headers: &HeaderMap) -> Result<MediaType, RequestFault> {
+    let mut values = headers.get_all(CONTENT_TYPE).iter();
+    let (Some(value), None) = (values.next(), values.next()) else { return Err(RequestFault::UnsupportedMediaType) };
+    let text = value.to_str().map_err(|_| RequestFault::UnsupportedMediaType)?;
+    let mut parts = text.split(';').map(str::trim);
+    let essence = parts.next().unwrap_or_default().to_ascii_lowercase();
+    let is_utf8 = parts.all(|parameter| match parameter.split_once('=') {
+        Some((name, value)) => {
+            !name.trim().eq_ignore_ascii_case("charset") || value.trim().trim_matches('"').eq_ignore_ascii_case("utf-8")
+        }
+        None => parameter.is_empty(),
+    });
+    match essence.as_str() {
+        "application/x-www-form-urlencoded" if is_utf8 => Ok(MediaType::Form),
+        "application/json" if is_utf8 => Ok(MediaType::Json),
+        _ => Err(RequestFault::UnsupportedMediaType),
+    }
+}
+
+fn read_json(body: &[u8]) -> Result<BTreeMap<String, Value>, RequestFault> {
+    let fault = "the body is not a JSON object, holds a member twice, or is nested deeper than 16";
+    let members = json::parse_object(body).map_err(|_| RequestFault::invalid(fault))?;
+    Ok(members.into_iter().collect())
+}
+
+fn read_form(body: &[u8]) -> Result<BTreeMap<String, Value>, RequestFault> {
+    let not_a_form = || RequestFault::invalid("the body is not a form of percent-encoded UTF-8");
+    let body = std::str::from_utf8(body).map_err(|_| not_a_form())?;
+    let mut members = BTreeMap::new();
+    for pair in body.split('&').filter(|pair| !pair.is_empty()) {
+        let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+        let name = form_decode(name).ok_or_else(not_a_form)?;
+        let value = form_decode(value).ok_or_else(not_a_form)?;
+        if members.insert(name, Value::String(value)).is_some() {
+            return Err(RequestFault::invalid("a parameter stands twice"));
+        }
+    }
+    Ok(members)
+}
+
+/// `application/x-www-form-urlencoded`, strictly: every `%` begins two hex digits, and the result is UTF-8.
+pub(crate) fn form_decode(text: &str) -> Option<String> {
+    let is_complete = text.split('%').skip(1).all(|rest| {
+        let mut digits = rest.bytes();
+        matches!((digits.next(), digits.next()), (Some(a), Some(b)) if a.is_ascii_hexdigit() && b.is_ascii_hexdigit())
+    });
+    if !is_complete {
+        return None;
+    }
+    percent_decode_str(&text.replace('+', " ")).decode_utf8().ok().map(|decoded| decoded.into_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn request(content_type: &str, body: impl Into<Body>) -> Request {
+        let mut request = Request::new(body.into());
+        request.headers_mut().insert(CONTENT_TYPE, content_type.parse().unwrap());
+        request
+    }
+
+    fn form(body: &str) -> Result<Members, RequestFault> {
+        Members::read(&request("application/x-www-form-urlencoded", body))
+    }
+
+    fn json(body: &str) -> Result<Members, RequestFault> {
+        Members::read(&request("application/json", body))
+    }
+
+    fn is_invalid<T>(result: Result<T, RequestFault>) -> bool {
+        matches!(result, Err(RequestFault::Invalid(_)))
+    }
+
+    #[test]
+    fn both_encodings_say_the_same() {
+        let bodies = [
+            form("subject=alice+a%26b&scope=&expires_in=60&claims=%7B%22a%22%3A1%7D&unknown=1").unwrap(),
+            json(r#"{"subject":"alice a&b","scope":"","expires_in":60,"claims":{"a":1},"unknown":[1]}"#).unwrap(),
+        ];
+        for mut members in bodies {
+            assert_eq!(members.text("subject").unwrap().as_deref(), Some("alice a&b"));
+            assert_eq!(members.text("scope").unwrap(), None, "empty is left out");
+            assert_eq!(members.seconds("expires_in").unwrap(), Some(60));
+            assert_eq!(members.object("claims").unwrap().len(), 1);
+            assert_eq!(members.text("missing").unwrap(), None);
+            assert!(is_invalid(members.required("missing")));
+        }
+    }
+
+    #[test]
+    fn a_parameter_twice_is_refused_even_if_nobody_reads_it() {
+        assert!(is_invalid(form("a=1&b=2&a=1")));
+        assert!(is_invalid(form("a=1&%61=1")));
+        assert!(is_invalid(json(r#"{"a":1,"a":1}"#)));
+        assert!(is_invalid(json(r#"{"claims":{"x":1,"x":2}}"#)));
+        assert!(is_invalid(form(r#"claims={"x":1,"x":2}"#).unwrap().object("claims")));
+    }
+
+    #[test]
+    fn only_forms_and_json_in_utf_8_are_read() {
+        for fine in [
+            "application/json",
+            "Application/JSON; Charset=UTF-8",
+            "application/json;charset=\"utf-8\"",
+            "application/json; profile=x",
+        ] {
+            assert!(Members::read(&request(fine, "{}")).is_ok(), "{fine}");
+        }
+        for bad in [
+            "text/plain",
+            "",
+            "multipart/form-data; boundary=x",
+            "application/json; charset=latin1",
+            "application/jsonp",
+            "application/json, application/json",
+        ] {
+            let answer = Members::read(&request(bad, "{}"));
+            assert_eq!(answer.err(), Some(RequestFault::UnsupportedMediaType), "{bad}");
+        }
+        assert_eq!(Members::read(&Request::new("{}".into())).err(), Some(RequestFault::UnsupportedMediaType));
+        let mut twice = request("application/json", "{}");
+        twice.headers_mut().append(CONTENT_TYPE, "application/json".parse().unwrap());
+        assert_eq!(Members::read(&twice).err(), Some(RequestFault::UnsupportedMediaType));
+    }
+
+    #[test]
+    fn broken_encodings_are_refused() {
+        for bad in ["a=%", "a=%4", "a=%zz", "a=%ff", "%=1", "a=\u{0}%C3"] {
+            assert!(is_invalid(form(bad)), "{bad:?}");
+        }
+        let not_utf8 = request("application/x-www-form-urlencoded", vec![b'a', b'=', 0xff]);
+        assert!(is_invalid(Members::read(&not_utf8)));
+        assert!(is_invalid(Members::read(&request("application/json", vec![b'"', 0xff, b'"']))));
+        for bad in ["", "[]", "\"x\"", "subject=alice", "{\"a\":1}x"] {
+            assert!(is_invalid(json(bad)), "{bad:?}");
+        }
+        assert!(is_invalid(json(&format!("{}{}", "{\"a\":".repeat(17), "}".repeat(17)))));
+        let mut json_as_form = form(r#"{"subject":"alice"}"#).unwrap();
+        assert!(is_invalid(json_as_form.required("subject")));
+    }
+
+    #[test]
+    fn size_is_judged_before_anything_else() {
+        let body = |bytes: usize| request("text/plain", "x".repeat(bytes));
+        assert_eq!(Members::read(&body(MAX_BODY_BYTES + 1)).err(), Some(RequestFault::TooLarge));
+        assert_eq!(Members::read(&body(MAX_BODY_BYTES)).err(), Some(RequestFault::UnsupportedMediaType));
+    }
+
+    #[test]
+    fn nothing_is_read_from_the_query_string() {
+        let mut request = request("application/json", "{}");
+        *request.uri_mut() = "/token?refresh_token=x".parse().unwrap();
+        assert!(is_invalid(Members::read(&request)));
+    }
+
+    #[test]
+    fn types_are_not_guessed() {
+        let mut members =
+            json(r#"{"a":1,"b":null,"c":"60","d":{"x":1},"e":1.5,"f":-1,"g":0,"h":99999999999}"#).unwrap();
+        assert!(is_invalid(members.text("a")));
+        assert!(is_invalid(members.text("b")));
+        assert!(is_invalid(members.seconds("c")));
+        assert!(is_invalid(members.text("d")));
+        assert!(is_invalid(members.seconds("e")));
+        assert!(is_invalid(members.seconds("f")));
+        assert!(is_invalid(members.seconds("g")));
+        assert_eq!(members.seconds("h").unwrap(), Some(Seconds::MAX));
+        assert!(is_invalid(json(r#"{"claims":"{}"}"#).unwrap().object("claims")));
+        let mut members = form("a=6e1&b=-1&c=0&d=99999999999999999999&e=+5&f=").unwrap();
+        assert!(
+            is_invalid(members.seconds("a")) && is_invalid(members.seconds("b")) && is_invalid(members.seconds("c"))
+        );
+        assert_eq!(members.seconds("d").unwrap(), Some(Seconds::MAX));
+        assert!(is_invalid(members.seconds("e")));
+        assert_eq!(members.seconds("f").unwrap(), None);
+    }
+}

@@ -1,0 +1,305 @@
+//! `LATCHKEY_*`: read once at start, checked completely, every fault in one message (design §7).
+
+use std::fmt;
+
+use latchkey_token::{
+    policy::{
+        MAX_ACCESS_TOKEN_SECONDS, MAX_GRACE_SECONDS, MAX_RETRY_CONFIDENTIAL_SECONDS, MAX_RETRY_PUBLIC_SECONDS,
+        MAX_SESSION_SECONDS, Policy,
+    },
+    time::Seconds,
+};
+
+use crate::cors::Cors;
+
+/// Everything that is wrong with the configuration, one line each. Never empty.
+#[derive(Clone, PartialEq, Eq)]
+pub struct SettingsFaults(Vec<String>);
+
+impl fmt::Display for SettingsFaults {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "the configuration is not usable:")?;
+        self.0.iter().try_for_each(|fault| write!(f, "\n  {fault}"))
+    }
+}
+
+/// As [`fmt::Display`]: a process that ends with it shows text to an operator.
+impl fmt::Debug for SettingsFaults {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl std::error::Error for SettingsFaults {}
+
+/// What every function and the local server have in common.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Settings {
+    pub policy: Policy,
+    pub cors: Cors,
+    /// How long key ring and registry are cached, in seconds.
+    pub secrets_ttl_seconds: Seconds,
+    /// `max-age` of the JWKS, in seconds.
+    pub jwks_seconds: Seconds,
+    /// The external system's sign-in, announced in the metadata when set.
+    pub authorization_endpoint: Option<String>,
+    /// Name of the session table.
+    pub table: String,
+}
+
+/// The settings of a Lambda function that issues or renews.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FunctionSettings {
+    pub settings: Settings,
+    /// ARN or name of a secret, or `file:PATH` for local runs.
+    pub signing_keys: String,
+    /// As `signing_keys`.
+    pub clients: String,
+}
+
+impl FunctionSettings {
+    /// Reads the process's environment.
+    pub fn from_env() -> Result<Self, SettingsFaults> {
+        Self::read(|name| std::env::var(name).ok())
+    }
+
+    /// Reads the variables that `lookup` gives.
+    pub fn read(lookup: impl Fn(&str) -> Option<String>) -> Result<Self, SettingsFaults> {
+        let mut environment = Environment { lookup: &lookup, faults: Vec::new() };
+        let settings = environment.settings(None, None);
+        let signing_keys = environment.secret("LATCHKEY_SIGNING_KEYS");
+        let clients = environment.secret("LATCHKEY_CLIENTS");
+        environment.finish(Self { settings, signing_keys, clients })
+    }
+}
+
+impl Settings {
+    /// Reads the variables of a local server, which knows its own URL and needs no secrets' names.
+    pub fn local(lookup: impl Fn(&str) -> Option<String>, own_url: &str) -> Result<Self, SettingsFaults> {
+        let mut environment = Environment { lookup: &lookup, faults: Vec::new() };
+        let settings = environment.settings(Some(own_url), Some("latchkey"));
+        environment.finish(settings)
+    }
+
+    /// Settings that are allowed, and yet rarely meant.
+    pub fn warnings(&self) -> Vec<String> {
+        let policy = &self.policy;
+        let renewable = policy.access_token_seconds.saturating_add(policy.grace_seconds);
+        let mut warnings = Vec::new();
+        if policy.idle_seconds < renewable {
+            warnings.push(format!(
+                "LATCHKEY_IDLE_SECONDS ({}) is shorter than an access token's life and grace period ({renewable}): \
+                 sessions end while their access tokens could still be renewed",
+                policy.idle_seconds
+            ));
+        }
+        warnings
+    }
+}
+
+struct Environment<'a> {
+    lookup: &'a dyn Fn(&str) -> Option<String>,
+    faults: Vec<String>,
+}
+
+impl Environment<'_> {
+    /// A variable that is set; an empty one counts as not set.
+    fn text(&self, name: &str) -> Option<String> {
+        (self.lookup)(name).filter(|text| !text.is_empty())
+    }
+
+    fn fault(&mut self, name: &str, what: impl fmt::Display) {
+        self.faults.push(format!("{name}: {what}"));
+    }
+
+    fn required(&mut self, name: &str, default: Option<&str>) -> String {
+        self.text(name).or_else(|| default.map(str::to_owned)).unwrap_or_else(|| {
+            self.fault(name, "is not set");
+            String::new()
+        })
+    }
+
+    fn seconds(&mut self, name: &str, default: Seconds, least: Seconds, most: Seconds) -> Seconds {
+        let Some(text) = self.text(name) else { return default };
+        match text.parse::<Seconds>() {
+            Ok(seconds) if (least..=most).contains(&seconds) => seconds,
+            _ => {
+                self.fault(name, format_args!("must be a whole number of seconds from {least} to {most}"));
+                default
+            }
+        }
+    }
+
+    fn url(&mut self, name: &str, url: &str) {
+        let is_url = url.parse::<lambda_http::http::Uri>().is_ok_and(|uri| {
+            matches!(uri.scheme_str(), Some("https" | "http")) && uri.host().is_some_and(|host| !host.is_empty())
+        });
+        if !is_url || url.contains(['?', '#', '@']) {
+            self.fault(name, "must be an https (or http) URL without query, fragment or user");
+        }
+    }
+
+    fn secret(&mut self, name: &str) -> String {
+        let location = self.required(name, None);
+        if location == "file:" {
+            self.fault(name, "file: needs a path");
+        }
+        location
+    }
+
+    fn settings(&mut self, own_url: Option<&str>, table: Option<&str>) -> Settings {
+        let issuer = self.required("LATCHKEY_ISSUER", own_url);
+        if !issuer.is_empty() {
+            self.url("LATCHKEY_ISSUER", &issuer);
+        }
+        let defaults = Policy::new(issuer);
+        let retry_confidential = MAX_RETRY_CONFIDENTIAL_SECONDS;
+        let policy = Policy {
+            access_token_seconds: self.seconds(
+                "LATCHKEY_ACCESS_TOKEN_SECONDS",
+                defaults.access_token_seconds,
+                1,
+                MAX_ACCESS_TOKEN_SECONDS,
+            ),
+            grace_seconds: self.seconds("LATCHKEY_GRACE_SECONDS", defaults.grace_seconds, 0, MAX_GRACE_SECONDS),
+            window_seconds: self.seconds("LATCHKEY_WINDOW_SECONDS", defaults.window_seconds, 0, MAX_GRACE_SECONDS),
+            idle_seconds: self.seconds("LATCHKEY_IDLE_SECONDS", defaults.idle_seconds, 1, MAX_SESSION_SECONDS),
+            absolute_seconds: self.seconds(
+                "LATCHKEY_ABSOLUTE_SECONDS",
+                defaults.absolute_seconds,
+                1,
+                MAX_SESSION_SECONDS,
+            ),
+            retry_public_seconds: self.seconds(
+                "LATCHKEY_RETRY_SECONDS",
+                defaults.retry_public_seconds,
+                0,
+                MAX_RETRY_PUBLIC_SECONDS,
+            ),
+            retry_confidential_seconds: self.seconds(
+                "LATCHKEY_RETRY_CONFIDENTIAL_SECONDS",
+                defaults.retry_confidential_seconds,
+                0,
+                retry_confidential,
+            ),
+            clock_skew_seconds: self.seconds("LATCHKEY_CLOCK_SKEW_SECONDS", defaults.clock_skew_seconds, 0, 60),
+            issuer: defaults.issuer,
+        };
+        let cors = Cors::parse(&self.text("LATCHKEY_CORS_ORIGINS").unwrap_or_default()).unwrap_or_else(|bad| {
+            self.fault(
+                "LATCHKEY_CORS_ORIGINS",
+                format_args!("{bad:?} is not an origin such as https://chat.example.org"),
+            );
+            Cors::default()
+        });
+        let authorization_endpoint = self.text("LATCHKEY_AUTHORIZATION_ENDPOINT");
+        if let Some(url) = &authorization_endpoint {
+            self.url("LATCHKEY_AUTHORIZATION_ENDPOINT", url);
+        }
+        Settings {
+            policy,
+            cors,
+            secrets_ttl_seconds: self.seconds("LATCHKEY_SECRETS_TTL_SECONDS", 300, 0, 86_400),
+            jwks_seconds: self.seconds("LATCHKEY_JWKS_SECONDS", 300, 0, 86_400),
+            authorization_endpoint,
+            table: self.required("LATCHKEY_TABLE", table),
+        }
+    }
+
+    fn finish<T>(self, settings: T) -> Result<T, SettingsFaults> {
+        if self.faults.is_empty() { Ok(settings) } else { Err(SettingsFaults(self.faults)) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(variables: &[(&str, &str)]) -> Result<FunctionSettings, SettingsFaults> {
+        FunctionSettings::read(|name| {
+            variables.iter().find(|(own, _)| *own == name).map(|(_, value)| (*value).to_owned())
+        })
+    }
+
+    const NEEDED: [(&str, &str); 4] = [
+        ("LATCHKEY_ISSUER", "https://id.example.org/prod"),
+        ("LATCHKEY_TABLE", "sessions"),
+        ("LATCHKEY_SIGNING_KEYS", "arn:aws:secretsmanager:eu-west-1:123456789012:secret:signing-keys"),
+        ("LATCHKEY_CLIENTS", "file:clients.json"),
+    ];
+
+    #[test]
+    fn defaults_are_the_contracts() {
+        let read = read(&NEEDED).unwrap();
+        let policy = &read.settings.policy;
+        assert_eq!(policy.issuer, "https://id.example.org/prod");
+        assert_eq!(policy.access_token_seconds, 86_400);
+        assert_eq!((policy.grace_seconds, policy.window_seconds), (0, 0));
+        assert_eq!((policy.idle_seconds, policy.absolute_seconds), (604_800, 2_592_000));
+        assert_eq!((policy.retry_public_seconds, policy.retry_confidential_seconds), (60, 86_400));
+        assert_eq!(policy.clock_skew_seconds, 0);
+        assert_eq!((read.settings.secrets_ttl_seconds, read.settings.jwks_seconds), (300, 300));
+        assert_eq!(read.settings.cors, Cors::default());
+        assert_eq!(read.clients, "file:clients.json");
+        assert!(read.signing_keys.starts_with("arn:"));
+        assert!(read.settings.warnings().is_empty());
+    }
+
+    #[test]
+    fn every_bad_variable_is_named_in_one_message() {
+        let faults = read(&[
+            ("LATCHKEY_ISSUER", "https://id.example.org?x"),
+            ("LATCHKEY_TABLE", ""),
+            ("LATCHKEY_ACCESS_TOKEN_SECONDS", "604801"),
+            ("LATCHKEY_GRACE_SECONDS", "-1"),
+            ("LATCHKEY_WINDOW_SECONDS", "1h"),
+            ("LATCHKEY_IDLE_SECONDS", "0"),
+            ("LATCHKEY_ABSOLUTE_SECONDS", "31536001"),
+            ("LATCHKEY_RETRY_SECONDS", "301"),
+            ("LATCHKEY_RETRY_CONFIDENTIAL_SECONDS", "86401"),
+            ("LATCHKEY_CLOCK_SKEW_SECONDS", "61"),
+            ("LATCHKEY_CORS_ORIGINS", "*"),
+            ("LATCHKEY_AUTHORIZATION_ENDPOINT", "sign-in"),
+            ("LATCHKEY_SECRETS_TTL_SECONDS", "1.5"),
+            ("LATCHKEY_JWKS_SECONDS", " 5"),
+            ("LATCHKEY_CLIENTS", "file:"),
+        ])
+        .unwrap_err()
+        .to_string();
+        for name in [
+            "ISSUER",
+            "TABLE",
+            "ACCESS_TOKEN_SECONDS",
+            "GRACE_SECONDS",
+            "WINDOW_SECONDS",
+            "IDLE_SECONDS",
+            "ABSOLUTE_SECONDS",
+            "RETRY_SECONDS",
+            "RETRY_CONFIDENTIAL_SECONDS",
+            "CLOCK_SKEW_SECONDS",
+            "CORS_ORIGINS",
+            "AUTHORIZATION_ENDPOINT",
+            "SECRETS_TTL_SECONDS",
+            "JWKS_SECONDS",
+            "SIGNING_KEYS",
+            "CLIENTS",
+        ] {
+            assert!(faults.contains(&format!("\n  LATCHKEY_{name}: ")), "{name} in {faults}");
+        }
+        assert_eq!(faults.lines().count(), 17);
+    }
+
+    #[test]
+    fn a_session_that_idles_out_before_its_token_is_warned_of() {
+        let mut variables = NEEDED.to_vec();
+        variables.push(("LATCHKEY_IDLE_SECONDS", "86399"));
+        assert_eq!(read(&variables).unwrap().settings.warnings().len(), 1);
+    }
+
+    #[test]
+    fn the_local_server_needs_nothing() {
+        let settings = Settings::local(|_| None, "http://127.0.0.1:9000").unwrap();
+        assert_eq!(settings.policy.issuer, "http://127.0.0.1:9000");
+        assert_eq!(settings.table, "latchkey");
+    }
+}

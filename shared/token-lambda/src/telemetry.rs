@@ -1,0 +1,176 @@
+//! Log lines as JSON on standard output, and the audit trail among them.
+
+use std::io::stdout;
+
+use lambda_http::{Request, http::header::USER_AGENT};
+use latchkey_token::{
+    audit::{Event, EventKind},
+    ports::Audit,
+};
+use tracing_subscriber::{EnvFilter, fmt::MakeWriter};
+
+use crate::{response::EdgeError, service::Caller};
+
+/// Longest `user_agent` in an audit line, in characters.
+const MAX_USER_AGENT: usize = 256;
+
+/// Starts logging to standard output. The level comes from `RUST_LOG`, or else from Lambda's
+/// `AWS_LAMBDA_LOG_LEVEL`, or is `info`.
+pub fn init() {
+    let level = ["RUST_LOG", "AWS_LAMBDA_LOG_LEVEL"].into_iter().find_map(|name| std::env::var(name).ok());
+    // A subscriber that somebody has set already is left alone.
+    let _ = tracing::subscriber::set_global_default(subscriber(stdout, level.as_deref().unwrap_or("info")));
+}
+
+/// One JSON object a line: RFC 3339 `timestamp`, `level`, then the event's own members, not nested.
+pub fn subscriber<W>(writer: W, level: &str) -> impl tracing::Subscriber + Send + Sync
+where
+    W: for<'w> MakeWriter<'w> + Send + Sync + 'static,
+{
+    tracing_subscriber::fmt()
+        .json()
+        .flatten_event(true)
+        .with_current_span(false)
+        .with_span_list(false)
+        .with_env_filter(EnvFilter::try_new(level.to_lowercase()).unwrap_or_else(|_| EnvFilter::new("info")))
+        .with_writer(writer)
+        .finish()
+}
+
+/// The audit trail of one request.
+pub struct RequestAudit {
+    function: &'static str,
+    caller: Caller,
+    user_agent: Option<String>,
+}
+
+impl RequestAudit {
+    pub fn new(function: &'static str, request: &Request) -> Self {
+        let user_agent =
+            request.headers().get(USER_AGENT).map(|value| one_line(&String::from_utf8_lossy(value.as_bytes())));
+        Self { function, caller: request.extensions().get().cloned().unwrap_or_default(), user_agent }
+    }
+
+    /// Logs what did not come from a use case: bodies that cannot be read, and infrastructure trouble.
+    pub fn record_error(&self, error: &EdgeError, rejected: EventKind) {
+        use latchkey_token::refusal::{Failure, Refusal};
+        match error {
+            EdgeError::Unreadable(_) => self.record(&Event::new(rejected).because("malformed_request")),
+            EdgeError::Failed(Failure::Refused(Refusal::UnsupportedGrantType)) => {
+                self.record(&Event::new(rejected).because("unsupported_grant_type"));
+            }
+            // The use case has said why.
+            EdgeError::Failed(Failure::Refused(_)) => {}
+            EdgeError::Failed(Failure::Unavailable(unavailable)) => {
+                tracing::error!(
+                    service = "latchkey",
+                    function = self.function,
+                    function_request_id = self.caller.request_id,
+                    what = unavailable.what,
+                    detail = unavailable.detail,
+                    "temporarily unavailable"
+                );
+            }
+        }
+    }
+}
+
+/// Control characters and Unicode's line and paragraph separators would break a line somewhere down the road.
+fn one_line(text: &str) -> String {
+    let breaks = |character: char| character.is_control() || matches!(character, '\u{2028}' | '\u{2029}');
+    text.chars().take(MAX_USER_AGENT).map(|character| if breaks(character) { '?' } else { character }).collect()
+}
+
+impl Audit for RequestAudit {
+    fn record(&self, event: &Event) {
+        macro_rules! line {
+            ($level:ident) => {
+                tracing::$level!(
+                    service = "latchkey",
+                    function = self.function,
+                    function_request_id = self.caller.request_id,
+                    event = event.kind.name(),
+                    client_id = event.client_id.as_deref().map(one_line),
+                    issuer_id = event.issuer_id.as_deref().map(one_line),
+                    session = event.session,
+                    subject_hash = event.subject_hash,
+                    jti = event.jti,
+                    generation = event.generation,
+                    reason = event.reason,
+                    seconds_to_expiry = event.seconds_to_expiry,
+                    in_grace = event.in_grace,
+                    source_ip = self.caller.source_ip,
+                    user_agent = self.user_agent,
+                )
+            };
+        }
+        if event.kind.is_alarming() { line!(warn) } else { line!(info) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::{Arc, Mutex};
+
+    #[derive(Clone, Default)]
+    struct Lines(Arc<Mutex<Vec<u8>>>);
+
+    impl std::io::Write for Lines {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            self.0.lock().unwrap().extend(bytes);
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+
+    fn logged(user_agent: &[u8], event: &Event) -> String {
+        let lines = Lines::default();
+        let writer = lines.clone();
+        let mut request = Request::new(lambda_http::Body::Empty);
+        request.headers_mut().insert(USER_AGENT, lambda_http::http::HeaderValue::from_bytes(user_agent).unwrap());
+        request.extensions_mut().insert(Caller { request_id: "r-1".into(), source_ip: Some("192.0.2.1".into()) });
+        tracing::subscriber::with_default(subscriber(move || writer.clone(), "info"), || {
+            RequestAudit::new("renew", &request).record(event);
+        });
+        let bytes = lines.0.lock().unwrap().clone();
+        String::from_utf8(bytes).unwrap()
+    }
+
+    #[test]
+    fn an_event_is_one_flat_json_line_without_what_is_not_known() {
+        let event = Event { generation: Some(3), ..Event::new(EventKind::TokenRenewed) };
+        let line = logged(b"curl/8", &event);
+        assert_eq!(line.matches('\n').count(), 1);
+        let json: serde_json::Value = serde_json::from_str(&line).unwrap();
+        assert_eq!(json["event"], "token_renewed");
+        assert_eq!(json["level"], "INFO");
+        assert_eq!(json["generation"], 3);
+        assert_eq!(json["function_request_id"], "r-1");
+        assert_eq!(json["source_ip"], "192.0.2.1");
+        assert_eq!(json["user_agent"], "curl/8");
+        assert!(json.get("reason").is_none() && json.get("client_id").is_none());
+        let timestamp = json["timestamp"].as_str().unwrap();
+        assert!(timestamp.ends_with('Z') && timestamp.contains('T'), "{timestamp}");
+        assert_eq!(
+            serde_json::from_str::<serde_json::Value>(&logged(b"x", &Event::new(EventKind::ReuseDetected))).unwrap()["level"],
+            "WARN"
+        );
+    }
+
+    #[test]
+    fn hostile_user_agents_stay_in_their_line() {
+        let hostile = format!("a\u{2028}b\u{1b}[31m\u{85}{}", "x".repeat(1_000_000));
+        let hostile: Vec<u8> = hostile.bytes().filter(|byte| *byte != 0x1b).collect();
+        let line = logged(&hostile, &Event::new(EventKind::TokenRenewed));
+        assert_eq!(line.lines().count(), 1);
+        let json: serde_json::Value = serde_json::from_str(&line).unwrap();
+        let user_agent = json["user_agent"].as_str().unwrap();
+        assert!(user_agent.starts_with("a?b[31m?x"), "{user_agent}");
+        assert_eq!(user_agent.chars().count(), MAX_USER_AGENT);
+        assert!(!logged(b"tab\there", &Event::new(EventKind::TokenRenewed)).contains('\t'));
+    }
+}
