@@ -6,6 +6,7 @@ use base64::{Engine, engine::general_purpose::STANDARD};
 use lambda_http::{
     Adapter, Body, Error, LambdaEvent, Request, RequestExt, Response,
     aws_lambda_events::apigw::ApiGatewayV2httpRequest,
+    http::StatusCode,
     lambda_runtime,
     request::{LambdaRequest, RequestContext},
     service_fn,
@@ -13,7 +14,7 @@ use lambda_http::{
 };
 use serde::Serialize;
 
-use crate::service::Caller;
+use crate::{response::refused, service::Caller};
 
 /// Serves API Gateway HTTP API events (payload 2.0) with `handler` until Lambda ends the process.
 pub async fn run<H, F>(handler: H) -> Result<(), Error>
@@ -31,13 +32,21 @@ where
     F: Future<Output = Response<Body>> + Send,
 {
     let LambdaEvent { mut payload, context, .. } = event;
-    // The adapter panics on a body that is said to be base64 and is not; read as it stands, it is merely malformed.
-    payload.is_base64_encoded &= payload.body.as_deref().is_some_and(|body| STANDARD.decode(body).is_ok());
+    // The adapter panics on a body that is said to be base64 and is not.
+    let body = payload.body.take_if(|body| payload.is_base64_encoded && STANDARD.decode(body).is_err());
+    let is_undecodable = body.is_some();
     let service = service_fn(|mut request: Request| {
         let caller = caller(&request);
         request.extensions_mut().insert(caller);
-        let answered = handler(request);
-        async { Ok::<_, Infallible>(answered.await) }
+        let answered = (!is_undecodable).then(|| handler(request));
+        async {
+            Ok::<_, Infallible>(match answered {
+                Some(answered) => answered.await,
+                None => {
+                    refused(StatusCode::BAD_REQUEST, "invalid_request", "the body is not the base64 it is said to be")
+                }
+            })
+        }
     });
     Adapter::from(service).oneshot(LambdaEvent::new(LambdaRequest::ApiGatewayV2(payload), context)).await
 }

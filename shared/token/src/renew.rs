@@ -294,7 +294,7 @@ where
             (Decision::Refused(Reason::WindowClosed { opens_at }), _, Some(_)) => {
                 self.audit.record(&authentic.event(EventKind::RenewalRejected).because("window_closed"));
                 let millis = opens_at.millis_since(authentic.now).max(0);
-                let retry_after_seconds = u32::try_from(millis.div_euclid(1000) + 1).unwrap_or(u32::MAX);
+                let retry_after_seconds = u32::try_from((millis + 999) / 1000).unwrap_or(u32::MAX);
                 Err(Refusal::WindowClosed { opens_at, retry_after_seconds }.into())
             }
             // No candidate: the access token's times were wrong, and the refresh token is current.

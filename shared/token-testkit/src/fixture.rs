@@ -1,0 +1,81 @@
+//! Sessions and renewals to put into stores.
+
+use latchkey_token::{
+    claims::CustomClaims,
+    identity::{ClientId, Generation, IssuerId, Owner, SessionKey, Sid, Subject},
+    json,
+    refresh_token::RefreshSecret,
+    scope::Scope,
+    seal::SealedSuccessor,
+    session::{Presented, Renewal, RenewalRules, Session, Successor},
+    time::Timestamp,
+};
+
+/// A moment in January 2027, not on a full second.
+pub const NOW: Timestamp = Timestamp::from_unix_millis(1_800_000_000_123);
+
+/// The secret that [`session`] and [`renewal`] give to a generation.
+pub fn secret(generation: u32) -> RefreshSecret {
+    let mut bytes = [7; 32];
+    bytes[..4].copy_from_slice(&generation.to_be_bytes());
+    RefreshSecret::from_bytes(bytes)
+}
+
+/// A new session of generation 0; `number` makes it one of its own.
+pub fn session(number: u32) -> Session {
+    let client_id = ClientId::parse("librechat").expect("a client id");
+    let subject = Subject::parse(&format!("user-{number}")).expect("a subject");
+    let absolute_expires_at = NOW.plus(2_592_000);
+    let [a, b, c, d] = number.to_be_bytes();
+    let claims = r#"{"email":"user@example.org","groups":["a",{"b":[1,-2,0.5,null,true]}],"empty":""}"#;
+    Session {
+        key: SessionKey {
+            owner: Owner::of(&client_id, &subject),
+            sid: Sid::new(absolute_expires_at, 86_400, [0, 0, 0, a, b, c, d]),
+        },
+        subject,
+        client_id,
+        issuer_id: IssuerId::parse("portal").expect("an issuer id"),
+        scope: Scope::parse("openid email").expect("a scope"),
+        audience: vec!["librechat".into(), "api".into()],
+        claims: CustomClaims::from_record(json::parse_object(claims.as_bytes()).expect("claims")),
+        access_token_seconds: 86_400,
+        generation: Generation::FIRST,
+        tag_kid: 1,
+        secret_hash: secret(0).hash(),
+        predecessor: None,
+        issued_at: NOW,
+        rotated_at: NOW,
+        access_expires_at: NOW.plus(86_400),
+        idle_expires_at: NOW.plus(604_800),
+        absolute_expires_at,
+        revocation: None,
+    }
+}
+
+/// The honest renewal of `record` at `now`.
+pub fn renewal(record: &Session, now: Timestamp) -> Renewal {
+    let old = record.generation.number();
+    let generation = Generation::new(old + 1);
+    let sealed = SealedSuccessor::seal(&secret(old), &record.key, generation, &secret(old + 1), [1; 12]);
+    Renewal {
+        key: record.key,
+        presented: Presented {
+            client_id: record.client_id.clone(),
+            generation: record.generation,
+            secret_hash: secret(old).hash(),
+            audience: None,
+            candidate: None,
+        },
+        rules: RenewalRules { retry_seconds: 60, window_seconds: 0 },
+        now,
+        successor: Successor {
+            generation,
+            secret_hash: secret(old + 1).hash(),
+            tag_kid: 2,
+            sealed: sealed.expect("a seal"),
+        },
+        access_expires_at: now.plus(86_400).min(record.absolute_expires_at),
+        idle_expires_at: now.plus(604_800).min(record.absolute_expires_at),
+    }
+}

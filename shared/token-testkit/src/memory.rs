@@ -1,0 +1,70 @@
+//! Sessions in memory. What DynamoDB's condition says in its own words is here the domain's [`decide`] itself.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Mutex, MutexGuard, PoisonError},
+};
+
+use latchkey_token::{
+    identity::SessionKey,
+    ports::{InsertSession, ReadSession, RenewSession, RenewalOutcome, RevokeSession, Unavailable},
+    session::{Decision, Presented, Renewal, Revocation, Session, Write, decide},
+};
+
+/// A session store without a disk.
+#[derive(Default)]
+pub struct InMemorySessions(Mutex<BTreeMap<SessionKey, Session>>);
+
+impl InMemorySessions {
+    fn sessions(&self) -> MutexGuard<'_, BTreeMap<SessionKey, Session>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl InsertSession for InMemorySessions {
+    async fn insert(&self, session: &Session) -> Result<(), Unavailable> {
+        let mut sessions = self.sessions();
+        match sessions.get(&session.key) {
+            None => {
+                sessions.insert(session.key, session.clone());
+                Ok(())
+            }
+            Some(old) if old.secret_hash == session.secret_hash => Ok(()),
+            Some(_) => Err(Unavailable::new("session store", "the drawn session id is taken")),
+        }
+    }
+}
+
+impl RenewSession for InMemorySessions {
+    async fn renew(&self, renewal: &Renewal) -> Result<RenewalOutcome, Unavailable> {
+        let mut sessions = self.sessions();
+        let record = sessions.get_mut(&renewal.key);
+        // The condition knows nothing of candidates.
+        let presented = Presented { candidate: None, ..renewal.presented.clone() };
+        match (decide(record.as_deref(), &presented, renewal.now, renewal.rules), record) {
+            (Decision::Renewed(Write::Due), Some(record)) => {
+                *record = record.renewed(renewal);
+                Ok(RenewalOutcome::Committed(record.clone()))
+            }
+            (_, record) => Ok(RenewalOutcome::ConditionFailed(record.cloned())),
+        }
+    }
+}
+
+impl ReadSession for InMemorySessions {
+    async fn read(&self, key: &SessionKey) -> Result<Option<Session>, Unavailable> {
+        Ok(self.sessions().get(key).cloned())
+    }
+}
+
+impl RevokeSession for InMemorySessions {
+    async fn revoke(&self, key: &SessionKey, revocation: &Revocation) -> Result<bool, Unavailable> {
+        match self.sessions().get_mut(key) {
+            Some(record) if record.revocation.is_none() => {
+                record.revocation = Some(revocation.clone());
+                Ok(true)
+            }
+            _ => Ok(false),
+        }
+    }
+}

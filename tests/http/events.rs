@@ -1,0 +1,138 @@
+//! Every sample event, through the same code that the Lambda runtime calls.
+
+use std::{collections::BTreeMap, fs, path::Path, sync::Arc};
+
+use dynoxide::Database;
+use lambda_http::{Context, LambdaEvent, aws_lambda_events::apigw::ApiGatewayV2httpRequest};
+use latchkey::serve::dynamodb::embedded;
+use latchkey_token::policy::Policy;
+use latchkey_token_aws::{CachedAuthority, DynamoDbSessions, SecretText, table};
+use latchkey_token_lambda::{Service, cors::Cors, lambda, system::SystemRandomness};
+use latchkey_token_testkit::SettableClock;
+use serde_json::Value;
+
+use crate::support::{START, keys};
+
+struct Functions(Service<DynamoDbSessions, CachedAuthority>);
+
+impl Functions {
+    async fn start() -> Self {
+        let sdk = embedded(Database::memory().unwrap(), None).await;
+        table::create_if_missing(&sdk, "sessions").await.unwrap();
+        let clients = concat!(env!("CARGO_MANIFEST_DIR"), "/../../local/examples/clients.json");
+        Self(Service {
+            store: DynamoDbSessions::new(&sdk, "sessions"),
+            authority: CachedAuthority::new(
+                SecretText::Inline(keys::ring()),
+                SecretText::at(&format!("file:{clients}"), &sdk),
+                300,
+            ),
+            policy: Policy::new("https://latchkey.example"),
+            cors: Cors::default(),
+            clock: Arc::new(SettableClock::at(START)),
+            randomness: Arc::new(SystemRandomness),
+        })
+    }
+
+    /// The answer in API Gateway's form: status and body.
+    async fn invoke(&self, event: &str) -> (u64, Value) {
+        let event: ApiGatewayV2httpRequest = serde_json::from_str(event).unwrap();
+        let path = event.raw_path.clone().unwrap();
+        let event = LambdaEvent::new(event, Context::default());
+        let answer = match path.as_str() {
+            "/token" => {
+                serde_json::to_value(lambda::answer(event, |request| issue::handle(&self.0, request)).await.unwrap())
+            }
+            "/token/renew" => {
+                serde_json::to_value(lambda::answer(event, |request| renew::handle(&self.0, request)).await.unwrap())
+            }
+            _ => panic!("no function for {path}"),
+        };
+        let answer = answer.unwrap();
+        assert_eq!(answer["headers"]["cache-control"], "no-store");
+        assert_eq!(answer["headers"]["content-type"], "application/json");
+        assert_eq!(answer["isBase64Encoded"], false);
+        let body = answer["body"].as_str().unwrap();
+        (answer["statusCode"].as_u64().unwrap(), serde_json::from_str(body).unwrap())
+    }
+
+    async fn issue(&self, client: &str) -> Value {
+        let event = read("issue-form.json").replace("client_id=librechat", &format!("client_id={client}"));
+        let (status, tokens) = self.invoke(&event).await;
+        assert_eq!(status, 200);
+        tokens
+    }
+}
+
+fn folder() -> &'static Path {
+    Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../../events"))
+}
+
+fn read(name: &str) -> String {
+    fs::read_to_string(folder().join(name)).unwrap()
+}
+
+/// What each event must be answered with: the status, and the error if there is one.
+fn expected() -> BTreeMap<&'static str, (u64, Option<&'static str>)> {
+    BTreeMap::from([
+        ("issue", (200, None)),
+        ("issue-base64", (200, None)),
+        ("issue-base64-lie", (400, Some("invalid_request"))),
+        ("issue-basic", (200, None)),
+        ("issue-duplicate", (400, Some("invalid_request"))),
+        ("issue-form", (200, None)),
+        ("issue-malformed", (400, Some("invalid_request"))),
+        ("issue-multipart", (415, Some("invalid_request"))),
+        ("issue-oversized", (413, Some("invalid_request"))),
+        ("issue-query", (400, Some("invalid_request"))),
+        ("issue-wrong-secret", (401, Some("invalid_client"))),
+        ("renew-confidential", (200, None)),
+        ("renew-confidential-json", (200, None)),
+        ("renew-forged", (400, Some("invalid_grant"))),
+        ("renew-malformed", (400, Some("invalid_request"))),
+        ("renew-no-body", (400, Some("invalid_request"))),
+        ("renew-oauth", (200, None)),
+        ("renew-oversized", (413, Some("invalid_request"))),
+        ("renew-public", (200, None)),
+        ("renew-public-base64", (200, None)),
+        ("renew-without-access-token", (400, Some("invalid_request"))),
+        ("renew-wrong-grant", (400, Some("unsupported_grant_type"))),
+    ])
+}
+
+#[tokio::test]
+async fn every_sample_event_is_answered_as_it_should_be() {
+    let mut left = expected();
+    let functions = Functions::start().await;
+    for entry in fs::read_dir(folder()).unwrap() {
+        let file = entry.unwrap().file_name().into_string().unwrap();
+        let Some(name) = file.strip_suffix(".json") else { continue };
+        let (status, error) = left.remove(name).unwrap_or_else(|| panic!("nothing is expected of {file}"));
+        let mut event = read(&file);
+        for (client, prefix) in
+            [("librechat", ""), ("librechat-oauth", "oauth_"), ("spa", "public_"), ("spa-oauth", "public_oauth_")]
+        {
+            let tokens = functions.issue(client).await;
+            for token in ["refresh_token", "access_token"] {
+                event = event.replace(&format!("{{{{{prefix}{token}}}}}"), tokens[token].as_str().unwrap());
+            }
+        }
+        if name == "renew-public-base64" {
+            event = with_encoded_token(&event, &functions.issue("spa-oauth").await);
+        }
+        let answer = functions.invoke(&event).await;
+        assert_eq!(answer.0, status, "{file}: {answer:?}");
+        assert_eq!(answer.1["error"].as_str(), error, "{file}: {answer:?}");
+    }
+    assert!(left.is_empty(), "no such event: {left:?}");
+}
+
+/// The placeholder is inside of base64 here.
+fn with_encoded_token(event: &str, tokens: &Value) -> String {
+    use base64::{Engine, engine::general_purpose::STANDARD};
+    let mut event: Value = serde_json::from_str(event).unwrap();
+    let body = String::from_utf8(STANDARD.decode(event["body"].as_str().unwrap()).unwrap()).unwrap();
+    let body = body.replace("{{public_oauth_refresh_token}}", tokens["refresh_token"].as_str().unwrap());
+    event["body"] = STANDARD.encode(body).into();
+    event.to_string()
+}

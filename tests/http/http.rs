@@ -1,0 +1,17 @@
+//! What clients, issuers and attackers see. Every test has a server of its own; when it ends, everything that was
+//! logged so far is searched for the tokens and secrets it used.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
+mod support;
+
+mod clients;
+mod errors;
+mod events;
+mod hostile;
+mod issue;
+mod parallel;
+mod renewal;
+mod restart;
+mod theft;
+mod times;
