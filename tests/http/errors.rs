@@ -123,6 +123,22 @@ async fn unknown_or_unauthenticated_issuers() {
 }
 
 #[tokio::test]
+async fn a_secret_in_the_wrong_place_is_not_logged() {
+    let app = App::start().await;
+    let (portal, librechat) = (secret_of("portal"), secret_of("librechat"));
+    let tokens = app.issue().await;
+    // The end of every test searches the log for these.
+    app.post("/token", Some(&basic(&portal, "portal")), FORM, form(&GOOD)).await.refused(401, "invalid_client");
+    app.issue_form(&[("client_id", tokens.refresh()), GOOD[1]]).await.refused(400, "unauthorized_client");
+    for id in [librechat.as_str(), tokens.access()] {
+        let body = form(&[("refresh_token", tokens.refresh()), ("client_id", id), ("client_secret", "librechat")]);
+        app.post("/token/renew", None, FORM, body).await.refused(401, "invalid_client");
+        let body = form(&[("refresh_token", tokens.refresh()), ("client_id", id)]);
+        app.post("/token/renew", None, FORM, body).await.refused(401, "invalid_client");
+    }
+}
+
+#[tokio::test]
 async fn issuers_act_for_their_own_clients_only() {
     let app = App::start().await;
     for foreign in ["other", "nobody", "librechat\0"] {

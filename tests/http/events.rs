@@ -127,6 +127,15 @@ async fn every_sample_event_is_answered_as_it_should_be() {
     assert!(left.is_empty(), "no such event: {left:?}");
 }
 
+#[tokio::test]
+async fn a_query_string_that_is_no_url_is_answered_and_not_a_crash() {
+    let functions = Functions::start().await;
+    let event = read("issue-query.json").replace("subject=alice", "a=<b> c");
+    assert!(event.contains("a=<b> c"));
+    let (status, body) = functions.invoke(&event).await;
+    assert_eq!((status, body["error"].as_str()), (400, Some("invalid_request")));
+}
+
 /// The placeholder is inside of base64 here.
 fn with_encoded_token(event: &str, tokens: &Value) -> String {
     use base64::{Engine, engine::general_purpose::STANDARD};

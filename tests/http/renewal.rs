@@ -167,7 +167,9 @@ async fn scope_narrows_this_access_token_only() {
     assert_eq!(foreign.0["scope"], "openid profile email", "nothing in common: the session's");
     let full = renew(foreign.refresh().into(), "").await.tokens();
     assert_eq!(full.0["scope"], "openid profile email");
-    renew(full.refresh().into(), "a  b").await.refused(400, "invalid_scope");
+    let spaced = renew(full.refresh().into(), " email  openid ").await.tokens();
+    assert_eq!(spaced.0["scope"], "openid email", "clients are careless with spaces");
+    renew(spaced.refresh().into(), "e\"mail").await.refused(400, "invalid_scope");
 }
 
 #[tokio::test]
@@ -202,8 +204,13 @@ async fn a_client_that_is_gone_is_unknown() {
     let tokens = app.issue().await;
     let mut clients = keys::clients();
     clients.retain(|client| client["client_id"] != "librechat");
+    let public = app.issue_for("spa").await;
+    clients.retain(|client| client["client_id"] != "spa");
     app.rewrite("clients.json", &keys::registry_of(&clients));
     app.renew(&tokens).await.refused(401, "invalid_client");
+    let bearer = format!("Bearer {}", public.access());
+    let body = form(&[("refresh_token", public.refresh())]);
+    app.post("/token/renew", Some(&bearer), FORM, body).await.refused(401, "invalid_client");
 }
 
 #[tokio::test]

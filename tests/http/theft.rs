@@ -184,3 +184,15 @@ async fn a_stolen_refresh_token_alone_is_worth_nothing_to_a_thief() {
     app.post("/token/renew", None, FORM, without_anything).await.refused(400, "invalid_request");
     assert_eq!(app.records().await, records);
 }
+
+#[tokio::test]
+async fn a_retry_with_the_access_token_of_a_later_retry_is_still_one() {
+    let app = App::start().await;
+    let first = app.issue().await;
+    let lost = app.renew(&first).await.tokens();
+    app.clock.advance(40_000);
+    let fresh = app.renew(&first).await.tokens();
+    // One process kept the old refresh token, another passed the newest access token on.
+    let mixed = app.renew(&first.with_access(fresh.access())).await.tokens();
+    assert_eq!(mixed.refresh(), lost.refresh());
+}

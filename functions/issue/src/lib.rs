@@ -13,6 +13,7 @@ use latchkey_token_lambda::{
     credentials::{self, Authorization},
     request::{Members, RequestFault},
     response::{self, EdgeError},
+    service,
     telemetry::RequestAudit,
 };
 
@@ -40,7 +41,7 @@ where
 }
 
 async fn issue<S, A>(
-    service: &Service<S, A>,
+    latchkey: &Service<S, A>,
     request: &Request,
     authorization: &Authorization,
     audit: &RequestAudit,
@@ -51,14 +52,14 @@ where
 {
     let request = parse(request, authorization)?;
     let use_case = Issue {
-        store: &service.store,
-        authority: &service.authority,
-        policy: &service.policy,
-        clock: service.clock.as_ref(),
-        randomness: service.randomness.as_ref(),
+        store: &latchkey.store,
+        authority: &latchkey.authority,
+        policy: &latchkey.policy,
+        clock: latchkey.clock.as_ref(),
+        randomness: latchkey.randomness.as_ref(),
         audit,
     };
-    Ok(use_case.run(request).await?)
+    service::within_deadline(use_case.run(request)).await
 }
 
 fn parse(request: &Request, authorization: &Authorization) -> Result<IssueRequest, EdgeError> {

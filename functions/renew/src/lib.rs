@@ -6,13 +6,13 @@ use latchkey_token::{
     ports::{AuthoritySource, ReadSession, RenewSession, RevokeSession},
     refusal::{Failure, Refusal},
     renew::{Renew, RenewRequest},
-    scope::Scope,
 };
 use latchkey_token_lambda::{
     Body, Request, Response, Service,
     credentials::{self, Authorization},
     request::Members,
     response::{self, EdgeError},
+    service,
     telemetry::RequestAudit,
 };
 
@@ -40,7 +40,7 @@ where
 }
 
 async fn renew<S, A>(
-    service: &Service<S, A>,
+    latchkey: &Service<S, A>,
     request: &Request,
     authorization: Authorization,
     audit: &RequestAudit,
@@ -51,14 +51,14 @@ where
 {
     let request = parse(request, authorization)?;
     let use_case = Renew {
-        store: &service.store,
-        authority: &service.authority,
-        policy: &service.policy,
-        clock: service.clock.as_ref(),
-        randomness: service.randomness.as_ref(),
+        store: &latchkey.store,
+        authority: &latchkey.authority,
+        policy: &latchkey.policy,
+        clock: latchkey.clock.as_ref(),
+        randomness: latchkey.randomness.as_ref(),
         audit,
     };
-    Ok(use_case.run(request).await?)
+    service::within_deadline(use_case.run(request)).await
 }
 
 fn parse(request: &Request, authorization: Authorization) -> Result<RenewRequest, EdgeError> {
@@ -66,11 +66,7 @@ fn parse(request: &Request, authorization: Authorization) -> Result<RenewRequest
     if members.text("grant_type")?.is_some_and(|grant_type| grant_type != "refresh_token") {
         return Err(Failure::Refused(Refusal::UnsupportedGrantType).into());
     }
-    let scope = match members.text("scope")? {
-        Some(text) => Some(Scope::parse(&text).ok_or(Failure::Refused(Refusal::InvalidScope))?),
-        None => None,
-    };
     let refresh_token = members.required("refresh_token")?;
     let (client, access_token) = credentials::client(authorization, &mut members)?;
-    Ok(RenewRequest { client, refresh_token, access_token, scope })
+    Ok(RenewRequest { client, refresh_token, access_token, scope: members.text("scope")? })
 }

@@ -15,10 +15,7 @@ use std::{
 
 use aws_config::SdkConfig;
 use dynoxide::Database;
-use latchkey_token::{
-    authority::Authority,
-    ports::{AuthoritySource, Clock, Unavailable},
-};
+use latchkey_token::ports::{AuthoritySource, Clock, Unavailable};
 use latchkey_token_aws::{CachedAuthority, DynamoDbSessions, SecretText, sdk, table};
 use latchkey_token_lambda::{Service, settings::Settings, system::SystemRandomness};
 use tokio::{net::TcpListener, sync::watch, task::JoinHandle};
@@ -133,9 +130,7 @@ impl Server {
         let environment = Arc::clone(&options.environment);
         let settings =
             Settings::local(|name| environment(name), &url).map_err(|faults| StartError(faults.to_string()))?;
-        for warning in settings.warnings() {
-            tracing::warn!("{warning}");
-        }
+        settings.log_warnings();
 
         let directory = options.data.directory();
         if let Some(directory) = directory {
@@ -157,7 +152,9 @@ impl Server {
             .current(options.clock.now())
             .await
             .map_err(|fault| StartError(name_the_files(&fault.detail, &options)))?;
-        warn_of_missing_signers(&in_force, options.clock.as_ref());
+        for missing in in_force.missing_keys(options.clock.now()) {
+            tracing::warn!("{missing}: its requests will be answered with 503");
+        }
 
         let (stop, stopped) = watch::channel(false);
         let mut serving = Vec::new();
@@ -218,29 +215,13 @@ fn name_the_files(detail: &str, options: &Options) -> String {
     text.replace("; ", "\n  ")
 }
 
-fn warn_of_missing_signers(authority: &Authority, clock: &dyn Clock) {
-    let now = clock.now().unix_seconds();
-    for client in authority.registry.clients() {
-        if authority.keys.signer(client.algorithm, client.kid.as_ref(), now).is_none() {
-            tracing::warn!(
-                client_id = client.client_id.as_str(),
-                "the key ring has no {} key in use: this client's requests will be answered with 503",
-                client.algorithm
-            );
-        }
-    }
-    if authority.keys.tagger(now).is_none() {
-        tracing::warn!("the key ring has no tag key in use: every request will be answered with 503");
-    }
-}
-
 /// The embedded DynamoDB, or the one that the environment names.
 async fn connect(
     options: &Options,
     stopped: &watch::Receiver<bool>,
     serving: &mut Vec<JoinHandle<()>>,
 ) -> Result<SdkConfig, StartError> {
-    if (options.environment)("AWS_ENDPOINT_URL_DYNAMODB").is_some() {
+    if (options.environment)("AWS_ENDPOINT_URL_DYNAMODB").is_some_and(|url| !url.is_empty()) {
         if options.dynamodb_listen.is_some() {
             return Err(StartError(
                 "--dynamodb-listen opens the embedded DynamoDB, but AWS_ENDPOINT_URL_DYNAMODB names another: use one"

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use aws_config::{BehaviorVersion, SdkConfig, retry::RetryConfig, timeout::TimeoutConfig};
+use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
 
 /// One attempt takes at most this long.
 const ATTEMPT_TIMEOUT: Duration = Duration::from_millis(2_200);
@@ -32,4 +33,31 @@ pub fn loader() -> aws_config::ConfigLoader {
                 .with_initial_backoff(Duration::from_millis(50))
                 .with_max_backoff(Duration::from_millis(200)),
         )
+}
+
+/// What went wrong, for the operator. An answer's body is never part of it: it may be a secret.
+pub(crate) fn describe<E, R>(error: &SdkError<E, R>) -> String
+where
+    E: ProvideErrorMetadata,
+{
+    match error {
+        SdkError::ConstructionFailure(_) => "the request could not be made".to_owned(),
+        SdkError::TimeoutError(_) => "no answer in time".to_owned(),
+        SdkError::DispatchFailure(failure) => {
+            let mut text = "no connection".to_owned();
+            let mut source = failure.as_connector_error().and_then(std::error::Error::source);
+            while let Some(error) = source {
+                text.push_str(": ");
+                text.push_str(&error.to_string());
+                source = error.source();
+            }
+            text
+        }
+        SdkError::ServiceError(failure) => match (failure.err().code(), failure.err().message()) {
+            (Some(code), Some(message)) => format!("{code}: {message}"),
+            (Some(code), None) => code.to_owned(),
+            (None, _) => "an answer that cannot be read".to_owned(),
+        },
+        _ => "an answer that cannot be read".to_owned(),
+    }
 }

@@ -6,13 +6,15 @@ use std::{
     time::Duration,
 };
 
-use aws_sdk_secretsmanager::{Client, error::DisplayErrorContext};
+use aws_sdk_secretsmanager::Client;
 use latchkey_token::{
     authority::Authority,
     ports::{AuthoritySource, Unavailable},
     time::{Seconds, Timestamp},
 };
 use tokio::sync::Mutex;
+
+use crate::sdk;
 
 /// How long a loaded authority is served while it cannot be refreshed: a day.
 const STALE_SECONDS: Seconds = 86_400;
@@ -51,7 +53,7 @@ impl SecretText {
                     .secret_id(id)
                     .send()
                     .await
-                    .map_err(|error| Unavailable::new("secret", format!("{id}: {}", DisplayErrorContext(error))))?;
+                    .map_err(|error| Unavailable::new("secret", format!("{id}: {}", sdk::describe(&error))))?;
                 output.secret_string.ok_or_else(|| Unavailable::new("secret", format!("{id}: holds no text")))
             }
             Self::File(path) => std::fs::read_to_string(path)
@@ -176,10 +178,10 @@ impl AuthoritySource for CachedAuthority {
                 failure
             }
         };
-        drop(attempts);
-        match failure {
-            Some(failure) => Err(failure),
-            None => self.current(now).await,
+        match (failure, self.servable(now)) {
+            (Some(failure), _) => Err(failure),
+            (None, Some(authority)) => Ok(authority),
+            (None, None) => Err(Unavailable::new("secret", "not loaded")),
         }
     }
 }

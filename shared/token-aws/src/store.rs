@@ -3,7 +3,7 @@
 use aws_config::SdkConfig;
 use aws_sdk_dynamodb::{
     Client,
-    error::DisplayErrorContext,
+    error::{ProvideErrorMetadata, SdkError},
     operation::{put_item::PutItemError, update_item::UpdateItemError},
     types::{AttributeValue, ReturnValue, ReturnValuesOnConditionCheckFailure},
 };
@@ -13,7 +13,10 @@ use latchkey_token::{
     session::{Renewal, Revocation, Session},
 };
 
-use crate::record::{self, Item, binary, number, string, strings, time};
+use crate::{
+    record::{self, Item, binary, number, string, strings, time},
+    sdk,
+};
 
 /// The session table.
 #[derive(Clone, Debug)]
@@ -28,8 +31,8 @@ impl DynamoDbSessions {
     }
 }
 
-fn unavailable(error: impl std::error::Error) -> Unavailable {
-    Unavailable::new("session store", DisplayErrorContext(error).to_string())
+fn unavailable<E: ProvideErrorMetadata, R>(error: SdkError<E, R>) -> Unavailable {
+    Unavailable::new("session store", sdk::describe(&error))
 }
 
 fn read(item: &Item) -> Result<Session, Unavailable> {

@@ -3,10 +3,11 @@
 use aws_config::SdkConfig;
 use aws_sdk_dynamodb::{
     Client,
-    error::DisplayErrorContext,
     types::{AttributeDefinition, BillingMode, KeySchemaElement, KeyType, ScalarAttributeType},
 };
 use latchkey_token::ports::Unavailable;
+
+use crate::sdk;
 
 /// Creates the session table (design §4) if it is missing. Waits for nothing: an emulator's table is there at once.
 pub async fn create_if_missing(sdk: &SdkConfig, table: &str) -> Result<(), Unavailable> {
@@ -15,7 +16,7 @@ pub async fn create_if_missing(sdk: &SdkConfig, table: &str) -> Result<(), Unava
     let missing = match client.describe_table().table_name(table).send().await {
         Ok(_) => false,
         Err(error) if error.as_service_error().is_some_and(|error| error.is_resource_not_found_exception()) => true,
-        Err(error) => return Err(failed(DisplayErrorContext(error).to_string())),
+        Err(error) => return Err(failed(sdk::describe(&error))),
     };
     if !missing {
         return Ok(());
@@ -32,6 +33,6 @@ pub async fn create_if_missing(sdk: &SdkConfig, table: &str) -> Result<(), Unava
         Ok(_) => Ok(()),
         // Somebody else was faster.
         Err(error) if error.as_service_error().is_some_and(|error| error.is_resource_in_use_exception()) => Ok(()),
-        Err(error) => Err(failed(DisplayErrorContext(error).to_string())),
+        Err(error) => Err(failed(sdk::describe(&error))),
     }
 }

@@ -49,6 +49,8 @@ impl Cors {
             (header::ACCESS_CONTROL_ALLOW_METHODS, "GET, POST, DELETE"),
             (header::ACCESS_CONTROL_ALLOW_HEADERS, "Authorization, Content-Type"),
             (header::ACCESS_CONTROL_MAX_AGE, "600"),
+            (header::CACHE_CONTROL, "no-store"),
+            (header::PRAGMA, "no-cache"),
         ] {
             response = with_header(response, name, HeaderValue::from_static(value));
         }

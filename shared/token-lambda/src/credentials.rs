@@ -78,7 +78,7 @@ pub fn client(
     let access_token = members.text("access_token")?;
     let in_body = |id: Option<String>, secret: Option<String>| match (id, secret) {
         (Some(id), Some(secret)) => Ok(ClientIdentification::Authenticated(vec![Credentials { id, secret }])),
-        (Some(id), None) => Ok(ClientIdentification::Named(id)),
+        (Some(id), None) => Ok(ClientIdentification::Named(vec![id])),
         (None, None) => Ok(ClientIdentification::FromAccessToken),
         (None, Some(_)) => Err(RequestFault::invalid("client_secret is there, client_id is missing")),
     };
@@ -92,10 +92,14 @@ pub fn client(
             Err(RequestFault::invalid("the client is named both in the Authorization header and in the body: use one"))
         }
         // A public client may say its id this way, with an empty password.
-        Authorization::Basic(candidates) => match candidates.as_slice() {
-            [first, ..] if first.secret.is_empty() => Ok((ClientIdentification::Named(first.id.clone()), access_token)),
-            _ => Ok((ClientIdentification::Authenticated(candidates), access_token)),
-        },
+        Authorization::Basic(candidates) => {
+            let has_password = candidates.first().is_none_or(|first| !first.secret.is_empty());
+            let identification = match has_password {
+                true => ClientIdentification::Authenticated(candidates),
+                false => ClientIdentification::Named(candidates.into_iter().map(|candidate| candidate.id).collect()),
+            };
+            Ok((identification, access_token))
+        }
         Authorization::Other => Ok((ClientIdentification::Authenticated(Vec::new()), access_token)),
     }
 }

@@ -6,7 +6,7 @@ use base64::{Engine, engine::general_purpose::STANDARD};
 use lambda_http::{
     Adapter, Body, Error, LambdaEvent, Request, RequestExt, Response,
     aws_lambda_events::apigw::ApiGatewayV2httpRequest,
-    http::StatusCode,
+    http::{StatusCode, Uri},
     lambda_runtime,
     request::{LambdaRequest, RequestContext},
     service_fn,
@@ -34,17 +34,26 @@ where
     let LambdaEvent { mut payload, context, .. } = event;
     // The adapter panics on a body that is said to be base64 and is not.
     let body = payload.body.take_if(|body| payload.is_base64_encoded && STANDARD.decode(body).is_err());
-    let is_undecodable = body.is_some();
+    // And on a URL that is none.
+    let url =
+        format!("{}?{}", payload.raw_path.as_deref().unwrap_or("/"), payload.raw_query_string.as_deref().unwrap_or(""));
+    let is_unreadable = body.is_some() || url.parse::<Uri>().is_err();
+    if is_unreadable {
+        payload.raw_path = Some("/".to_owned());
+        payload.raw_query_string = None;
+    }
     let service = service_fn(|mut request: Request| {
         let caller = caller(&request);
         request.extensions_mut().insert(caller);
-        let answered = (!is_undecodable).then(|| handler(request));
+        let answered = (!is_unreadable).then(|| handler(request));
         async {
             Ok::<_, Infallible>(match answered {
                 Some(answered) => answered.await,
-                None => {
-                    refused(StatusCode::BAD_REQUEST, "invalid_request", "the body is not the base64 it is said to be")
-                }
+                None => refused(
+                    StatusCode::BAD_REQUEST,
+                    "invalid_request",
+                    "the body is not the base64 it is said to be, or the URL is none",
+                ),
             })
         }
     });

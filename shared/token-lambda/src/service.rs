@@ -1,13 +1,17 @@
 //! What a handler works with, and what it knows of its caller.
 
-use std::sync::Arc;
+use std::{future::Future, sync::Arc, time::Duration};
 
 use latchkey_token::{
     policy::Policy,
-    ports::{Clock, Randomness},
+    ports::{Clock, Randomness, Unavailable},
+    refusal::Failure,
 };
 
-use crate::cors::Cors;
+use crate::{cors::Cors, response::EdgeError};
+
+/// Whatever hangs, and however many things do: the caller has an answer by then.
+const DEADLINE: Duration = Duration::from_millis(7_500);
 
 /// Everything that a function needs besides the request. Made once, at start.
 pub struct Service<S, A> {
@@ -25,4 +29,13 @@ pub struct Caller {
     /// Lambda's request id; unique for each invocation.
     pub request_id: String,
     pub source_ip: Option<String>,
+}
+
+/// Runs a use case for as long as a caller may be kept waiting. A write that is cut off may have been made: the client's
+/// retry finds out, as it does after any lost answer.
+pub async fn within_deadline<T>(use_case: impl Future<Output = Result<T, Failure>>) -> Result<T, EdgeError> {
+    match tokio::time::timeout(DEADLINE, use_case).await {
+        Ok(outcome) => Ok(outcome?),
+        Err(_) => Err(Failure::Unavailable(Unavailable::new("deadline", "no answer within 7.5 s")).into()),
+    }
 }

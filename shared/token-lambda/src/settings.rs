@@ -60,7 +60,9 @@ pub struct FunctionSettings {
 impl FunctionSettings {
     /// Reads the process's environment.
     pub fn from_env() -> Result<Self, SettingsFaults> {
-        Self::read(|name| std::env::var(name).ok())
+        let read = Self::read(|name| std::env::var(name).ok())?;
+        read.settings.log_warnings();
+        Ok(read)
     }
 
     /// Reads the variables that `lookup` gives.
@@ -81,8 +83,14 @@ impl Settings {
         environment.finish(settings)
     }
 
-    /// Settings that are allowed, and yet rarely meant.
-    pub fn warnings(&self) -> Vec<String> {
+    /// Logs what is allowed, and yet rarely meant.
+    pub fn log_warnings(&self) {
+        for warning in self.warnings() {
+            tracing::warn!("{warning}");
+        }
+    }
+
+    fn warnings(&self) -> Vec<String> {
         let policy = &self.policy;
         let renewable = policy.access_token_seconds.saturating_add(policy.grace_seconds);
         let mut warnings = Vec::new();

@@ -11,18 +11,22 @@ use tracing_subscriber::{EnvFilter, fmt::MakeWriter};
 
 use crate::{response::EdgeError, service::Caller};
 
+/// The target of audit lines.
+const AUDIT: &str = "audit";
 /// Longest `user_agent` in an audit line, in characters.
 const MAX_USER_AGENT: usize = 256;
 
 /// Starts logging to standard output. The level comes from `RUST_LOG`, or else from Lambda's
 /// `AWS_LAMBDA_LOG_LEVEL`, or is `info`.
 pub fn init() {
-    let level = ["RUST_LOG", "AWS_LAMBDA_LOG_LEVEL"].into_iter().find_map(|name| std::env::var(name).ok());
+    let set = |name| std::env::var(name).ok().filter(|level| !level.is_empty());
+    let level = ["RUST_LOG", "AWS_LAMBDA_LOG_LEVEL"].into_iter().find_map(set);
     // A subscriber that somebody has set already is left alone.
     let _ = tracing::subscriber::set_global_default(subscriber(stdout, level.as_deref().unwrap_or("info")));
 }
 
-/// One JSON object a line: RFC 3339 `timestamp`, `level`, then the event's own members, not nested.
+/// One JSON object a line: RFC 3339 `timestamp`, `level`, then the event's own members, not nested. Audit lines are
+/// written whatever the level.
 pub fn subscriber<W>(writer: W, level: &str) -> impl tracing::Subscriber + Send + Sync
 where
     W: for<'w> MakeWriter<'w> + Send + Sync + 'static,
@@ -32,9 +36,17 @@ where
         .flatten_event(true)
         .with_current_span(false)
         .with_span_list(false)
-        .with_env_filter(EnvFilter::try_new(level.to_lowercase()).unwrap_or_else(|_| EnvFilter::new("info")))
+        .with_env_filter(filter(level))
         .with_writer(writer)
         .finish()
+}
+
+fn filter(level: &str) -> EnvFilter {
+    let level = match level.to_lowercase() {
+        fatal if fatal == "fatal" => "error".to_owned(),
+        level => level,
+    };
+    EnvFilter::try_new(format!("{level},{AUDIT}=info")).unwrap_or_else(|_| EnvFilter::new("info"))
 }
 
 /// The audit trail of one request.
@@ -86,6 +98,7 @@ impl Audit for RequestAudit {
         macro_rules! line {
             ($level:ident) => {
                 tracing::$level!(
+                    target: AUDIT,
                     service = "latchkey",
                     function = self.function,
                     function_request_id = self.caller.request_id,
@@ -128,12 +141,16 @@ mod tests {
     }
 
     fn logged(user_agent: &[u8], event: &Event) -> String {
+        logged_at("info", user_agent, event)
+    }
+
+    fn logged_at(level: &str, user_agent: &[u8], event: &Event) -> String {
         let lines = Lines::default();
         let writer = lines.clone();
         let mut request = Request::new(lambda_http::Body::Empty);
         request.headers_mut().insert(USER_AGENT, lambda_http::http::HeaderValue::from_bytes(user_agent).unwrap());
         request.extensions_mut().insert(Caller { request_id: "r-1".into(), source_ip: Some("192.0.2.1".into()) });
-        tracing::subscriber::with_default(subscriber(move || writer.clone(), "info"), || {
+        tracing::subscriber::with_default(subscriber(move || writer.clone(), level), || {
             RequestAudit::new("renew", &request).record(event);
         });
         let bytes = lines.0.lock().unwrap().clone();
@@ -159,6 +176,14 @@ mod tests {
             serde_json::from_str::<serde_json::Value>(&logged(b"x", &Event::new(EventKind::ReuseDetected))).unwrap()["level"],
             "WARN"
         );
+    }
+
+    #[test]
+    fn the_audit_trail_does_not_depend_on_the_level() {
+        for level in ["trace", "WARN", "error", "FATAL", "off", "no-such-level", "latchkey=debug"] {
+            let line = logged_at(level, b"x", &Event::new(EventKind::TokenRenewed));
+            assert!(line.contains("token_renewed"), "{level}");
+        }
     }
 
     #[test]

@@ -92,7 +92,7 @@ impl<'a> UnverifiedAccessToken<'a> {
     /// Checks everything but the times: algorithm and type as the named key has them, signature, all claims
     /// present and well-formed, `iss`, and that the key is one for the client that the token names.
     pub fn verify(
-        self,
+        &self,
         keys: &KeyRing,
         registry: &Registry,
         issuer: &str,
@@ -154,10 +154,14 @@ pub struct AuthenticAccessToken {
 }
 
 impl AuthenticAccessToken {
-    /// Whether the token may be presented for renewal: not expired past the grace period, and not from the future.
-    /// Never a reason to let anybody in.
-    pub fn is_renewable_at(&self, now: Timestamp, policy: &ClientPolicy) -> bool {
-        now < policy.renewable_until(self.exp) && self.iat <= now.unix_seconds() + i64::from(MAX_IAT_AHEAD_SECONDS)
+    /// Whether the token has not expired past its grace period. Good for renewal only, never a reason to let anybody in.
+    pub fn is_renewable_at(&self, moment: Timestamp, policy: &ClientPolicy) -> bool {
+        moment < policy.renewable_until(self.exp)
+    }
+
+    /// Whether `iat` lies further ahead than clocks differ.
+    pub fn is_from_the_future(&self, now: Timestamp) -> bool {
+        self.iat > now.unix_seconds() + i64::from(MAX_IAT_AHEAD_SECONDS)
     }
 
     pub fn is_expired_at(&self, now: Timestamp) -> bool {
@@ -480,9 +484,9 @@ mod tests {
         assert!(token.is_renewable_at(NOW.plus(699), &policy(100, 0)));
         assert!(!token.is_renewable_at(NOW.plus(700), &policy(100, 0)));
         assert!(token.is_renewable_at(NOW.plus(709), &policy(100, 10)));
-        assert!(token.is_renewable_at(NOW.minus(9), &policy(0, 0)));
-        assert!(token.is_renewable_at(NOW.minus(60), &policy(0, 0)));
-        assert!(!token.is_renewable_at(NOW.minus(61), &policy(0, 0)));
+        assert!(!token.is_from_the_future(NOW.minus(9)));
+        assert!(!token.is_from_the_future(NOW.minus(60)));
+        assert!(token.is_from_the_future(NOW.minus(61)));
         assert!(token.is_expired_at(NOW.plus(600)) && !token.is_expired_at(NOW.plus(599)));
     }
 }

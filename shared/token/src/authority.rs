@@ -1,6 +1,6 @@
 //! What the deployment signs with and for whom: key ring and registry, loaded together.
 
-use crate::{document::Faults, keys::KeyRing, registry::Registry};
+use crate::{document::Faults, keys::KeyRing, mint::Signers, registry::Registry, time::Timestamp};
 
 /// A key ring and a registry that fit each other.
 #[derive(Debug)]
@@ -25,5 +25,11 @@ impl Authority {
         let registry = Registry::parse(clients).map_err(AuthorityFault::Registry)?;
         registry.check_keys(&keys).map_err(AuthorityFault::Registry)?;
         Ok(Self { keys, registry })
+    }
+
+    /// What would keep clients from being served at `now`, one line each: keys that none of the ring's provides.
+    pub fn missing_keys(&self, now: Timestamp) -> Vec<String> {
+        let missing = |client| Signers::choose(&self.keys, client, now).err().map(|unavailable| unavailable.detail);
+        self.registry.clients().iter().filter_map(missing).collect()
     }
 }

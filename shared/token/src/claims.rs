@@ -42,8 +42,8 @@ pub enum ClaimsFault {
     NotAllowed(String),
     #[error("the claims are longer than {MAX_BYTES} bytes")]
     TooLong,
-    #[error("claim {0:?} holds a number that cannot be stored exactly")]
-    Number(String),
+    #[error("claim {0:?} holds a number or a name that cannot be stored exactly")]
+    Unstorable(String),
 }
 
 /// Whether `name` belongs to the protocol.
@@ -59,7 +59,7 @@ impl CustomClaims {
                 return Err(ClaimsFault::NotAllowed(name.clone()));
             }
             if !is_storable(value) {
-                return Err(ClaimsFault::Number(name.clone()));
+                return Err(ClaimsFault::Unstorable(name.clone()));
             }
         }
         let claims = Self(members);
@@ -88,7 +88,7 @@ impl CustomClaims {
     }
 }
 
-/// DynamoDB keeps numbers of 38 digits between 1e-130 and 1e126; outside of that a write would fail.
+/// DynamoDB keeps numbers of 38 digits between 1e-130 and 1e126, and no members without a name: a write would fail.
 fn is_storable(value: &Value) -> bool {
     match value {
         Value::Number(number) => {
@@ -97,7 +97,7 @@ fn is_storable(value: &Value) -> bool {
                 || number.as_f64().is_some_and(|number| number == 0.0 || (1e-100..=1e100).contains(&number.abs()))
         }
         Value::Array(items) => items.iter().all(is_storable),
-        Value::Object(members) => members.values().all(is_storable),
+        Value::Object(members) => members.iter().all(|(name, value)| !name.is_empty() && is_storable(value)),
         Value::Null | Value::Bool(_) | Value::String(_) => true,
     }
 }
@@ -127,9 +127,10 @@ mod tests {
     }
 
     #[test]
-    fn numbers_that_the_store_cannot_hold_are_refused() {
+    fn what_the_store_cannot_hold_is_refused() {
         assert!(parse(r#"{"groups":[1,-5,0.25,18446744073709551615]}"#).is_ok());
-        assert_eq!(parse(r#"{"groups":[{"x":1e200}]}"#), Err(ClaimsFault::Number("groups".into())));
-        assert_eq!(parse(r#"{"groups":1e-200}"#), Err(ClaimsFault::Number("groups".into())));
+        assert_eq!(parse(r#"{"groups":[{"x":1e200}]}"#), Err(ClaimsFault::Unstorable("groups".into())));
+        assert_eq!(parse(r#"{"groups":1e-200}"#), Err(ClaimsFault::Unstorable("groups".into())));
+        assert_eq!(parse(r#"{"groups":[{"":1}]}"#), Err(ClaimsFault::Unstorable("groups".into())));
     }
 }

@@ -3,7 +3,7 @@
 use crate::{
     audit::{Event, EventKind},
     claims::CustomClaims,
-    identity::{ClientId, Generation, Owner, SessionKey, Sid, Subject},
+    identity::{Generation, Owner, SessionKey, Sid, Subject},
     json::{Map, Value},
     mint::{Mint, Signers, TokenSet, Validity},
     policy::Policy,
@@ -109,8 +109,10 @@ impl<S: InsertSession, A: AuthoritySource> Issue<'_, S, A> {
         request: &IssueRequest,
     ) -> Result<(&'r Issuer, &'r Client), Failure> {
         let Some(issuer) = registry.authenticate_issuer(&request.issuer) else {
+            // Only a registered id enters the audit trail: anything else may be a secret in the wrong place.
+            let known = request.issuer.iter().find_map(|candidate| registry.issuer(&candidate.id));
             let event = Event::new(EventKind::ClientRejected).because("issuer_unauthenticated");
-            self.audit.record(&Event { issuer_id: request.issuer.first().map(|first| first.id.clone()), ..event });
+            self.audit.record(&known.map_or(event.clone(), |issuer| event.issuer(&issuer.issuer_id)));
             return Err(Refusal::InvalidClient.into());
         };
         let rejected = |reason| Event::new(EventKind::ClientRejected).issuer(&issuer.issuer_id).because(reason);
@@ -129,7 +131,8 @@ impl<S: InsertSession, A: AuthoritySource> Issue<'_, S, A> {
             issuer.clients.iter().find(|id| id.as_str() == client_id).and_then(|id| registry.client(id.as_str()));
         client.map(|client| (issuer, client)).ok_or_else(|| {
             let event = rejected("issuer_may_not_act_for_client");
-            self.audit.record(&Event { client_id: ClientId::parse(client_id).map(|id| id.to_string()), ..event });
+            let known = registry.client(client_id);
+            self.audit.record(&known.map_or(event.clone(), |client| event.client(&client.client_id)));
             Refusal::UnauthorizedClient.into()
         })
     }

@@ -9,7 +9,10 @@ use jsonwebtoken::{
     jwk::{AlgorithmParameters, Jwk, PublicKeyUse, ThumbprintHash},
 };
 
-use crate::document::{Faults, Members, Report};
+use crate::{
+    document::{Faults, Members, Report},
+    identity::sha256,
+};
 
 /// The signing algorithms of RFC 7518 and RFC 8037 that Latchkey offers. One key has one algorithm.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -134,6 +137,8 @@ pub struct TagKey {
     use_from: i64,
     retire_at: Option<i64>,
     key: hmac::Key,
+    /// Tells equal keys apart from different ones.
+    fingerprint: [u8; 32],
 }
 
 impl TagKey {
@@ -202,6 +207,9 @@ impl KeyRing {
         for key in &self.tagging {
             if !tag_kids.insert(key.kid) {
                 report.add(format!("tagging: kid {} stands twice", key.kid));
+            }
+            if self.tagging.iter().any(|other| other.kid < key.kid && other.fingerprint == key.fingerprint) {
+                report.add(format!("tagging: key {} repeats another key's secret", key.kid));
             }
         }
     }
@@ -363,7 +371,9 @@ fn read_tag_key(mut members: Members<'_>) -> Option<TagKey> {
         bytes
     });
     members.end();
-    Some(TagKey { kid: kid?, use_from, retire_at, key: hmac::Key::new(hmac::HMAC_SHA256, &secret?) })
+    let secret = secret?;
+    let key = hmac::Key::new(hmac::HMAC_SHA256, &secret);
+    Some(TagKey { kid: kid?, use_from, retire_at, key, fingerprint: sha256(&secret) })
 }
 
 #[cfg(test)]
@@ -482,6 +492,12 @@ pub(crate) mod tests {
         let twice = r#"{"signing":[],"tagging":[{"kid":1,"secret":"CQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQk"},
                 {"kid":1,"secret":"CgoKCgoKCgoKCgoKCgoKCgoKCgoKCgoKCgoKCgoKCgo"}]}"#;
         assert!(KeyRing::parse(twice).unwrap_err().to_string().contains("tagging: kid 1 stands twice"));
+        let repeated =
+            twice.replace("CgoKCgoKCgoKCgoKCgoKCgoKCgoKCgoKCgoKCgoKCgo", "CQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQk");
+        let repeated = repeated.replacen(r#""kid":1"#, r#""kid":2"#, 1);
+        assert!(
+            KeyRing::parse(&repeated).unwrap_err().to_string().contains("tagging: key 2 repeats another key's secret")
+        );
     }
 
     #[test]

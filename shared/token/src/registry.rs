@@ -28,8 +28,14 @@ pub struct Credentials {
 /// SHA-256 hashes of a party's secrets; several stand side by side while a secret is being changed.
 ///
 /// Secrets are generated with 256 bits, so one round of SHA-256 is enough: there is nothing to guess.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct SecretHashes(Vec<[u8; 32]>);
+
+impl std::fmt::Debug for SecretHashes {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("SecretHashes(…)")
+    }
+}
 
 impl SecretHashes {
     /// Compares in constant time with every hash.
@@ -193,10 +199,14 @@ impl Registry {
         self.clients.iter().find(|client| client.client_id.as_str() == id)
     }
 
+    pub fn issuer(&self, id: &str) -> Option<&Issuer> {
+        self.issuers.iter().find(|issuer| issuer.issuer_id.as_str() == id)
+    }
+
     /// The issuer whose id and secret one of `candidates` states.
     pub fn authenticate_issuer(&self, candidates: &[Credentials]) -> Option<&Issuer> {
         candidates.iter().find_map(|credentials| {
-            let issuer = self.issuers.iter().find(|issuer| issuer.issuer_id.as_str() == credentials.id);
+            let issuer = self.issuer(&credentials.id);
             admit(issuer.map(|issuer| &issuer.secrets), &credentials.secret).then_some(issuer)?
         })
     }

@@ -3,29 +3,27 @@
 //! Order of checks (design §2): client → refresh token's tag → access token's signature and binding → a signer is at
 //! hand → access token's times → one conditional write → sign. Nothing before the write changes state.
 
-use std::sync::Arc;
-
 use crate::{
     access_token::{AuthenticAccessToken, Rejection, UnverifiedAccessToken},
     audit::{Event, EventKind},
     authority::Authority,
-    identity::ClientId,
-    keys::TagKey,
+    identity::Generation,
+    keys::{KeyRing, TagKey},
     mint::{Mint, Signers, TokenSet, Validity},
     policy::{ClientPolicy, Policy},
     ports::{
         Audit, AuthoritySource, Clock, Randomness, ReadSession, RenewSession, RenewalOutcome, RevokeSession,
         Unavailable, random,
     },
-    refresh_token::{RefreshSecret, RefreshToken, UnverifiedRefreshToken},
+    refresh_token::{NotARefreshToken, RefreshSecret, RefreshToken, UnverifiedRefreshToken},
     refusal::{Failure, Refusal},
-    registry::{Client, Credentials, RenewalRequirement},
+    registry::{Client, Credentials, Profile, Registry, RenewalRequirement},
     scope::Scope,
     seal::SealedSuccessor,
     session::{
         Decision, Presented, Reason, Renewal, RenewalRules, Reuse, Revocation, Session, Successor, Write, decide,
     },
-    time::Timestamp,
+    time::{Seconds, Timestamp},
 };
 
 /// A retry this soon after the renewal repeats the renewal's claims; a later one gets a fresh access token.
@@ -35,8 +33,8 @@ const IDENTICAL_RETRY_SECONDS: i64 = 60;
 pub enum ClientIdentification {
     /// Id and secret, as they may be read, most literal first.
     Authenticated(Vec<Credentials>),
-    /// `client_id` without a secret.
-    Named(String),
+    /// An id without a secret, as it may be read, most literal first.
+    Named(Vec<String>),
     /// Not at all; the access token must tell.
     FromAccessToken,
 }
@@ -47,7 +45,7 @@ pub struct RenewRequest {
     pub refresh_token: String,
     pub access_token: Option<String>,
     /// Narrows this answer's access token.
-    pub scope: Option<Scope>,
+    pub scope: Option<String>,
 }
 
 /// What renewal needs.
@@ -58,6 +56,25 @@ pub struct Renew<'a, S, A> {
     pub clock: &'a dyn Clock,
     pub randomness: &'a dyn Randomness,
     pub audit: &'a dyn Audit,
+}
+
+/// What the request holds, taken apart and not yet believed.
+struct Unverified<'a> {
+    client: &'a ClientIdentification,
+    refresh_token: Result<UnverifiedRefreshToken, NotARefreshToken>,
+    access_token: Option<Result<UnverifiedAccessToken<'a>, Rejection>>,
+    scope: Option<Scope>,
+    now: Timestamp,
+}
+
+impl Unverified<'_> {
+    /// Whether a token names a key that `keys` does not have: perhaps it is newer than what is cached.
+    fn names_a_key_unknown_to(&self, keys: &KeyRing) -> bool {
+        let now = self.now.unix_seconds();
+        let tag_key = self.refresh_token.as_ref().is_ok_and(|token| keys.tag_key(token.tag_kid(), now).is_none());
+        let key = matches!(&self.access_token, Some(Ok(token)) if keys.verifier(token.kid(), now).is_none());
+        tag_key || key
+    }
 }
 
 /// A request whose refresh token, client and access token are authentic and belong together.
@@ -72,10 +89,12 @@ struct Authentic<'a> {
 }
 
 impl Authentic<'_> {
-    /// Whether the access token's times allow a renewal at `moment`.
+    /// Whether the access token, as it stands now, would have allowed a renewal at `moment`.
     fn times_hold_at(&self, moment: Timestamp) -> bool {
         match (self.policy.requires, &self.access_token) {
-            (RenewalRequirement::AccessToken, Some(token)) => token.is_renewable_at(moment, &self.policy),
+            (RenewalRequirement::AccessToken, Some(token)) => {
+                !token.is_from_the_future(self.now) && token.is_renewable_at(moment, &self.policy)
+            }
             (RenewalRequirement::AccessToken, None) => false,
             (RenewalRequirement::RefreshToken, _) => true,
         }
@@ -83,6 +102,11 @@ impl Authentic<'_> {
 
     fn rules(&self) -> RenewalRules {
         RenewalRules { retry_seconds: self.policy.retry_seconds, window_seconds: self.policy.window_seconds }
+    }
+
+    /// The session's own term, and never more than is registered today.
+    fn access_token_seconds(&self) -> Seconds {
+        self.policy.access_token_seconds.min(self.token.session.sid.access_token_seconds())
     }
 
     fn presented(&self) -> Presented {
@@ -95,22 +119,35 @@ impl Authentic<'_> {
         }
     }
 
-    fn event(&self, kind: EventKind) -> Event {
+    /// An event about this request and, where it is known, the session as the store has it.
+    fn event(&self, kind: EventKind, session: Option<&Session>) -> Event {
         let event = Event::new(kind).client(&self.client.client_id).session(&self.token.session, self.token.generation);
+        let event = match (session, &self.access_token) {
+            (Some(session), _) => event.subject(&session.subject).issuer(&session.issuer_id),
+            (None, Some(token)) => event.subject(&token.subject),
+            (None, None) => event,
+        };
         match &self.access_token {
             None => event,
             Some(token) => Event {
                 seconds_to_expiry: Some(token.seconds_to_expiry(self.now)),
                 in_grace: Some(token.is_expired_at(self.now)),
-                ..event.subject(&token.subject)
+                ..event
             },
         }
     }
 }
 
-/// A token of the right generation for the answer, and the claims' times.
+/// The successor that this invocation has drawn.
+struct Candidate {
+    generation: Generation,
+    secret: RefreshSecret,
+}
+
+/// What an answer gives out: a refresh token, and an access token of these times.
 struct Answer<'a> {
     kind: EventKind,
+    generation: Generation,
     secret: RefreshSecret,
     tag_key: &'a TagKey,
     validity: Validity,
@@ -125,64 +162,60 @@ where
     /// read instead, so that it cannot hide theft.
     pub async fn run(&self, request: RenewRequest) -> Result<TokenSet, Failure> {
         let now = self.clock.now();
-        let authority = self.authority_for(&request, now).await?;
-        let authentic = self.authenticate(&authority, request, now)?;
+        let unverified = Unverified {
+            client: &request.client,
+            refresh_token: UnverifiedRefreshToken::parse(&request.refresh_token),
+            access_token: request.access_token.as_deref().map(UnverifiedAccessToken::parse),
+            scope: self.scope(request.scope.as_deref())?,
+            now,
+        };
+        let mut authority = self.authority.current(now).await?;
+        // A stranger must not be able to have the keys reloaded.
+        self.stated_client(&authority.registry, unverified.client)?;
+        if unverified.names_a_key_unknown_to(&authority.keys) {
+            authority = self.authority.reloaded(now).await?;
+        }
+        let authentic = self.authenticate(&authority, unverified)?;
         let signers = Signers::choose(&authority.keys, authentic.client, now)?;
         if !authentic.times_hold_at(now) {
             let record = self.store.read(&authentic.token.session).await?;
             return self.conclude(&authentic, &signers, authentic.presented(), record, None).await;
         }
 
-        let successor = RefreshSecret::from_bytes(random(self.randomness)?);
-        let renewal = self.renewal(&authentic, &signers, &successor)?;
+        let (renewal, candidate) = self.renewal(&authentic, &signers)?;
         match self.store.renew(&renewal).await? {
-            RenewalOutcome::Committed(session) => self.renewed(&authentic, &signers, &session, successor),
+            RenewalOutcome::Committed(session) => self.renewed(&authentic, &signers, &session, candidate),
             RenewalOutcome::ConditionFailed(record) => {
                 let presented = Presented { candidate: Some(renewal.successor.secret_hash), ..renewal.presented };
-                self.conclude(&authentic, &signers, presented, record, Some(successor)).await
+                self.conclude(&authentic, &signers, presented, record, Some(candidate)).await
             }
         }
     }
 
-    /// The authority in force; reloaded once if the tokens name keys that it does not have.
-    async fn authority_for(&self, request: &RenewRequest, now: Timestamp) -> Result<Arc<Authority>, Unavailable> {
-        let authority = self.authority.current(now).await?;
-        let seconds = now.unix_seconds();
-        let tag_kid = UnverifiedRefreshToken::parse(&request.refresh_token).ok().map(|token| token.tag_kid());
-        let unknown_tag_kid = tag_kid.is_some_and(|kid| authority.keys.tag_key(kid, seconds).is_none());
-        let access_token = request.access_token.as_deref().and_then(|text| UnverifiedAccessToken::parse(text).ok());
-        let unknown_kid = access_token.is_some_and(|token| authority.keys.verifier(token.kid(), seconds).is_none());
-        if unknown_tag_kid || unknown_kid { self.authority.reloaded(now).await } else { Ok(authority) }
+    /// Clients are careless with the spaces between names, and here a scope only narrows.
+    fn scope(&self, text: Option<&str>) -> Result<Option<Scope>, Failure> {
+        let Some(text) = text else { return Ok(None) };
+        match Scope::from_names(text.split(' ').filter(|name| !name.is_empty())) {
+            Some(scope) => Ok(Some(scope)),
+            None => {
+                self.audit.record(&Event::new(EventKind::RenewalRejected).because("scope_malformed"));
+                Err(Refusal::InvalidScope.into())
+            }
+        }
     }
 
-    fn authenticate<'a>(
-        &self,
-        authority: &'a Authority,
-        request: RenewRequest,
-        now: Timestamp,
-    ) -> Result<Authentic<'a>, Failure> {
+    fn authenticate<'a>(&self, authority: &'a Authority, request: Unverified<'_>) -> Result<Authentic<'a>, Failure> {
+        let now = request.now;
         // The dear check comes last, unless nothing else names the client.
-        let verify_access_token = || {
-            let text = request.access_token.as_deref()?;
-            Some(
-                UnverifiedAccessToken::parse(text)
-                    .and_then(|token| token.verify(&authority.keys, &authority.registry, &self.policy.issuer, now)),
-            )
+        let verify = |token: &Result<UnverifiedAccessToken<'_>, Rejection>| match token {
+            Ok(token) => token.verify(&authority.keys, &authority.registry, &self.policy.issuer, now),
+            Err(rejection) => Err(*rejection),
         };
-        let mut verified_access_token = None;
-        let client = match request.client {
-            ClientIdentification::Authenticated(candidates) => {
-                authority.registry.authenticate_client(&candidates).ok_or_else(|| {
-                    let id = candidates.first().map(|first| first.id.clone());
-                    self.reject_client(id, "client_unauthenticated")
-                })?
-            }
-            ClientIdentification::Named(id) => self.public_client(authority, &id)?,
-            ClientIdentification::FromAccessToken => {
-                let token = self.naming_access_token(verify_access_token())?;
-                let client = self.public_client(authority, token.client_id.as_str())?;
-                verified_access_token = Some(token);
-                client
+        let (client, naming_access_token) = match self.stated_client(&authority.registry, request.client)? {
+            Some(client) => (client, None),
+            None => {
+                let token = self.naming_access_token(request.access_token.as_ref().map(verify))?;
+                (self.public_client(&authority.registry, &[token.client_id.to_string()])?, Some(token))
             }
         };
         let policy = self.policy.for_client(client);
@@ -199,13 +232,15 @@ where
             rejected(reason);
             Failure::Refused(Refusal::InvalidGrant)
         };
-        let token = UnverifiedRefreshToken::parse(&request.refresh_token)
+        let token = request
+            .refresh_token
             .map_err(|_| invalid_grant("refresh_token_malformed"))?
             .verify(&authority.keys, &client.client_id, now.unix_seconds())
             .ok_or_else(|| invalid_grant("refresh_token_tag"))?;
-        let access_token = match verified_access_token {
-            Some(token) => Some(token),
-            None => verify_access_token().transpose().map_err(|rejection| invalid_grant(rejection.name()))?,
+        let access_token = match (naming_access_token, &request.access_token) {
+            (Some(token), _) => Some(token),
+            (None, Some(token)) => Some(verify(token).map_err(|rejection| invalid_grant(rejection.name()))?),
+            (None, None) => None,
         };
         if let Some(access_token) = &access_token {
             if access_token.client_id != client.client_id {
@@ -218,6 +253,34 @@ where
         Ok(Authentic { authority, client, policy, token, access_token, scope: request.scope, now })
     }
 
+    /// The client that the request itself states, with a secret or without; `None` if the access token must tell.
+    fn stated_client<'a>(
+        &self,
+        registry: &'a Registry,
+        identification: &ClientIdentification,
+    ) -> Result<Option<&'a Client>, Failure> {
+        match identification {
+            ClientIdentification::Authenticated(candidates) => match registry.authenticate_client(candidates) {
+                Some(client) => Ok(Some(client)),
+                None => {
+                    let known = candidates.iter().find_map(|candidate| registry.client(&candidate.id));
+                    Err(self.reject_client(known, "client_unauthenticated"))
+                }
+            },
+            ClientIdentification::Named(ids) => self.public_client(registry, ids).map(Some),
+            ClientIdentification::FromAccessToken => Ok(None),
+        }
+    }
+
+    /// A client that is only named must be public.
+    fn public_client<'a>(&self, registry: &'a Registry, ids: &[String]) -> Result<&'a Client, Failure> {
+        match ids.iter().find_map(|id| registry.client(id)) {
+            Some(client) if client.is_public() => Ok(client),
+            Some(client) => Err(self.reject_client(Some(client), "client_not_authenticated")),
+            None => Err(self.reject_client(None, "client_unknown")),
+        }
+    }
+
     /// Where nothing but the access token says who the client is.
     fn naming_access_token(
         &self,
@@ -225,6 +288,8 @@ where
     ) -> Result<AuthenticAccessToken, Failure> {
         let (refusal, reason) = match verified {
             Some(Ok(token)) => return Ok(token),
+            // Ours, for a client that has been registered once.
+            Some(Err(Rejection::UnknownClient)) => return Err(self.reject_client(None, "client_unknown")),
             Some(Err(rejection)) => (Refusal::InvalidGrant, rejection.name()),
             None => {
                 let text = "the client is not named: authenticate, or send client_id or the access token";
@@ -235,44 +300,35 @@ where
         Err(refusal.into())
     }
 
-    /// A client that is only named must be public.
-    fn public_client<'a>(&self, authority: &'a Authority, id: &str) -> Result<&'a Client, Failure> {
-        let client = authority.registry.client(id).filter(|client| client.is_public());
-        client.ok_or_else(|| self.reject_client(Some(id.to_owned()), "client_not_public_or_unknown"))
-    }
-
-    fn reject_client(&self, id: Option<String>, reason: &'static str) -> Failure {
-        let client_id = id.as_deref().and_then(ClientId::parse).map(|id| id.to_string());
-        self.audit.record(&Event { client_id, ..Event::new(EventKind::ClientRejected).because(reason) });
+    /// Only a registered id enters the audit trail: anything else may be a secret in the wrong place.
+    fn reject_client(&self, known: Option<&Client>, reason: &'static str) -> Failure {
+        let event = Event::new(EventKind::ClientRejected).because(reason);
+        self.audit.record(&known.map_or(event.clone(), |client| event.client(&client.client_id)));
         Refusal::InvalidClient.into()
     }
 
     /// Everything that the one write needs, from the refresh token alone: the sid carries the session's terms.
-    fn renewal(
-        &self,
-        authentic: &Authentic<'_>,
-        signers: &Signers<'_>,
-        secret: &RefreshSecret,
-    ) -> Result<Renewal, Failure> {
+    fn renewal(&self, authentic: &Authentic<'_>, signers: &Signers<'_>) -> Result<(Renewal, Candidate), Failure> {
         let Authentic { token, policy, now, .. } = authentic;
         let Some(generation) = token.generation.next() else {
-            self.audit.record(&authentic.event(EventKind::RenewalRejected).because("generations_exhausted"));
+            self.audit.record(&authentic.event(EventKind::RenewalRejected, None).because("generations_exhausted"));
             return Err(Refusal::InvalidGrant.into());
         };
+        let secret = RefreshSecret::from_bytes(random(self.randomness)?);
         let nonce = random(self.randomness)?;
-        let sealed = SealedSuccessor::seal(token.secret(), &token.session, generation, secret, nonce)
+        let sealed = SealedSuccessor::seal(token.secret(), &token.session, generation, &secret, nonce)
             .ok_or_else(|| Unavailable::new("cryptography", "the successor could not be sealed"))?;
-        let sid = token.session.sid;
-        let life = policy.access_token_seconds.min(sid.access_token_seconds());
-        Ok(Renewal {
+        let absolute_expires_at = token.session.sid.absolute_expires_at();
+        let renewal = Renewal {
             key: token.session,
             presented: authentic.presented(),
             rules: authentic.rules(),
             now: *now,
             successor: Successor { generation, secret_hash: secret.hash(), tag_kid: signers.tagger.kid(), sealed },
-            access_expires_at: now.plus(life).min(sid.absolute_expires_at()),
-            idle_expires_at: now.plus(policy.idle_seconds).min(sid.absolute_expires_at()),
-        })
+            access_expires_at: now.plus(authentic.access_token_seconds()).min(absolute_expires_at),
+            idle_expires_at: now.plus(policy.idle_seconds).min(absolute_expires_at),
+        };
+        Ok((renewal, Candidate { generation, secret }))
     }
 
     /// Answers from the record that stood in the way of the write, or was read instead of it.
@@ -282,34 +338,34 @@ where
         signers: &Signers<'_>,
         presented: Presented,
         record: Option<Session>,
-        candidate: Option<RefreshSecret>,
+        candidate: Option<Candidate>,
     ) -> Result<TokenSet, Failure> {
         let decision = decide(record.as_ref(), &presented, authentic.now, authentic.rules());
-        match (decision, record, candidate) {
-            (Decision::Renewed(Write::Done), Some(session), Some(successor)) => {
-                self.renewed(authentic, signers, &session, successor)
+        let refused = |kind, reason| {
+            self.audit.record(&authentic.event(kind, record.as_ref()).because(reason));
+            Err(Refusal::InvalidGrant.into())
+        };
+        match (decision, &record, candidate) {
+            (Decision::Renewed(Write::Done), Some(session), Some(candidate)) => {
+                self.renewed(authentic, signers, session, candidate)
             }
-            (Decision::Retried, Some(session), _) => self.retried(authentic, signers, &session),
-            (Decision::Reused(reuse), _, _) => self.reused(authentic, reuse).await,
+            (Decision::Retried, Some(session), _) => self.retried(authentic, signers, session),
+            (Decision::Reused(reuse), _, _) => self.reused(authentic, record.as_ref(), reuse).await,
             (Decision::Refused(Reason::WindowClosed { opens_at }), _, Some(_)) => {
-                self.audit.record(&authentic.event(EventKind::RenewalRejected).because("window_closed"));
-                let millis = opens_at.millis_since(authentic.now).max(0);
-                let retry_after_seconds = u32::try_from((millis + 999) / 1000).unwrap_or(u32::MAX);
-                Err(Refusal::WindowClosed { opens_at, retry_after_seconds }.into())
+                let event = authentic.event(EventKind::RenewalRejected, record.as_ref());
+                self.audit.record(&event.because("window_closed"));
+                Err(window_closed(opens_at, authentic.now).into())
             }
             // No candidate: the access token's times were wrong, and the refresh token is current.
             (Decision::Renewed(_) | Decision::Refused(Reason::WindowClosed { .. }), _, None) => {
-                Err(self.expired(authentic, "access_token_expired"))
+                refused(EventKind::TokenExpired, "access_token_expired")
             }
             (Decision::Refused(reason @ (Reason::IdleExpired | Reason::AbsoluteExpired)), _, _) => {
-                Err(self.expired(authentic, reason.name()))
+                refused(EventKind::TokenExpired, reason.name())
             }
-            (Decision::Refused(Reason::StateMismatch), _, _) => Err(self.state_mismatch(authentic, "record_differs")),
-            (Decision::Refused(reason), _, _) => {
-                self.audit.record(&authentic.event(EventKind::RenewalRejected).because(reason.name()));
-                Err(Refusal::InvalidGrant.into())
-            }
-            // The store refused a write whose condition holds on the record it gave back.
+            (Decision::Refused(Reason::StateMismatch), _, _) => refused(EventKind::StateMismatch, "record_differs"),
+            (Decision::Refused(reason), _, _) => refused(EventKind::RenewalRejected, reason.name()),
+            // The store refused a write whose condition holds on the record that it gave back.
             (Decision::Renewed(_) | Decision::Retried, _, _) => {
                 Err(Unavailable::new("session store", "refused a write although its condition holds").into())
             }
@@ -321,20 +377,15 @@ where
         authentic: &Authentic<'_>,
         signers: &Signers<'_>,
         session: &Session,
-        secret: RefreshSecret,
+        Candidate { generation, secret }: Candidate,
     ) -> Result<TokenSet, Failure> {
-        let is_latest = Some(session.generation) == authentic.token.generation.next();
-        let validity = match is_latest {
+        let validity = match session.generation == generation {
             true => Validity { iat: session.rotated_at.unix_seconds(), exp: session.access_token_exp() },
             // Our write, and already somebody's next one on top of it.
-            false => self.fresh_validity(authentic, session),
+            false => fresh_validity(authentic, session),
         };
-        self.answer(
-            authentic,
-            signers,
-            session,
-            Answer { kind: EventKind::TokenRenewed, secret, tag_key: signers.tagger, validity },
-        )
+        let answer = Answer { kind: EventKind::TokenRenewed, generation, secret, tag_key: signers.tagger, validity };
+        self.answer(authentic, signers, session, answer)
     }
 
     fn retried(
@@ -343,34 +394,32 @@ where
         signers: &Signers<'_>,
         session: &Session,
     ) -> Result<TokenSet, Failure> {
+        let now = authentic.now;
+        let refused = |kind, reason| {
+            self.audit.record(&authentic.event(kind, Some(session)).because(reason));
+            Err(Refusal::InvalidGrant.into())
+        };
         // The access token has had time to expire since the renewal whose answer was lost.
-        if !authentic.times_hold_at(session.rotated_at.min(authentic.now)) {
-            return Err(self.expired(authentic, "access_token_expired"));
+        if !authentic.times_hold_at(session.rotated_at.min(now)) {
+            return refused(EventKind::TokenExpired, "access_token_expired");
         }
         let secret = session.predecessor.as_ref().and_then(|predecessor| {
             predecessor.sealed_successor.open(authentic.token.secret(), &session.key, session.generation)
         });
         let Some(secret) = secret.filter(|secret| secret.hash() == session.secret_hash) else {
-            return Err(self.state_mismatch(authentic, "seal_does_not_open"));
+            return refused(EventKind::StateMismatch, "seal_does_not_open");
         };
-        let iat = session.rotated_at.unix_seconds();
-        let exp = session.access_token_exp();
-        let is_soon = authentic.now.millis_since(session.rotated_at) <= IDENTICAL_RETRY_SECONDS * 1000;
-        let validity = match is_soon && exp > authentic.now.unix_seconds() {
-            true => Validity { iat, exp },
-            false => self.fresh_validity(authentic, session),
-        };
+        let first = Validity { iat: session.rotated_at.unix_seconds(), exp: session.access_token_exp() };
+        let is_soon = now.millis_since(session.rotated_at) <= IDENTICAL_RETRY_SECONDS * 1000;
+        // Nobody is handed a token that has expired, however soon that is.
+        let is_alive = first.exp > now.unix_seconds();
+        let validity = if is_soon && is_alive { first } else { fresh_validity(authentic, session) };
         // The very same successor, letter for letter, even if another tag key is in use by now.
-        let renewals_key = authentic.authority.keys.tag_key(session.tag_kid, authentic.now.unix_seconds());
+        let renewals_key = authentic.authority.keys.tag_key(session.tag_kid, now.unix_seconds());
         let tag_key = renewals_key.unwrap_or(signers.tagger);
-        self.answer(authentic, signers, session, Answer { kind: EventKind::TokenRetried, secret, tag_key, validity })
-    }
-
-    /// The times of an access token made now, outside of a renewal's write.
-    fn fresh_validity(&self, authentic: &Authentic<'_>, session: &Session) -> Validity {
-        let life = authentic.policy.access_token_seconds.min(session.access_token_seconds);
-        let expires_at = authentic.now.plus(life).min(session.absolute_expires_at);
-        Validity { iat: authentic.now.unix_seconds(), exp: expires_at.unix_seconds() }
+        let answer =
+            Answer { kind: EventKind::TokenRetried, generation: session.generation, secret, tag_key, validity };
+        self.answer(authentic, signers, session, answer)
     }
 
     fn answer(
@@ -380,32 +429,47 @@ where
         session: &Session,
         answer: Answer<'_>,
     ) -> Result<TokenSet, Failure> {
-        let Authentic { client, now, token, .. } = authentic;
-        let generation = token.generation.next().ok_or(Failure::Refused(Refusal::InvalidGrant))?;
-        let mint = Mint { session, client, issuer: &self.policy.issuer, signers, now: *now };
+        let Answer { kind, generation, secret, tag_key, validity } = answer;
+        let client = authentic.client;
+        let mint = Mint { session, client, issuer: &self.policy.issuer, signers, now: authentic.now };
         let scope = mint.narrowed_scope(authentic.scope.as_ref());
-        let tokens = mint.token_set(generation, answer.secret, answer.tag_key, answer.validity, scope, None)?;
-        let event = authentic.event(answer.kind).subject(&session.subject).issuer(&session.issuer_id);
-        self.audit.record(&Event { jti: Some(tokens.jti.clone()), generation: Some(generation.number()), ..event });
+        let tokens = mint.token_set(generation, secret, tag_key, validity, scope, None)?;
+        let lacks_id = client.profile == Profile::LibreChat && session.claims.get("id").is_none();
+        self.audit.record(&Event {
+            jti: Some(tokens.jti.clone()),
+            generation: Some(generation.number()),
+            // The client became one of LibreChat's after this session was issued: LibreChat will not know the user.
+            reason: lacks_id.then_some("claim_id_missing"),
+            ..authentic.event(kind, Some(session))
+        });
         Ok(tokens)
     }
 
-    /// Theft: end the session, and say so in the audit trail even if that write fails.
-    async fn reused(&self, authentic: &Authentic<'_>, reuse: Reuse) -> Result<TokenSet, Failure> {
+    /// Theft: the audit trail has it whether or not the session can be ended.
+    async fn reused(
+        &self,
+        authentic: &Authentic<'_>,
+        record: Option<&Session>,
+        reuse: Reuse,
+    ) -> Result<TokenSet, Failure> {
+        self.audit.record(&authentic.event(EventKind::ReuseDetected, record).because(reuse.name()));
         let revocation = Revocation { at: authentic.now, reason: reuse.name().to_owned() };
-        let written = self.store.revoke(&authentic.token.session, &revocation).await;
-        self.audit.record(&authentic.event(EventKind::ReuseDetected).because(reuse.name()));
-        written?;
+        self.store.revoke(&authentic.token.session, &revocation).await?;
         Err(Refusal::InvalidGrant.into())
     }
+}
 
-    fn expired(&self, authentic: &Authentic<'_>, reason: &'static str) -> Failure {
-        self.audit.record(&authentic.event(EventKind::TokenExpired).because(reason));
-        Refusal::InvalidGrant.into()
-    }
+/// The times of an access token made now, outside of a renewal's write.
+fn fresh_validity(authentic: &Authentic<'_>, session: &Session) -> Validity {
+    let expires_at = authentic.now.plus(authentic.access_token_seconds()).min(session.absolute_expires_at);
+    Validity { iat: authentic.now.unix_seconds(), exp: expires_at.unix_seconds() }
+}
 
-    fn state_mismatch(&self, authentic: &Authentic<'_>, reason: &'static str) -> Failure {
-        self.audit.record(&authentic.event(EventKind::StateMismatch).because(reason));
-        Refusal::InvalidGrant.into()
+/// Whoever comes back at the full second that the answer names is not too early.
+fn window_closed(opens_at: Timestamp, now: Timestamp) -> Refusal {
+    let full_second = |millis: i64| millis.saturating_add(999).div_euclid(1000);
+    Refusal::WindowClosed {
+        opens_at: Timestamp::from_unix_seconds(full_second(opens_at.unix_millis())),
+        retry_after_seconds: u32::try_from(full_second(opens_at.millis_since(now))).unwrap_or(0),
     }
 }

@@ -320,11 +320,6 @@ impl App {
         self.clock.now().unix_seconds()
     }
 
-    /// Remembers something that must never be logged.
-    pub fn remember(&self, secret: &str) {
-        self.secrets.lock().unwrap().push(secret.to_owned());
-    }
-
     /// Stops the server and starts another one on the same data.
     pub async fn restart(mut self) -> Self {
         self.server.take().unwrap().stop().await;

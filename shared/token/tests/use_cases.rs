@@ -1,0 +1,474 @@
+//! Issue and renewal against a store and a key source that misbehave: whatever breaks, nobody is let in, nobody is signed
+//! out, and the next try succeeds.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
+use std::{
+    collections::VecDeque,
+    sync::{Arc, Mutex},
+};
+
+use latchkey_token::{
+    audit::{Event, EventKind},
+    authority::Authority,
+    identity::{SessionKey, Subject},
+    issue::{Issue, IssueRequest},
+    json::Map,
+    mint::TokenSet,
+    policy::Policy,
+    ports::{
+        Audit, AuthoritySource, InsertSession, ReadSession, RenewSession, RenewalOutcome, RevokeSession, Unavailable,
+    },
+    refusal::{Failure, Refusal},
+    registry::Credentials,
+    renew::{ClientIdentification, Renew, RenewRequest},
+    session::{Renewal, Revocation, Session},
+    time::Timestamp,
+};
+use latchkey_token_testkit::{InMemorySessions, SeededRandomness, SettableClock, fixture::NOW};
+
+/// What goes wrong with the next write.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Fault {
+    /// The request never arrives.
+    Lost,
+    /// The write is made; the answer never arrives, and the SDK gives up.
+    AnswerLost,
+    /// The write is made, its answer is lost, and the SDK's own retry meets it.
+    SeenTwice,
+    /// As before, but somebody uses the new token in between.
+    SeenTwiceAfterUse,
+    /// The store refuses although its condition holds.
+    Nonsense,
+    /// The sessions' ends cannot be written.
+    RevokeLost,
+}
+
+#[derive(Default)]
+struct FaultyStore {
+    sessions: InMemorySessions,
+    faults: Mutex<VecDeque<Fault>>,
+}
+
+fn down() -> Unavailable {
+    Unavailable::new("session store", "down")
+}
+
+impl FaultyStore {
+    fn next(&self, fault: Fault) {
+        self.faults.lock().unwrap().push_back(fault);
+    }
+
+    fn take(&self) -> Option<Fault> {
+        self.faults.lock().unwrap().pop_front()
+    }
+}
+
+impl InsertSession for FaultyStore {
+    async fn insert(&self, session: &Session) -> Result<(), Unavailable> {
+        match self.take() {
+            None => self.sessions.insert(session).await,
+            Some(Fault::Lost) => Err(down()),
+            Some(Fault::SeenTwice) => {
+                self.sessions.insert(session).await?;
+                self.sessions.insert(session).await
+            }
+            Some(fault) => panic!("{fault:?}"),
+        }
+    }
+}
+
+impl RenewSession for FaultyStore {
+    async fn renew(&self, renewal: &Renewal) -> Result<RenewalOutcome, Unavailable> {
+        match self.take() {
+            None => self.sessions.renew(renewal).await,
+            Some(Fault::Lost) => Err(down()),
+            Some(Fault::AnswerLost) => {
+                self.sessions.renew(renewal).await?;
+                Err(down())
+            }
+            Some(Fault::SeenTwice) => {
+                self.sessions.renew(renewal).await?;
+                self.sessions.renew(renewal).await
+            }
+            Some(Fault::SeenTwiceAfterUse) => {
+                let RenewalOutcome::Committed(session) = self.sessions.renew(renewal).await? else {
+                    panic!("committed")
+                };
+                let mut use_of_it = renewal.clone();
+                use_of_it.presented.generation = session.generation;
+                use_of_it.presented.secret_hash = session.secret_hash;
+                use_of_it.successor.generation = session.generation.next().unwrap();
+                use_of_it.successor.secret_hash = latchkey_token_testkit::fixture::secret(77).hash();
+                self.sessions.renew(&use_of_it).await?;
+                self.sessions.renew(renewal).await
+            }
+            Some(Fault::Nonsense) => Ok(RenewalOutcome::ConditionFailed(self.sessions.read(&renewal.key).await?)),
+            Some(Fault::RevokeLost) => {
+                self.next(Fault::RevokeLost);
+                self.sessions.renew(renewal).await
+            }
+        }
+    }
+}
+
+impl ReadSession for FaultyStore {
+    async fn read(&self, key: &SessionKey) -> Result<Option<Session>, Unavailable> {
+        match self.take() {
+            Some(Fault::Lost) => Err(down()),
+            Some(fault) => panic!("{fault:?}"),
+            None => self.sessions.read(key).await,
+        }
+    }
+}
+
+impl RevokeSession for FaultyStore {
+    async fn revoke(&self, key: &SessionKey, revocation: &Revocation) -> Result<bool, Unavailable> {
+        match self.take() {
+            Some(Fault::RevokeLost) => Err(down()),
+            Some(fault) => panic!("{fault:?}"),
+            None => self.sessions.revoke(key, revocation).await,
+        }
+    }
+}
+
+#[derive(Default)]
+struct Trail(Mutex<Vec<Event>>);
+
+impl Audit for Trail {
+    fn record(&self, event: &Event) {
+        self.0.lock().unwrap().push(event.clone());
+    }
+}
+
+struct Source(Result<Arc<Authority>, Unavailable>);
+
+impl AuthoritySource for Source {
+    async fn current(&self, _: Timestamp) -> Result<Arc<Authority>, Unavailable> {
+        self.0.clone()
+    }
+
+    async fn reloaded(&self, _: Timestamp) -> Result<Arc<Authority>, Unavailable> {
+        self.0.clone()
+    }
+}
+
+struct World {
+    store: FaultyStore,
+    authority: Source,
+    policy: Policy,
+    clock: SettableClock,
+    randomness: SeededRandomness,
+    trail: Trail,
+}
+
+const SECRET: &str = "test-secret";
+
+impl World {
+    fn new() -> Self {
+        // SHA-256 of the secret above, and an HS256 key: the fastest there is, since signing is not the subject here.
+        let hash = "9caf06bb4436cdbfa20af9121a626bc1093c4f54b31c0fa937957856135345b6";
+        let keys = r#"{"signing":[{"kid":"hs","alg":"HS256","secret":"a test secret of at least 32 bytes"}],
+            "tagging":[{"kid":1,"secret":"CQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQk"}]}"#;
+        let clients = format!(
+            r#"{{"issuers":[{{"issuer_id":"portal","secret_sha256":["{hash}"],"clients":["spa"]}}],
+                "clients":[{{"client_id":"spa","type":"public","audience":["spa"],"alg":"HS256","kid":"hs",
+                    "renewal":{{"requires":"refresh_token"}}}}]}}"#
+        );
+        Self {
+            store: FaultyStore::default(),
+            authority: Source(Ok(Arc::new(Authority::parse(keys, &clients).unwrap()))),
+            policy: Policy::new("https://latchkey.example"),
+            clock: SettableClock::at(NOW),
+            randomness: SeededRandomness::new(1),
+            trail: Trail::default(),
+        }
+    }
+
+    async fn issue(&self) -> Result<TokenSet, Failure> {
+        let issue = Issue {
+            store: &self.store,
+            authority: &self.authority,
+            policy: &self.policy,
+            clock: &self.clock,
+            randomness: &self.randomness,
+            audit: &self.trail,
+        };
+        let request = IssueRequest {
+            issuer: vec![Credentials { id: "portal".into(), secret: SECRET.into() }],
+            client_id: None,
+            subject: Subject::parse("alice").unwrap(),
+            scope: None,
+            claims: Map::new(),
+            expires_in: None,
+            nonce: None,
+        };
+        issue.run(request).await
+    }
+
+    async fn renew(&self, refresh_token: &str) -> Result<TokenSet, Failure> {
+        let renew = Renew {
+            store: &self.store,
+            authority: &self.authority,
+            policy: &self.policy,
+            clock: &self.clock,
+            randomness: &self.randomness,
+            audit: &self.trail,
+        };
+        let request = RenewRequest {
+            client: ClientIdentification::Named(vec!["spa".into()]),
+            refresh_token: refresh_token.into(),
+            access_token: None,
+            scope: None,
+        };
+        renew.run(request).await
+    }
+
+    async fn record(&self, tokens: &TokenSet) -> Session {
+        self.store.sessions.read(&tokens.session).await.unwrap().unwrap()
+    }
+
+    fn events(&self) -> Vec<EventKind> {
+        self.trail.0.lock().unwrap().iter().map(|event| event.kind).collect()
+    }
+}
+
+fn is_unavailable(result: &Result<TokenSet, Failure>) -> bool {
+    matches!(result, Err(Failure::Unavailable(_)))
+}
+
+fn is_invalid_grant(result: &Result<TokenSet, Failure>) -> bool {
+    matches!(result, Err(Failure::Refused(Refusal::InvalidGrant)))
+}
+
+fn ok(result: Result<TokenSet, Failure>) -> TokenSet {
+    result.unwrap_or_else(|failure| panic!("{failure:?}"))
+}
+
+#[tokio::test]
+async fn an_insert_that_is_seen_twice_succeeds() {
+    let world = World::new();
+    world.store.next(Fault::SeenTwice);
+    let tokens = ok(world.issue().await);
+    ok(world.renew(&tokens.refresh_token).await);
+}
+
+#[tokio::test]
+async fn a_lost_request_leaves_everything_as_it_was() {
+    let world = World::new();
+    world.store.next(Fault::Lost);
+    assert!(is_unavailable(&world.issue().await));
+    let tokens = ok(world.issue().await);
+    let before = world.record(&tokens).await;
+    world.store.next(Fault::Lost);
+    assert!(is_unavailable(&world.renew(&tokens.refresh_token).await));
+    assert_eq!(world.record(&tokens).await, before);
+    ok(world.renew(&tokens.refresh_token).await);
+}
+
+#[tokio::test]
+async fn after_a_lost_answer_a_retry_gets_the_successor_that_was_written() {
+    let world = World::new();
+    let tokens = ok(world.issue().await);
+    world.store.next(Fault::AnswerLost);
+    assert!(is_unavailable(&world.renew(&tokens.refresh_token).await));
+    let record = world.record(&tokens).await;
+    assert_eq!(record.generation.number(), 1);
+    let retried = ok(world.renew(&tokens.refresh_token).await);
+    assert_eq!(world.record(&tokens).await, record, "a retry writes nothing");
+    let next = ok(world.renew(&retried.refresh_token).await);
+    assert_eq!(world.record(&next).await.generation.number(), 2);
+    assert_eq!(
+        world.events(),
+        [EventKind::TokenIssued, EventKind::TokenRetried, EventKind::TokenRenewed],
+        "every committed transition that was answered"
+    );
+}
+
+#[tokio::test]
+async fn the_sdks_own_retry_meeting_its_own_write_is_a_renewal_even_in_strict_mode() {
+    for retry_seconds in [60, 0] {
+        let mut world = World::new();
+        world.policy.retry_public_seconds = retry_seconds;
+        let tokens = ok(world.issue().await);
+        world.store.next(Fault::SeenTwice);
+        let renewed = ok(world.renew(&tokens.refresh_token).await);
+        assert_eq!(world.record(&tokens).await.generation.number(), 1);
+        assert!(world.record(&tokens).await.revocation.is_none());
+        ok(world.renew(&renewed.refresh_token).await);
+        assert_eq!(world.events()[1], EventKind::TokenRenewed);
+    }
+}
+
+#[tokio::test]
+async fn an_own_write_is_known_even_one_generation_later() {
+    let world = World::new();
+    let tokens = ok(world.issue().await);
+    world.store.next(Fault::SeenTwiceAfterUse);
+    let renewed = ok(world.renew(&tokens.refresh_token).await);
+    let record = world.record(&tokens).await;
+    assert_eq!((record.generation.number(), &record.revocation), (2, &None), "no false reuse");
+    // What we answer is generation 1, whose successor is somebody else's secret: its retry is an alarm, not theft.
+    assert!(is_invalid_grant(&world.renew(&renewed.refresh_token).await));
+    assert!(world.record(&tokens).await.revocation.is_none());
+}
+
+#[tokio::test]
+async fn theft_is_recorded_even_if_the_session_cannot_be_ended_and_the_answer_is_not_a_refusal() {
+    let world = World::new();
+    let first = ok(world.issue().await);
+    let second = ok(world.renew(&first.refresh_token).await);
+    let third = ok(world.renew(&second.refresh_token).await);
+    world.store.next(Fault::RevokeLost);
+    assert!(is_unavailable(&world.renew(&first.refresh_token).await));
+    assert_eq!(world.events().last(), Some(&EventKind::ReuseDetected));
+    assert!(world.record(&third).await.revocation.is_none());
+    assert!(is_invalid_grant(&world.renew(&first.refresh_token).await));
+    assert!(world.record(&third).await.revocation.is_some());
+    assert!(is_invalid_grant(&world.renew(&third.refresh_token).await));
+}
+
+#[tokio::test]
+async fn a_store_that_contradicts_itself_is_infrastructure_trouble() {
+    let world = World::new();
+    let tokens = ok(world.issue().await);
+    world.store.next(Fault::Nonsense);
+    assert!(is_unavailable(&world.renew(&tokens.refresh_token).await));
+    ok(world.renew(&tokens.refresh_token).await);
+}
+
+#[tokio::test]
+async fn without_keys_nothing_is_judged() {
+    let mut world = World::new();
+    let tokens = ok(world.issue().await);
+    world.authority.0 = Err(Unavailable::new("secret", "down"));
+    assert!(is_unavailable(&world.issue().await));
+    assert!(is_unavailable(&world.renew(&tokens.refresh_token).await));
+    assert!(is_unavailable(&world.renew("garbage").await));
+}
+
+#[tokio::test]
+async fn clocks_thirty_seconds_apart_make_no_false_reuse() {
+    for offset in [-30_000, 30_000] {
+        let world = World::new();
+        let tokens = ok(world.issue().await);
+        let renewed = ok(world.renew(&tokens.refresh_token).await);
+        // The lost answer is retried at another function, whose clock is off.
+        world.clock.advance_millis(offset);
+        let retried = ok(world.renew(&tokens.refresh_token).await);
+        assert_eq!(retried.refresh_token, renewed.refresh_token);
+    }
+}
+
+#[tokio::test]
+async fn a_retried_token_is_never_handed_out_expired() {
+    let mut world = World::new();
+    world.policy.access_token_seconds = 20;
+    let tokens = ok(world.issue().await);
+    let renewed = ok(world.renew(&tokens.refresh_token).await);
+    world.clock.advance(19);
+    assert_eq!(ok(world.renew(&tokens.refresh_token).await).expires_in, 1, "identical claims");
+    world.clock.advance(2);
+    let fresh = ok(world.renew(&tokens.refresh_token).await);
+    assert_eq!(fresh.expires_in, 20);
+    assert_eq!(fresh.refresh_token, renewed.refresh_token);
+}
+
+mod properties {
+    use super::*;
+    use latchkey_token::{
+        access_token::UnverifiedAccessToken,
+        json,
+        keys::KeyRing,
+        refresh_token::{TEXT_LENGTH, UnverifiedRefreshToken},
+        registry::Registry,
+        scope::Scope,
+        session::{Decision, Presented, Reason, RenewalRules, Write, decide},
+    };
+    use latchkey_token_testkit::fixture::{renewal, secret, session};
+    use proptest::prelude::*;
+
+    /// What can be done to a session.
+    #[derive(Clone, Copy, Debug)]
+    enum Step {
+        /// Present the token of this many generations ago.
+        Present(u32),
+        Wait(u32),
+    }
+
+    fn steps() -> impl Strategy<Value = Vec<Step>> {
+        let step = prop_oneof![
+            3 => (0u32..4).prop_map(Step::Present),
+            1 => (0u32..120).prop_map(Step::Wait),
+        ];
+        proptest::collection::vec(step, 1..60)
+    }
+
+    proptest! {
+        #[test]
+        fn a_session_only_ever_moves_forward(steps in steps(), retry_seconds in 0u32..100) {
+            let rules = RenewalRules { retry_seconds, window_seconds: 0 };
+            let mut record = session(1);
+            let mut now = NOW;
+            for step in steps {
+                match step {
+                    Step::Wait(seconds) => now = now.plus(seconds),
+                    Step::Present(ago) => {
+                        let Some(generation) = record.generation.number().checked_sub(ago) else { continue };
+                        let presented = Presented {
+                            generation: latchkey_token::identity::Generation::new(generation),
+                            secret_hash: secret(generation).hash(),
+                            ..renewal(&record, now).presented
+                        };
+                        let elapsed = now.millis_since(record.rotated_at);
+                        match decide(Some(&record), &presented, now, rules) {
+                            Decision::Renewed(Write::Due) => {
+                                prop_assert!(ago == 0 && record.revocation.is_none());
+                                let next = record.renewed(&renewal(&record, now));
+                                prop_assert_eq!(next.generation.number(), record.generation.number() + 1);
+                                prop_assert_eq!(next.absolute_expires_at, record.absolute_expires_at);
+                                prop_assert_eq!((&next.scope, &next.subject, &next.audience), (&record.scope, &record.subject, &record.audience));
+                                record = next;
+                            }
+                            Decision::Retried => {
+                                prop_assert!(ago == 1 && retry_seconds > 0 && elapsed <= i64::from(retry_seconds) * 1000);
+                            }
+                            Decision::Reused(_) => {
+                                prop_assert!(ago >= 2 || retry_seconds == 0 || elapsed > i64::from(retry_seconds) * 1000);
+                                record.revocation = Some(Revocation { at: now, reason: "reuse".into() });
+                            }
+                            Decision::Refused(reason) => {
+                                prop_assert_eq!(reason, Reason::Revoked);
+                                prop_assert!(record.revocation.is_some());
+                            }
+                            Decision::Renewed(Write::Done) => prop_assert!(false, "nobody has written on our behalf"),
+                        }
+                    }
+                }
+            }
+        }
+
+        #[test]
+        fn no_parser_panics_and_none_accepts_noise(text in any::<String>(), bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
+            prop_assert!(UnverifiedRefreshToken::parse(&text).is_err() || text.len() == TEXT_LENGTH);
+            prop_assert!(UnverifiedAccessToken::parse(&text).is_err());
+            prop_assert!(KeyRing::parse(&text).is_err());
+            prop_assert!(Registry::parse(&text).is_err());
+            let _ = Scope::parse(&text);
+            let _ = SessionKey::parse(&text);
+            if let Ok(value) = json::parse(&bytes) {
+                prop_assert_eq!(serde_json_round_trip(&value), value);
+            }
+        }
+
+        #[test]
+        fn scopes_read_back_as_written(names in proptest::collection::vec("[!#-\\[\\]-~]{1,8}", 0..6)) {
+            let scope = Scope::from_names(names.iter().map(String::as_str)).unwrap();
+            prop_assert_eq!(Scope::parse(&scope.to_string()).unwrap(), scope);
+        }
+    }
+
+    fn serde_json_round_trip(value: &json::Value) -> json::Value {
+        json::parse(value.to_string().as_bytes()).unwrap()
+    }
+}
