@@ -1,5 +1,7 @@
 //! One contract, two stores.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
 use dynoxide::Database;
 use latchkey::serve::dynamodb::embedded;
 use latchkey_token_aws::{DynamoDbSessions, table};

@@ -1,5 +1,7 @@
 //! The architecture, held by Cargo's own metadata.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     fs,

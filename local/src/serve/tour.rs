@@ -53,9 +53,9 @@ pub(super) fn welcome(url: &str, demo: Option<&Demo>, settings: &Settings, direc
   renew() {{ curl -s -u "$CLIENT" -d refresh_token="$(echo "$1" | field refresh_token)" -d access_token="$(echo "$1" | field access_token)" {url}/token/renew; }}
   T2=$(renew "$T1"); echo "$T2"
   # the answer was lost? the same request again gives the same refresh token
-  renew "$T1"
+  renew "$T1"; echo
   # replay: once the new token has been used, the old one gives a thief away and ends the session
-  T3=$(renew "$T2"); renew "$T1"; echo; renew "$T3"
+  T3=$(renew "$T2"); renew "$T1"; echo; renew "$T3"; echo
 
 "#,
         credentials.issuer_id, credentials.client_id, credentials.client_id,

@@ -270,6 +270,12 @@ mod tests {
 
     const HEADER: &str = r#"{"alg":"ES256","kid":"es","typ":"at+jwt"}"#;
 
+    fn with_member(members: &Map<String, Value>, name: &str, value: &Value) -> String {
+        let mut changed = members.clone();
+        changed.insert(name.into(), value.clone());
+        Value::Object(changed).to_string()
+    }
+
     fn claims_of(client: &str) -> String {
         let client_id = ClientId::parse(client).unwrap();
         let owner = Owner::of(&client_id, &Subject::parse("alice").unwrap());
@@ -430,12 +436,9 @@ mod tests {
                 Value::from(""),
                 Value::Array(vec![]),
             ] {
-                let mut with = members.clone();
-                with.insert(name.into(), odd.clone());
-                let unusual_but_fine =
-                    (name == "jti" || name == "aud") && odd == "x" || name == "scope" && odd.is_string();
-                let verdict = fixture.claims(&Value::Object(with).to_string());
-                if !unusual_but_fine && !(name == "aud" && odd == "") {
+                let any_text_will_do = ["jti", "aud", "scope"].contains(&name) && odd.is_string();
+                if !any_text_will_do || name == "jti" && odd == "" {
+                    let verdict = fixture.claims(&with_member(&members, name, &odd));
                     assert!(verdict.is_err(), "{name} = {odd}");
                 }
             }
