@@ -1,0 +1,162 @@
+"""The template as CloudFormation gets it, and what must be true of it."""
+
+import json
+
+from samcli.yamlhelper import yaml_dump, yaml_parse
+from samtranslator.translator.transform import transform
+
+from processes import ROOT
+
+# What the emulator does not know. Each is checked by cfn-lint, and here or by the suite's own driving.
+UNKNOWN_TO_THE_EMULATOR = {
+    # Its properties are checked below; the suite rotates as Secrets Manager would, step by step.
+    "AWS::SecretsManager::RotationSchedule",
+}
+
+API_GATEWAY = "apigateway.amazonaws.com"
+EXECUTE_API = "arn:${AWS::Partition}:execute-api:${AWS::Region}:${AWS::AccountId}:${HttpApi}/*/"
+
+
+def attribute(resource, name="Arn"):
+    return {"Fn::GetAtt": [resource, name]}
+
+
+def reference(resource):
+    return {"Ref": resource}
+
+
+def logs(group):
+    # GetAtt gives a log group's ARN with ":*" at its end: the streams.
+    return (("logs:CreateLogStream", "logs:PutLogEvents"), [attribute(group)])
+
+
+TAKES_KEYS = (("secretsmanager:GetSecretValue",), [attribute("SigningKeys", "Id"), attribute("Clients", "Id")])
+
+# Everything that any role may do. A change of a role is a change here.
+STATEMENTS = {
+    "IssueRole": [(("dynamodb:PutItem",), [attribute("Sessions")]), TAKES_KEYS, logs("IssueLogs")],
+    "RenewRole": [
+        (("dynamodb:UpdateItem", "dynamodb:GetItem"), [attribute("Sessions")]),
+        TAKES_KEYS,
+        logs("RenewLogs"),
+    ],
+    "DiscoveryRole": [(("secretsmanager:GetSecretValue",), [attribute("PublicKeys", "Id")]), logs("DiscoveryLogs")],
+    "RotateKeysRole": [
+        (
+            (
+                "secretsmanager:DescribeSecret",
+                "secretsmanager:GetSecretValue",
+                "secretsmanager:PutSecretValue",
+                "secretsmanager:UpdateSecretVersionStage",
+            ),
+            [attribute("SigningKeys", "Id")],
+        ),
+        (
+            ("secretsmanager:DescribeSecret", "secretsmanager:GetSecretValue", "secretsmanager:PutSecretValue"),
+            [attribute("PublicKeys", "Id")],
+        ),
+        # Only with the parameter JwtSecretArn.
+        (("secretsmanager:GetSecretValue",), [reference("JwtSecretArn")]),
+        logs("RotateKeysLogs"),
+    ],
+}
+
+ROLES = {
+    "IssueFunction": "IssueRole",
+    "RenewFunction": "RenewRole",
+    "DiscoveryFunction": "DiscoveryRole",
+    "RotateKeysFunction": "RotateKeysRole",
+}
+
+INVOKERS = [
+    ("DiscoveryFunction", API_GATEWAY, {"Fn::Sub": EXECUTE_API + "GET/.well-known/*"}),
+    ("IssueFunction", API_GATEWAY, {"Fn::Sub": EXECUTE_API + "POST/token"}),
+    ("RenewFunction", API_GATEWAY, {"Fn::Sub": EXECUTE_API + "POST/token/renew"}),
+    ("RotateKeysFunction", "secretsmanager.amazonaws.com", attribute("SigningKeys", "Id")),
+]
+
+
+class NoManagedPolicies:
+    """The roles are written out, so nothing asks for AWS's own policies."""
+
+    def load(self):
+        return {}
+
+
+def processed():
+    """The template after the SAM transform, made by AWS's own translator."""
+    source = yaml_parse((ROOT / "template.yaml").read_text())
+    for resource in source["Resources"].values():
+        if resource["Type"] == "AWS::Serverless::Function":
+            resource["Properties"]["CodeUri"] = "s3://bucket/key"
+    return transform(source, {}, NoManagedPolicies())
+
+
+def check():
+    resources = processed()["Resources"]
+
+    def of_type(name):
+        return {key: value["Properties"] for key, value in resources.items() if value["Type"] == name}
+
+    roles = of_type("AWS::IAM::Role")
+    assert roles.keys() == STATEMENTS.keys(), f"roles: {sorted(roles)}"
+    for name, role in roles.items():
+        assert role.keys() <= {"AssumeRolePolicyDocument", "Policies"}, f"{name} has more: {sorted(role)}"
+        for trust in role["AssumeRolePolicyDocument"]["Statement"]:
+            assert trust == {
+                "Effect": "Allow",
+                "Principal": {"Service": "lambda.amazonaws.com"},
+                "Action": "sts:AssumeRole",
+            }, f"{name} trusts {trust}"
+        found = [statement(item) for policy in role["Policies"] for item in policy["PolicyDocument"]["Statement"]]
+        assert found == STATEMENTS[name], f"{name} may:\n{json.dumps(found, indent=1)}"
+        assert "*" not in json.dumps(found), f"{name} has a wildcard"
+    for kind in ("AWS::IAM::Policy", "AWS::IAM::ManagedPolicy"):
+        assert not of_type(kind), f"there is an {kind}"
+
+    functions = of_type("AWS::Lambda::Function")
+    assert {name: function["Role"] for name, function in functions.items()} == {
+        name: attribute(role) for name, role in ROLES.items()
+    }
+    for name, function in functions.items():
+        variables = function["Environment"]["Variables"]
+        assert ("LATCHKEY_SIGNING_KEYS" in variables) == (name != "DiscoveryFunction"), f"{name}: {sorted(variables)}"
+        assert "LATCHKEY_AUDIENCE" not in variables, name
+
+    permissions = of_type("AWS::Lambda::Permission").values()
+    found = [(item["FunctionName"]["Ref"], item["Principal"], item["SourceArn"]) for item in permissions]
+    assert sorted(found, key=lambda item: item[0]) == INVOKERS, found
+
+    (schedule,) = of_type("AWS::SecretsManager::RotationSchedule").values()
+    assert schedule == {
+        "SecretId": attribute("SigningKeys", "Id"),
+        "RotationLambdaARN": attribute("RotateKeysFunction"),
+        "RotateImmediatelyOnUpdate": True,
+        "RotationRules": {"AutomaticallyAfterDays": reference("RotationDays")},
+    }, schedule
+    assert resources["KeyRotation"]["DependsOn"] == "RotateKeysPermission"
+
+
+def statement(item):
+    if "Fn::If" in item:
+        condition, item, otherwise = item["Fn::If"]
+        assert condition == "HasJwtSecret" and otherwise == {"Ref": "AWS::NoValue"}, item
+    assert item["Effect"] == "Allow" and item.keys() == {"Effect", "Action", "Resource"}, item
+    actions, where = item["Action"], item["Resource"]
+    return (
+        (actions,) if isinstance(actions, str) else tuple(actions),
+        where if isinstance(where, list) else [where],
+    )
+
+
+def for_the_emulator(built):
+    """Writes the built template without what the emulator does not know; gives the path and what is missing."""
+    template = yaml_parse(built.read_text())
+    missing = [
+        name for name, resource in template["Resources"].items() if resource["Type"] in UNKNOWN_TO_THE_EMULATOR
+    ]
+    for name in missing:
+        del template["Resources"][name]
+    path = built.with_name("emulator.yaml")
+    path.write_text(yaml_dump(template))
+    return path, missing
