@@ -6,7 +6,7 @@ use dynoxide::Database;
 use lambda_http::{Context, LambdaEvent, aws_lambda_events::apigw::ApiGatewayV2httpRequest};
 use latchkey::serve::dynamodb::embedded;
 use latchkey_token::policy::Policy;
-use latchkey_token_aws::{CachedAuthority, DynamoDbSessions, SecretText, table};
+use latchkey_token_aws::{AuthoritySecrets, Cached, CachedAuthority, DynamoDbSessions, SecretText, table};
 use latchkey_token_lambda::{Service, cors::Cors, lambda, system::SystemRandomness};
 use latchkey_token_testkit::SettableClock;
 use serde_json::Value;
@@ -22,9 +22,11 @@ impl Functions {
         let clients = concat!(env!("CARGO_MANIFEST_DIR"), "/../../local/examples/clients.json");
         Self(Service {
             store: DynamoDbSessions::new(&sdk, "sessions"),
-            authority: CachedAuthority::new(
-                SecretText::Inline(keys::ring()),
-                SecretText::at(&format!("file:{clients}"), &sdk),
+            authority: Cached::new(
+                AuthoritySecrets {
+                    signing_keys: SecretText::Inline(keys::ring()),
+                    clients: SecretText::at(&format!("file:{clients}"), &sdk),
+                },
                 300,
             ),
             policy: Policy::new("https://latchkey.example"),

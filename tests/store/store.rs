@@ -39,7 +39,7 @@ async fn garbling(path: &'static str) -> (String, tokio::task::JoinHandle<()>) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_answer_that_cannot_be_read_is_never_quoted() {
-    use latchkey_token::ports::{AuthoritySource, ReadSession};
+    use latchkey_token::ports::ReadSession;
     for body in
         [r#"{"Item": {"subject": {"S": "HIDDEN"}, "x": 5"#, r#"{"SecretString": "HIDDEN", "#, "HIDDEN", r#"["HIDDEN"]"#]
     {
@@ -54,7 +54,8 @@ async fn an_answer_that_cannot_be_read_is_never_quoted() {
         let failure = DynamoDbSessions::new(&sdk, "sessions").read(&key).await.unwrap_err();
         assert!(!format!("{failure} {failure:?}").contains("HIDDEN"), "{failure}");
         let secret = || latchkey_token_aws::SecretText::at("signing-keys", &sdk);
-        let source = latchkey_token_aws::CachedAuthority::new(secret(), secret(), 300);
+        let secrets = latchkey_token_aws::AuthoritySecrets { signing_keys: secret(), clients: secret() };
+        let source = latchkey_token_aws::Cached::new(secrets, 300);
         let failure = source.current(latchkey_token_testkit::fixture::NOW).await.unwrap_err();
         assert!(!format!("{failure} {failure:?}").contains("HIDDEN"), "{failure}");
         serving.abort();

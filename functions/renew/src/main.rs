@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use latchkey_token_aws::{CachedAuthority, DynamoDbSessions, SecretText, sdk};
+use latchkey_token_aws::{AuthoritySecrets, Cached, DynamoDbSessions, SecretText, sdk};
 use latchkey_token_lambda::{
     Service, lambda,
     settings::FunctionSettings,
@@ -16,9 +16,10 @@ async fn main() -> Result<(), lambda_http::Error> {
     let FunctionSettings { settings, signing_keys, clients } = FunctionSettings::from_env()?;
     let sdk = sdk::config().await;
     let secret = |location: &str| SecretText::at(location, &sdk);
+    let secrets = AuthoritySecrets { signing_keys: secret(&signing_keys), clients: secret(&clients) };
     let service = Service {
         store: DynamoDbSessions::new(&sdk, settings.table),
-        authority: CachedAuthority::new(secret(&signing_keys), secret(&clients), settings.secrets_ttl_seconds),
+        authority: Cached::new(secrets, settings.secrets_ttl_seconds),
         policy: settings.policy,
         cors: settings.cors,
         clock: Arc::new(SystemClock),

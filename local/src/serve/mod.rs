@@ -15,8 +15,8 @@ use std::{
 
 use aws_config::SdkConfig;
 use dynoxide::Database;
-use latchkey_token::ports::{AuthoritySource, Clock, Unavailable};
-use latchkey_token_aws::{CachedAuthority, DynamoDbSessions, SecretText, sdk, table};
+use latchkey_token::ports::{Clock, Unavailable};
+use latchkey_token_aws::{AuthoritySecrets, Cached, CachedAuthority, DynamoDbSessions, SecretText, sdk, table};
 use latchkey_token_lambda::{Service, settings::Settings, system::SystemRandomness};
 use tokio::{net::TcpListener, sync::watch, task::JoinHandle};
 
@@ -147,7 +147,7 @@ impl Server {
                 (demo.clients.clone(), Some(demo))
             }
         };
-        let authority = CachedAuthority::new(signing_keys, clients, settings.secrets_ttl_seconds);
+        let authority = Cached::new(AuthoritySecrets { signing_keys, clients }, settings.secrets_ttl_seconds);
         let in_force = authority
             .current(options.clock.now())
             .await

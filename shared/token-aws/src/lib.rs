@@ -1,10 +1,12 @@
 #![doc = include_str!("../README.md")]
 
 mod record;
+pub mod ring_versions;
 pub mod sdk;
 pub mod secrets;
 pub mod store;
 pub mod table;
 
-pub use secrets::{CachedAuthority, SecretText};
+pub use ring_versions::SecretsManagerRing;
+pub use secrets::{AuthoritySecrets, Cached, CachedAuthority, CachedPublicKeys, PublicKeysSecret, SecretText};
 pub use store::DynamoDbSessions;

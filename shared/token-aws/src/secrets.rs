@@ -1,6 +1,7 @@
-//! Key ring and registry from Secrets Manager or from files, cached, and served stale while the source is down.
+//! Key ring, registry and published keys from Secrets Manager or from files, cached, and served stale while the source is down.
 
 use std::{
+    future::Future,
     path::PathBuf,
     sync::{Arc, PoisonError, RwLock},
     time::Duration,
@@ -9,7 +10,8 @@ use std::{
 use aws_sdk_secretsmanager::Client;
 use latchkey_token::{
     authority::Authority,
-    ports::{AuthoritySource, Unavailable},
+    keys::PublicKeys,
+    ports::{AuthoritySource, PublicKeySource, Unavailable},
     time::{Seconds, Timestamp},
 };
 use tokio::sync::Mutex;
@@ -63,20 +65,58 @@ impl SecretText {
     }
 }
 
-/// Loads key ring and registry together, so that they always fit each other, and keeps them.
-pub struct CachedAuthority {
-    signing_keys: SecretText,
-    clients: SecretText,
-    /// How long a loaded authority counts as fresh.
+/// Something that is made of one or more secrets.
+pub trait Load: Send + Sync {
+    type Loaded: Send + Sync;
+
+    /// Fetches and parses it.
+    fn load(&self) -> impl Future<Output = Result<Self::Loaded, Unavailable>> + Send;
+}
+
+/// Key ring and registry, loaded together, so that they always fit each other.
+pub struct AuthoritySecrets {
+    pub signing_keys: SecretText,
+    pub clients: SecretText,
+}
+
+impl Load for AuthoritySecrets {
+    type Loaded = Authority;
+
+    async fn load(&self) -> Result<Authority, Unavailable> {
+        let (signing_keys, clients) = tokio::try_join!(self.signing_keys.fetch(), self.clients.fetch())?;
+        Authority::parse(&signing_keys, &clients).map_err(|fault| Unavailable::new("secret", fault.to_string()))
+    }
+}
+
+/// The published keys: all that discovery may read.
+pub struct PublicKeysSecret(pub SecretText);
+
+impl Load for PublicKeysSecret {
+    type Loaded = PublicKeys;
+
+    async fn load(&self) -> Result<PublicKeys, Unavailable> {
+        let text = self.0.fetch().await?;
+        PublicKeys::parse(&text).ok_or_else(|| Unavailable::new("secret", "public keys: not a JWKS of public keys"))
+    }
+}
+
+/// Keeps what has been loaded: fresh for a while, stale for a day if it cannot be loaded again.
+pub struct Cached<L: Load> {
+    source: L,
+    /// How long it counts as fresh.
     ttl_seconds: Seconds,
-    loaded: RwLock<Option<Loaded>>,
+    loaded: RwLock<Option<Kept<L::Loaded>>>,
     /// Held while loading: many requests, one load.
     loading: Mutex<Attempts>,
 }
 
-#[derive(Clone)]
-struct Loaded {
-    authority: Arc<Authority>,
+/// Key ring and registry, cached.
+pub type CachedAuthority = Cached<AuthoritySecrets>;
+/// The published keys, cached.
+pub type CachedPublicKeys = Cached<PublicKeysSecret>;
+
+struct Kept<T> {
+    value: Arc<T>,
     at: Timestamp,
 }
 
@@ -92,70 +132,67 @@ struct EarlyReload {
     failure: Option<Unavailable>,
 }
 
-impl CachedAuthority {
-    pub fn new(signing_keys: SecretText, clients: SecretText, ttl_seconds: Seconds) -> Self {
-        Self { signing_keys, clients, ttl_seconds, loaded: RwLock::new(None), loading: Mutex::new(Attempts::default()) }
+impl<L: Load> Cached<L> {
+    pub fn new(source: L, ttl_seconds: Seconds) -> Self {
+        Self { source, ttl_seconds, loaded: RwLock::new(None), loading: Mutex::new(Attempts::default()) }
     }
 
-    fn cached(&self) -> Option<Loaded> {
-        self.loaded.read().unwrap_or_else(PoisonError::into_inner).clone()
+    /// The value, if it is no older than `seconds`.
+    fn kept_for(&self, seconds: Seconds, now: Timestamp) -> Option<Arc<L::Loaded>> {
+        let loaded = self.loaded.read().unwrap_or_else(PoisonError::into_inner);
+        let kept = loaded.as_ref()?;
+        (now < kept.at.plus(seconds)).then(|| Arc::clone(&kept.value))
     }
 
     /// What may be served while the source is down.
-    fn servable(&self, now: Timestamp) -> Option<Arc<Authority>> {
-        let loaded = self.cached()?;
-        (now < loaded.at.plus(STALE_SECONDS)).then_some(loaded.authority)
+    fn servable(&self, now: Timestamp) -> Option<Arc<L::Loaded>> {
+        self.kept_for(STALE_SECONDS, now)
     }
 
-    fn fresh(&self, now: Timestamp) -> Option<Arc<Authority>> {
-        let loaded = self.cached()?;
-        (now < loaded.at.plus(self.ttl_seconds)).then_some(loaded.authority)
+    fn fresh(&self, now: Timestamp) -> Option<Arc<L::Loaded>> {
+        self.kept_for(self.ttl_seconds, now)
     }
 
-    async fn load(&self, now: Timestamp) -> Result<Arc<Authority>, Unavailable> {
-        let fetch = async { tokio::try_join!(self.signing_keys.fetch(), self.clients.fetch()) };
-        let fetched = if self.servable(now).is_some() {
-            tokio::time::timeout(REFRESH_PATIENCE, fetch)
+    async fn load(&self, now: Timestamp) -> Result<Arc<L::Loaded>, Unavailable> {
+        let load = self.source.load();
+        let loaded = if self.servable(now).is_some() {
+            tokio::time::timeout(REFRESH_PATIENCE, load)
                 .await
                 .unwrap_or_else(|_| Err(Unavailable::new("secret", "no answer within 2.5 s")))
         } else {
-            fetch.await
+            load.await
         };
-        let (signing_keys, clients) = fetched?;
-        let authority =
-            Authority::parse(&signing_keys, &clients).map_err(|fault| Unavailable::new("secret", fault.to_string()))?;
-        let authority = Arc::new(authority);
-        *self.loaded.write().unwrap_or_else(PoisonError::into_inner) =
-            Some(Loaded { authority: Arc::clone(&authority), at: now });
-        Ok(authority)
+        let value = Arc::new(loaded?);
+        let kept = Kept { value: Arc::clone(&value), at: now };
+        *self.loaded.write().unwrap_or_else(PoisonError::into_inner) = Some(kept);
+        Ok(value)
     }
-}
 
-impl AuthoritySource for CachedAuthority {
-    async fn current(&self, now: Timestamp) -> Result<Arc<Authority>, Unavailable> {
-        if let Some(authority) = self.fresh(now) {
-            return Ok(authority);
+    /// The value in force.
+    pub async fn current(&self, now: Timestamp) -> Result<Arc<L::Loaded>, Unavailable> {
+        if let Some(value) = self.fresh(now) {
+            return Ok(value);
         }
         let mut attempts = self.loading.lock().await;
-        if let Some(authority) = self.fresh(now) {
-            return Ok(authority);
+        if let Some(value) = self.fresh(now) {
+            return Ok(value);
         }
         let servable = self.servable(now);
         let waits = attempts.refresh_failed_at.is_some_and(|at| now < at.plus(RETRY_REFRESH_SECONDS));
-        if let (true, Some(authority)) = (waits, &servable) {
-            return Ok(Arc::clone(authority));
+        if let (true, Some(value)) = (waits, &servable) {
+            return Ok(Arc::clone(value));
         }
         match self.load(now).await {
-            Ok(authority) => {
+            Ok(value) => {
                 attempts.refresh_failed_at = None;
-                Ok(authority)
+                Ok(value)
             }
             Err(failure) => {
                 attempts.refresh_failed_at = Some(now);
                 match servable {
-                    Some(authority) => {
-                        tracing::error!(error = %failure, "key ring and registry are served from the cache");
-                        Ok(authority)
+                    Some(value) => {
+                        tracing::error!(error = %failure, "a secret is served from the cache");
+                        Ok(value)
                     }
                     None => Err(failure),
                 }
@@ -163,11 +200,12 @@ impl AuthoritySource for CachedAuthority {
         }
     }
 
-    async fn reloaded(&self, now: Timestamp) -> Result<Arc<Authority>, Unavailable> {
+    /// The value after an early reload, unless there was one a moment ago.
+    pub async fn reloaded(&self, now: Timestamp) -> Result<Arc<L::Loaded>, Unavailable> {
         let mut attempts = self.loading.lock().await;
         let recent = attempts.early.as_ref().filter(|early| now < early.at.plus(EARLY_RELOAD_SECONDS));
         let failure = match recent {
-            // Refused only once it is certain that the source does not know the key either.
+            // Nothing is judged until it is certain that the source does not know the key either.
             Some(early) => early.failure.clone(),
             None => {
                 let failure = self.load(now).await.err();
@@ -180,9 +218,33 @@ impl AuthoritySource for CachedAuthority {
         };
         match (failure, self.servable(now)) {
             (Some(failure), _) => Err(failure),
-            (None, Some(authority)) => Ok(authority),
+            (None, Some(value)) => Ok(value),
             (None, None) => Err(Unavailable::new("secret", "not loaded")),
         }
+    }
+}
+
+impl AuthoritySource for CachedAuthority {
+    async fn current(&self, now: Timestamp) -> Result<Arc<Authority>, Unavailable> {
+        Cached::current(self, now).await
+    }
+
+    async fn reloaded(&self, now: Timestamp) -> Result<Arc<Authority>, Unavailable> {
+        Cached::reloaded(self, now).await
+    }
+}
+
+impl PublicKeySource for CachedPublicKeys {
+    async fn public_keys(&self, now: Timestamp) -> Result<Arc<PublicKeys>, Unavailable> {
+        self.current(now).await
+    }
+}
+
+/// Where one process has the key ring itself, as the local server does, it needs no second secret.
+impl PublicKeySource for CachedAuthority {
+    async fn public_keys(&self, now: Timestamp) -> Result<Arc<PublicKeys>, Unavailable> {
+        let authority = Cached::current(self, now).await?;
+        Ok(Arc::new(authority.keys.public_keys(now.unix_seconds())))
     }
 }
 
@@ -198,6 +260,10 @@ mod tests {
         Timestamp::from_unix_seconds(1_800_000_000 + seconds)
     }
 
+    fn authority(clients: SecretText) -> CachedAuthority {
+        Cached::new(AuthoritySecrets { signing_keys: SecretText::Inline(RING.into()), clients }, 300)
+    }
+
     struct Fixture {
         clients: tempfile::NamedTempFile,
         source: CachedAuthority,
@@ -208,7 +274,7 @@ mod tests {
             let clients = tempfile::NamedTempFile::new().unwrap();
             std::fs::write(clients.path(), REGISTRY).unwrap();
             let file = SecretText::File(clients.path().to_owned());
-            Self { clients, source: CachedAuthority::new(SecretText::Inline(RING.into()), file, 300) }
+            Self { clients, source: authority(file) }
         }
 
         fn write(&self, text: &str) {
@@ -290,7 +356,7 @@ mod tests {
     async fn a_registry_that_does_not_fit_the_ring_is_refused() {
         let hs256 =
             r#"{"issuers":[],"clients":[{"client_id":"l","type":"public","audience":["l"],"alg":"HS256","kid":"hs"}]}"#;
-        let source = CachedAuthority::new(SecretText::Inline(RING.into()), SecretText::Inline(hs256.into()), 300);
+        let source = authority(SecretText::Inline(hs256.into()));
         let failure = source.current(at(0)).await.unwrap_err();
         assert!(failure.to_string().contains(r#""l" names the key "hs""#), "{failure}");
     }

@@ -398,8 +398,8 @@ mod tests {
     #[test]
     fn hs256_with_a_public_key_as_secret_is_refused() {
         let fixture = Fixture::new();
-        let public = fixture.keys.published(0).next().unwrap();
-        let jwk = serde_json::to_string(public).unwrap();
+        let public = fixture.keys.public_keys(0);
+        let jwk = public.to_json();
         let (_, rest) = jwk.split_once(r#""x":""#).unwrap();
         for secret in [jwk.as_str(), rest.split('"').next().unwrap(), testing::ES256_PEM()] {
             let header = r#"{"alg":"HS256","kid":"es","typ":"JWT"}"#;

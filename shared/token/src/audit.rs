@@ -13,6 +13,7 @@ pub enum EventKind {
     ReuseDetected,
     ClientRejected,
     StateMismatch,
+    KeysRotated,
 }
 
 impl EventKind {
@@ -26,6 +27,7 @@ impl EventKind {
             Self::ReuseDetected => "reuse_detected",
             Self::ClientRejected => "client_rejected",
             Self::StateMismatch => "state_mismatch",
+            Self::KeysRotated => "keys_rotated",
         }
     }
 

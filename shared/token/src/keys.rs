@@ -6,12 +6,13 @@ use aws_lc_rs::hmac;
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use jsonwebtoken::{
     DecodingKey, EncodingKey,
-    jwk::{AlgorithmParameters, Jwk, PublicKeyUse, ThumbprintHash},
+    jwk::{AlgorithmParameters, Jwk, JwkSet, PublicKeyUse, ThumbprintHash},
 };
 
 use crate::{
     document::{Faults, Members, Report},
     identity::sha256,
+    json,
 };
 
 /// The signing algorithms of RFC 7518 and RFC 8037 that Latchkey offers. One key has one algorithm.
@@ -24,8 +25,12 @@ pub enum Algorithm {
     Hs256,
 }
 
+/// `sign_from` of a key that is published and waits for its promotion: the end of the year 9999.
+pub const NOT_YET: i64 = 253_402_300_799;
+
 impl Algorithm {
-    const ALL: [Self; 5] = [Self::Rs256, Self::Ps256, Self::Es256, Self::EdDsa, Self::Hs256];
+    /// All of them; RS256 first, which every library verifies.
+    pub const ALL: [Self; 5] = [Self::Rs256, Self::Ps256, Self::Es256, Self::EdDsa, Self::Hs256];
 
     /// The name in JOSE headers; exact, as RFC 7515 §4.1.1 has it.
     pub const fn name(self) -> &'static str {
@@ -235,8 +240,25 @@ impl KeyRing {
         self.signing.iter().find(|key| key.kid == *kid)
     }
 
-    /// The public keys of a JWKS: every asymmetric key from `publish_at` to `retire_at`.
-    pub fn published(&self, now: i64) -> impl Iterator<Item = &Jwk> {
+    /// What may be published now: every asymmetric key from `publish_at` to `retire_at`.
+    pub fn public_keys(&self, now: i64) -> PublicKeys {
+        PublicKeys(JwkSet { keys: self.published(now).cloned().collect() })
+    }
+
+    /// A key whose signature does not verify under the `published` ones, if there is one.
+    pub fn key_that_fails_under(&self, published: &PublicKeys, now: i64) -> Option<&Kid> {
+        let verifies = |key: &&SigningKey| {
+            let message = key.kid.as_str().as_bytes();
+            let jwk = published.0.find(key.kid.as_str())?;
+            let verifier = DecodingKey::from_jwk(jwk).ok()?;
+            let signature = jsonwebtoken::crypto::sign(message, &key.signer, key.algorithm.jose()).ok()?;
+            jsonwebtoken::crypto::verify(&signature, message, &verifier, key.algorithm.jose()).ok()
+        };
+        let asymmetric = self.signing.iter().filter(|key| key.public.is_some() && key.lifetime.verifies_at(now));
+        asymmetric.into_iter().find(|key| verifies(key) != Some(true)).map(SigningKey::kid)
+    }
+
+    fn published(&self, now: i64) -> impl Iterator<Item = &Jwk> {
         self.signing.iter().filter(move |key| key.lifetime.verifies_at(now)).filter_map(|key| key.public.as_ref())
     }
 
@@ -251,6 +273,46 @@ impl KeyRing {
     /// The tag key named `kid`, unless retired.
     pub fn tag_key(&self, kid: u8, now: i64) -> Option<&TagKey> {
         self.tagging.iter().find(|key| key.kid == kid && key.is_usable_at(now))
+    }
+}
+
+/// A JWK set (RFC 7517 §5) of public signing keys.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PublicKeys(JwkSet);
+
+impl PublicKeys {
+    /// Reads a JWKS; `None` unless it is one and holds public keys only.
+    pub fn parse(text: &str) -> Option<Self> {
+        let value = json::parse_object(text.as_bytes()).ok()?;
+        let set: JwkSet = serde_json::from_value(value.into()).ok()?;
+        let is_public =
+            |jwk: &Jwk| !matches!(jwk.algorithm, AlgorithmParameters::OctetKey(_) | AlgorithmParameters::Other(_));
+        set.keys.iter().all(is_public).then_some(Self(set))
+    }
+
+    pub fn to_json(&self) -> String {
+        serde_json::to_string(&self.0).unwrap_or_default()
+    }
+
+    pub fn kids(&self) -> impl Iterator<Item = &str> {
+        self.0.keys.iter().filter_map(|jwk| jwk.common.key_id.as_deref())
+    }
+
+    /// The algorithms of the keys, each once.
+    pub fn algorithms(&self) -> Vec<String> {
+        let mut names: Vec<String> = Vec::new();
+        for algorithm in self.0.keys.iter().filter_map(|jwk| jwk.common.key_algorithm) {
+            let name = algorithm.to_string();
+            if !names.contains(&name) {
+                names.push(name);
+            }
+        }
+        names
+    }
+
+    /// Whether `other` has every key of `self`.
+    pub fn is_within(&self, other: &Self) -> bool {
+        self.0.keys.iter().all(|key| other.0.keys.contains(key))
     }
 }
 

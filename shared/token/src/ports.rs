@@ -7,6 +7,7 @@ use crate::{
     audit::Event,
     authority::Authority,
     identity::SessionKey,
+    keys::{Algorithm, PublicKeys},
     session::{Renewal, Revocation, Session},
     time::Timestamp,
 };
@@ -61,11 +62,57 @@ pub trait AuthoritySource: Send + Sync {
     fn reloaded(&self, now: Timestamp) -> impl Future<Output = Result<Arc<Authority>, Unavailable>> + Send;
 }
 
+/// Where the published keys come from.
+pub trait PublicKeySource: Send + Sync {
+    /// The ones in force; cached.
+    fn public_keys(&self, now: Timestamp) -> impl Future<Output = Result<Arc<PublicKeys>, Unavailable>> + Send;
+}
+
 /// Creates sessions.
 pub trait InsertSession: Send + Sync {
     /// Creates `session`, whose id is new. One request. A record that already holds this very session is our own
     /// write seen twice: success.
     fn insert(&self, session: &Session) -> impl Future<Output = Result<(), Unavailable>> + Send;
+}
+
+/// Makes private keys.
+pub trait GenerateKey: Send + Sync {
+    /// A new private key for an asymmetric `algorithm`, as PKCS#8 PEM.
+    fn generate(&self, algorithm: Algorithm) -> Result<String, Unavailable>;
+}
+
+/// Which stages a version of a secret carries.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct VersionStages {
+    pub is_current: bool,
+    pub is_pending: bool,
+}
+
+/// The versions of the key ring's secret, and where its public keys are published.
+pub trait RingVersions: Send + Sync {
+    /// `None` if there is no such version.
+    fn stages(&self, version: &str) -> impl Future<Output = Result<Option<VersionStages>, Unavailable>> + Send;
+
+    /// The ring in force.
+    fn current(&self) -> impl Future<Output = Result<String, Unavailable>> + Send;
+
+    /// The value of a version; `None` if it has none yet.
+    fn value(&self, version: &str) -> impl Future<Output = Result<Option<String>, Unavailable>> + Send;
+
+    /// Gives `version` its value and stages it as pending.
+    fn stage_pending(&self, version: &str, ring: &str) -> impl Future<Output = Result<(), Unavailable>> + Send;
+
+    /// Puts `version` in force.
+    fn make_current(&self, version: &str) -> impl Future<Output = Result<(), Unavailable>> + Send;
+
+    /// The public keys as they are published; `None` before the first time.
+    fn published(&self) -> impl Future<Output = Result<Option<String>, Unavailable>> + Send;
+
+    /// Publishes public keys; writes nothing if they are published already.
+    fn publish(&self, jwks: &str) -> impl Future<Output = Result<(), Unavailable>> + Send;
+
+    /// LibreChat's own secret, where the deployment names one.
+    fn librechat_secret(&self) -> impl Future<Output = Result<Option<String>, Unavailable>> + Send;
 }
 
 /// What became of a conditional renewal.

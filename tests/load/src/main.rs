@@ -50,15 +50,12 @@ async fn main() {
     let mut chains = Vec::new();
     for number in 0..arguments.connections {
         let client = Client::builder(TokioExecutor::new()).build_http();
-        let issued = post(
-            &client,
-            &url,
-            "/token",
-            json!({
-                "issuer_id": "portal", "issuer_secret": "load", "subject": format!("user-{number}"), "scope": arguments.scope,
-            }),
-        );
-        chains.push((client, issued.await));
+        let user = format!("user-{number}");
+        let body = json!({
+            "issuer_id": "portal", "issuer_secret": "load", "subject": user, "scope": arguments.scope,
+        });
+        let issued = post(&client, &url, "/token", body).await;
+        chains.push((client, issued));
     }
     let begin = Instant::now();
     let tasks: Vec<_> = chains

@@ -1,0 +1,83 @@
+//! Metadata documents: OpenID Connect Discovery 1.0 §3 and RFC 8414 §2. They announce what exists and nothing else.
+
+use serde_json::{Map, Value, json};
+
+use crate::keys::PublicKeys;
+
+/// Paths of the HTTP API, below the issuer.
+const RENEW: &str = "/token/renew";
+const JWKS: &str = "/.well-known/jwks.json";
+
+/// Which document.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Document {
+    /// `openid-configuration`.
+    OpenIdConfiguration,
+    /// `oauth-authorization-server`.
+    OAuthAuthorizationServer,
+}
+
+/// What the documents are made from.
+pub struct Metadata<'a> {
+    /// `issuer`, byte for byte as in `iss`.
+    pub issuer: &'a str,
+    /// The external system's sign-in, if it is to be announced.
+    pub authorization_endpoint: Option<&'a str>,
+    pub keys: &'a PublicKeys,
+}
+
+impl Metadata<'_> {
+    pub fn document(&self, document: Document) -> Value {
+        // The sign-in is the external system's; this is what it would be asked for.
+        let response_types: &[&str] = if self.authorization_endpoint.is_some() { &["code"] } else { &[] };
+        let mut members = Map::new();
+        let mut add = |name: &str, value: Value| members.insert(name.to_owned(), value);
+        add("issuer", self.issuer.into());
+        if let Some(endpoint) = self.authorization_endpoint {
+            add("authorization_endpoint", endpoint.into());
+        }
+        add("token_endpoint", format!("{}{RENEW}", self.issuer).into());
+        add("jwks_uri", format!("{}{JWKS}", self.issuer).into());
+        add("response_types_supported", json!(response_types));
+        add("grant_types_supported", json!(["refresh_token"]));
+        let methods = ["client_secret_basic", "client_secret_post", "none"];
+        add("token_endpoint_auth_methods_supported", json!(methods));
+        if document == Document::OpenIdConfiguration {
+            add("subject_types_supported", json!(["public"]));
+            add("id_token_signing_alg_values_supported", json!(self.keys.algorithms()));
+        }
+        Value::Object(members)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn document(kind: Document, authorization_endpoint: Option<&str>) -> Value {
+        let keys =
+            PublicKeys::parse(r#"{"keys":[{"kty":"RSA","alg":"RS256","kid":"k","n":"AQAB","e":"AQAB"}]}"#).unwrap();
+        Metadata { issuer: "https://id.example.org/prod", authorization_endpoint, keys: &keys }.document(kind)
+    }
+
+    #[test]
+    fn the_issuer_is_repeated_byte_for_byte_and_endpoints_lie_below_it() {
+        for kind in [Document::OpenIdConfiguration, Document::OAuthAuthorizationServer] {
+            let document = document(kind, None);
+            assert_eq!(document["issuer"], "https://id.example.org/prod");
+            assert_eq!(document["token_endpoint"], "https://id.example.org/prod/token/renew");
+            assert_eq!(document["jwks_uri"], "https://id.example.org/prod/.well-known/jwks.json");
+            assert!(document.get("authorization_endpoint").is_none());
+            assert!(!document.to_string().contains("null"));
+        }
+    }
+
+    #[test]
+    fn openid_configuration_says_what_id_tokens_are_signed_with() {
+        let openid = document(Document::OpenIdConfiguration, Some("https://portal.example.org/sign-in"));
+        assert_eq!(openid["id_token_signing_alg_values_supported"], json!(["RS256"]));
+        assert_eq!(openid["subject_types_supported"], json!(["public"]));
+        assert_eq!(openid["authorization_endpoint"], "https://portal.example.org/sign-in");
+        assert_eq!(openid["response_types_supported"], json!(["code"]));
+    }
+}

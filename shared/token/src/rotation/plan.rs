@@ -1,0 +1,292 @@
+//! What a rotation makes of a key ring: a pure function of the ring, the time and the limits.
+//!
+//! The life of a signing key: it is made as the *next* key, published and not signing; the next rotation promotes it,
+//! and from `sign_from` on it signs; the rotation after that gives it a `retire_at`, until which it verifies. So every
+//! key has been published for a whole rotation interval before it signs, and longer than any cache of the JWKS.
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    keys::{Algorithm, NOT_YET},
+    policy::{MAX_ACCESS_TOKEN_SECONDS, MAX_GRACE_SECONDS, MAX_SESSION_SECONDS},
+    time::Seconds,
+};
+
+/// How long functions may work with a ring that they cannot refresh.
+const STALE_RING_SECONDS: Seconds = 86_400;
+
+/// The secret `signing-keys` as text to be copied: private keys verbatim. Has no `Debug`.
+#[derive(Clone, Default, Serialize, Deserialize, PartialEq)]
+pub struct RingDocument {
+    pub signing: Vec<SigningEntry>,
+    pub tagging: Vec<TagEntry>,
+}
+
+/// A signing key of the document; asymmetric keys have a `private_key`, HS256 keys a `secret`.
+#[derive(Clone, Serialize, Deserialize, PartialEq)]
+pub struct SigningEntry {
+    pub kid: String,
+    pub alg: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub private_key: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub secret: Option<String>,
+    #[serde(default)]
+    pub publish_at: i64,
+    #[serde(default)]
+    pub sign_from: i64,
+    #[serde(default)]
+    pub retire_at: Option<i64>,
+}
+
+/// A tag key of the document.
+#[derive(Clone, Serialize, Deserialize, PartialEq)]
+pub struct TagEntry {
+    pub kid: u8,
+    pub secret: String,
+    #[serde(default)]
+    pub use_from: i64,
+    #[serde(default)]
+    pub retire_at: Option<i64>,
+}
+
+/// The caches that a new key must outwait.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RotationLimits {
+    /// How long functions cache the ring.
+    pub secrets_ttl_seconds: Seconds,
+    /// How long verifiers cache the JWKS.
+    pub jwks_seconds: Seconds,
+}
+
+/// The ring after a rotation, with room for keys that are still to be made.
+pub struct Plan {
+    /// What stays, with its new times; what has retired is gone.
+    pub ring: RingDocument,
+    pub new_signing: Vec<NewSigningKey>,
+    pub new_tagging: Option<NewTagKey>,
+}
+
+/// A signing key to be made. `kid` is its thumbprint.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NewSigningKey {
+    pub algorithm: Algorithm,
+    pub publish_at: i64,
+    pub sign_from: i64,
+}
+
+/// A tag key to be made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NewTagKey {
+    pub kid: u8,
+    pub use_from: i64,
+}
+
+impl SigningEntry {
+    fn is_of(&self, algorithm: Algorithm) -> bool {
+        self.alg == algorithm.name()
+    }
+}
+
+/// Plans one rotation at `now` (Unix seconds).
+pub fn plan(ring: &RingDocument, now: i64, limits: RotationLimits) -> Plan {
+    let is_in_use = |retire_at: Option<i64>| retire_at.is_none_or(|retire_at| now < retire_at);
+    let mut ring = ring.clone();
+    ring.signing.retain(|key| is_in_use(key.retire_at));
+    ring.tagging.retain(|key| is_in_use(key.retire_at));
+    let mut new_signing = Vec::new();
+    for algorithm in algorithms(&ring) {
+        rotate_algorithm(&mut ring, algorithm, now, limits, &mut new_signing);
+    }
+    let new_tagging = rotate_tagging(&mut ring, now, limits);
+    Plan { ring, new_signing, new_tagging }
+}
+
+/// The asymmetric algorithms of the ring; RS256, which every library verifies, is always among them.
+fn algorithms(ring: &RingDocument) -> Vec<Algorithm> {
+    let is_used =
+        |algorithm: &Algorithm| *algorithm == Algorithm::Rs256 || ring.signing.iter().any(|key| key.is_of(*algorithm));
+    Algorithm::ALL.into_iter().filter(|algorithm| !algorithm.is_symmetric()).filter(is_used).collect()
+}
+
+fn rotate_algorithm(
+    ring: &mut RingDocument,
+    algorithm: Algorithm,
+    now: i64,
+    limits: RotationLimits,
+    new_signing: &mut Vec<NewSigningKey>,
+) {
+    let ttl = i64::from(limits.secrets_ttl_seconds);
+    let published_long_enough = |publish_at: i64| publish_at + i64::from(limits.jwks_seconds) + ttl;
+    let sign_from = |publish_at: i64| (now + 2 * ttl).max(published_long_enough(publish_at));
+    let mut keys = ring.signing.iter_mut().filter(|key| key.is_of(algorithm));
+    let promoted_from = match keys.find(|key| key.sign_from >= NOT_YET) {
+        Some(next) => {
+            next.sign_from = sign_from(next.publish_at);
+            next.sign_from
+        }
+        None => {
+            let is_first = !ring.signing.iter().any(|key| key.is_of(algorithm));
+            let sign_from = if is_first { now } else { sign_from(now) };
+            new_signing.push(NewSigningKey { algorithm, publish_at: now, sign_from });
+            sign_from
+        }
+    };
+    new_signing.push(NewSigningKey { algorithm, publish_at: now, sign_from: NOT_YET });
+    // By hard limits, not by today's settings: those may have been longer when the tokens were made.
+    let last_use = STALE_RING_SECONDS + MAX_ACCESS_TOKEN_SECONDS + MAX_GRACE_SECONDS;
+    let retire_at = promoted_from + i64::from(last_use);
+    let older =
+        |key: &&mut SigningEntry| key.is_of(algorithm) && key.sign_from < promoted_from && key.retire_at.is_none();
+    ring.signing.iter_mut().filter(older).for_each(|key| key.retire_at = Some(retire_at));
+}
+
+fn rotate_tagging(ring: &mut RingDocument, now: i64, limits: RotationLimits) -> Option<NewTagKey> {
+    let kid = (1..=u8::MAX).find(|kid| ring.tagging.iter().all(|key| key.kid != *kid))?;
+    let is_first = ring.tagging.is_empty();
+    let use_from = if is_first { now } else { now + 2 * i64::from(limits.secrets_ttl_seconds) };
+    // A refresh token lives no longer than its session.
+    let retire_at = use_from + i64::from(STALE_RING_SECONDS + MAX_SESSION_SECONDS);
+    ring.tagging.iter_mut().filter(|key| key.retire_at.is_none()).for_each(|key| key.retire_at = Some(retire_at));
+    Some(NewTagKey { kid, use_from })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: i64 = 1_800_000_000;
+    const LIMITS: RotationLimits = RotationLimits { secrets_ttl_seconds: 300, jwks_seconds: 300 };
+    const MONTH: i64 = 30 * 86_400;
+    /// A day, and twice seven days.
+    const OVERLAP: i64 = 86_400 + 2 * 604_800;
+
+    /// Carries a plan out with keys named by a counter.
+    fn carried_out(plan: Plan, made: &mut u32) -> RingDocument {
+        let mut ring = plan.ring;
+        for key in plan.new_signing {
+            *made += 1;
+            ring.signing.push(SigningEntry {
+                kid: format!("key-{made}"),
+                alg: key.algorithm.name().into(),
+                private_key: Some("pem".into()),
+                secret: None,
+                publish_at: key.publish_at,
+                sign_from: key.sign_from,
+                retire_at: None,
+            });
+        }
+        for key in plan.new_tagging {
+            ring.tagging.push(TagEntry {
+                kid: key.kid,
+                secret: "secret".into(),
+                use_from: key.use_from,
+                retire_at: None,
+            });
+        }
+        ring
+    }
+
+    fn times(ring: &RingDocument) -> Vec<(&str, i64, i64, Option<i64>)> {
+        ring.signing.iter().map(|key| (key.kid.as_str(), key.publish_at, key.sign_from, key.retire_at)).collect()
+    }
+
+    #[test]
+    fn an_empty_ring_gets_a_key_that_signs_at_once_and_a_next_one() {
+        let ring = carried_out(plan(&RingDocument::default(), NOW, LIMITS), &mut 0);
+        assert_eq!(times(&ring), [("key-1", NOW, NOW, None), ("key-2", NOW, NOT_YET, None)]);
+        assert!(ring.signing.iter().all(|key| key.alg == "RS256"));
+        assert_eq!((ring.tagging[0].kid, ring.tagging[0].use_from), (1, NOW));
+    }
+
+    #[test]
+    fn a_rotation_promotes_the_next_key_and_retires_the_old_by_hard_limits() {
+        let mut made = 0;
+        let first = carried_out(plan(&RingDocument::default(), NOW, LIMITS), &mut made);
+        let later = NOW + MONTH;
+        let second = carried_out(plan(&first, later, LIMITS), &mut made);
+        let sign_from = later + 600;
+        assert_eq!(
+            times(&second),
+            [
+                ("key-1", NOW, NOW, Some(sign_from + OVERLAP)),
+                ("key-2", NOW, sign_from, None),
+                ("key-3", later, NOT_YET, None),
+            ]
+        );
+        assert_eq!((second.tagging[1].kid, second.tagging[1].use_from), (2, later + 600));
+        assert_eq!(second.tagging[0].retire_at, Some(later + 600 + 86_400 + 31_536_000));
+        let third = carried_out(plan(&second, later + MONTH, LIMITS), &mut made);
+        let kids: Vec<&str> = third.signing.iter().map(|key| key.kid.as_str()).collect();
+        assert_eq!(kids, ["key-2", "key-3", "key-4"], "what has retired is gone");
+    }
+
+    #[test]
+    fn two_rotations_in_a_row_never_sign_with_an_unpublished_key() {
+        let mut made = 0;
+        let first = carried_out(plan(&RingDocument::default(), NOW, LIMITS), &mut made);
+        let second = carried_out(plan(&first, NOW + 1, LIMITS), &mut made);
+        let third = carried_out(plan(&second, NOW + 2, LIMITS), &mut made);
+        for key in &third.signing {
+            let published_for = key.sign_from - key.publish_at;
+            assert!(key.kid == "key-1" || published_for >= 600, "{}: {published_for} s", key.kid);
+        }
+        let signs_from: Vec<i64> = third.signing.iter().map(|key| key.sign_from).collect();
+        assert!(signs_from.is_sorted(), "{signs_from:?}");
+    }
+
+    #[test]
+    fn a_ring_without_a_next_key_gets_a_new_signer_in_time_and_a_next_one() {
+        let mut ring = carried_out(plan(&RingDocument::default(), NOW, LIMITS), &mut 0);
+        ring.signing.truncate(1);
+        let planned = plan(&ring, NOW + MONTH, LIMITS);
+        assert_eq!(
+            planned.new_signing,
+            [
+                NewSigningKey { algorithm: Algorithm::Rs256, publish_at: NOW + MONTH, sign_from: NOW + MONTH + 600 },
+                NewSigningKey { algorithm: Algorithm::Rs256, publish_at: NOW + MONTH, sign_from: NOT_YET },
+            ]
+        );
+        assert_eq!(planned.ring.signing[0].retire_at, Some(NOW + MONTH + 600 + OVERLAP));
+    }
+
+    #[test]
+    fn long_caches_delay_the_new_signer() {
+        let limits = RotationLimits { secrets_ttl_seconds: 60, jwks_seconds: 86_400 };
+        let ring = carried_out(plan(&RingDocument::default(), NOW, limits), &mut 0);
+        let planned = plan(&ring, NOW + 100, limits);
+        assert_eq!(planned.ring.signing[1].sign_from, NOW + 86_400 + 60);
+    }
+
+    #[test]
+    fn every_algorithm_of_the_ring_rotates_and_hs256_is_left_alone() {
+        let mut ring = RingDocument::default();
+        for (kid, alg) in [("es", "ES256"), ("hs", "HS256")] {
+            ring.signing.push(SigningEntry {
+                kid: kid.into(),
+                alg: alg.into(),
+                private_key: (alg == "ES256").then(|| "pem".into()),
+                secret: (alg == "HS256").then(|| " verbatim ".into()),
+                publish_at: 0,
+                sign_from: 0,
+                retire_at: None,
+            });
+        }
+        let planned = plan(&ring, NOW, LIMITS);
+        let algorithms: Vec<&str> = planned.new_signing.iter().map(|key| key.algorithm.name()).collect();
+        assert_eq!(algorithms, ["RS256", "RS256", "ES256", "ES256"]);
+        let hs = &planned.ring.signing[1];
+        assert_eq!((hs.secret.as_deref(), hs.retire_at), (Some(" verbatim "), None));
+    }
+
+    #[test]
+    fn a_year_of_rotations_keeps_the_ring_small() {
+        let mut made = 0;
+        let mut ring = RingDocument::default();
+        for month in 0..24 {
+            ring = carried_out(plan(&ring, NOW + month * MONTH, LIMITS), &mut made);
+            let signers = ring.signing.iter().filter(|key| key.sign_from <= NOW + month * MONTH).count();
+            assert!(signers >= 1 && ring.signing.len() <= 3 && ring.tagging.len() <= 14);
+        }
+    }
+}
