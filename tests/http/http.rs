@@ -6,6 +6,7 @@
 mod support;
 
 mod clients;
+mod discovery;
 mod errors;
 mod events;
 mod hostile;

@@ -1,1 +1,79 @@
+//! `GET /.well-known/…`: the public keys and both metadata documents, cacheable, made from the published keys alone.
 
+use std::sync::Arc;
+
+use latchkey_token::{
+    metadata::{Document, Metadata},
+    ports::{Clock, PublicKeySource},
+    refusal::Failure,
+};
+use latchkey_token_lambda::{
+    Body, Request, Response,
+    cors::Cors,
+    response::{self, EdgeError},
+    service::within_deadline,
+    settings::DiscoverySettings,
+    telemetry::RequestAudit,
+};
+
+/// Everything that discovery needs besides the request.
+pub struct Discovery<K> {
+    pub keys: K,
+    pub issuer: String,
+    pub authorization_endpoint: Option<String>,
+    /// How long verifiers may keep an answer, in seconds.
+    pub max_age_seconds: u32,
+    pub cors: Cors,
+    pub clock: Arc<dyn Clock>,
+}
+
+impl<K> Discovery<K> {
+    pub fn new(keys: K, settings: DiscoverySettings, clock: Arc<dyn Clock>) -> Self {
+        Self {
+            keys,
+            issuer: settings.issuer,
+            authorization_endpoint: settings.authorization_endpoint,
+            max_age_seconds: settings.jwks_seconds,
+            cors: settings.cors,
+            clock,
+        }
+    }
+}
+
+/// Answers one request for a path that ends in the document's name: a stage may stand in front of it.
+pub async fn handle<K: PublicKeySource>(discovery: &Discovery<K>, request: Request) -> Response<Body> {
+    let path = request.uri().path();
+    let answer = if path.ends_with("/.well-known/jwks.json") {
+        jwks(discovery).await
+    } else if path.ends_with("/.well-known/openid-configuration") {
+        metadata(discovery, Document::OpenIdConfiguration).await
+    } else if path.ends_with("/.well-known/oauth-authorization-server") {
+        metadata(discovery, Document::OAuthAuthorizationServer).await
+    } else {
+        return response::not_found();
+    };
+    let response = match answer {
+        Ok(body) => response::cacheable(request.headers(), body, discovery.max_age_seconds),
+        Err(error) => {
+            RequestAudit::new("discovery", &request).record_failure(&error);
+            response::error(&error, false)
+        }
+    };
+    discovery.cors.apply(request.headers(), response)
+}
+
+async fn jwks<K: PublicKeySource>(discovery: &Discovery<K>) -> Result<String, EdgeError> {
+    let keys = discovery.keys.public_keys(discovery.clock.now());
+    Ok(within_deadline(async { keys.await.map_err(Failure::from) }).await?.to_json())
+}
+
+async fn metadata<K: PublicKeySource>(discovery: &Discovery<K>, document: Document) -> Result<String, EdgeError> {
+    let keys = discovery.keys.public_keys(discovery.clock.now());
+    let keys = within_deadline(async { keys.await.map_err(Failure::from) }).await?;
+    let metadata = Metadata {
+        issuer: &discovery.issuer,
+        authorization_endpoint: discovery.authorization_endpoint.as_deref(),
+        keys: &keys,
+    };
+    Ok(metadata.document(document).to_string())
+}

@@ -1,1 +1,18 @@
-fn main() {}
+//! Composition root: environment → secret → service → run.
+
+use std::sync::Arc;
+
+use discovery::Discovery;
+use latchkey_token_aws::{Cached, PublicKeysSecret, SecretText, sdk};
+use latchkey_token_lambda::{lambda, settings::DiscoverySettings, system::SystemClock, telemetry};
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), lambda_http::Error> {
+    telemetry::init();
+    let (settings, public_keys) = DiscoverySettings::from_env()?;
+    let sdk = sdk::config().await;
+    let secret = PublicKeysSecret(SecretText::at(&public_keys, &sdk));
+    let keys = Cached::new(secret, settings.secrets_ttl_seconds);
+    let discovery = Discovery::new(keys, settings, Arc::new(SystemClock));
+    lambda::run(|request| discovery::handle(&discovery, request)).await
+}

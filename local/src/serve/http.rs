@@ -20,11 +20,11 @@ use http_body_util::BodyExt;
 use latchkey_token_lambda::{
     Body, Caller,
     request::MAX_BODY_BYTES,
-    response::{refused, with_header},
+    response::{not_found, refused, with_header},
 };
 use tokio::{net::TcpListener, sync::watch};
 
-use super::LocalService;
+use super::Functions;
 
 /// A client has this long to send its body.
 const BODY_PATIENCE: Duration = Duration::from_secs(10);
@@ -32,8 +32,8 @@ const BODY_PATIENCE: Duration = Duration::from_secs(10);
 const MAX_DRAINED_BYTES: usize = 1024 * 1024;
 
 /// Serves until `stopped` says so.
-pub(super) async fn serve(listener: TcpListener, service: Arc<LocalService>, mut stopped: watch::Receiver<bool>) {
-    let app = Router::new().fallback(answer).with_state(service);
+pub(super) async fn serve(listener: TcpListener, functions: Arc<Functions>, mut stopped: watch::Receiver<bool>) {
+    let app = Router::new().fallback(answer).with_state(functions);
     let listener = listener.tap_io(|connection| {
         // Answers are small; waiting to fill a packet only costs time.
         let _ = connection.set_nodelay(true);
@@ -49,7 +49,7 @@ pub(super) async fn serve(listener: TcpListener, service: Arc<LocalService>, mut
 }
 
 async fn answer(
-    State(service): State<Arc<LocalService>>,
+    State(functions): State<Arc<Functions>>,
     ConnectInfo(peer): ConnectInfo<SocketAddr>,
     request: Request<HttpBody>,
 ) -> Response<HttpBody> {
@@ -60,24 +60,31 @@ async fn answer(
     };
     let mut request = Request::from_parts(parts, Body::Binary(body));
     request.extensions_mut().insert(Caller { request_id: next_request_id(), source_ip: Some(peer.ip().to_string()) });
-    route(&service, request).await.map(into_http_body)
+    route(&functions, request).await.map(into_http_body)
 }
 
-async fn route(service: &LocalService, request: Request<Body>) -> Response<Body> {
+async fn route(functions: &Functions, request: Request<Body>) -> Response<Body> {
+    let tokens = &functions.tokens;
     if request.method() == Method::OPTIONS
-        && let Some(preflight) = service.cors.preflight(request.headers())
+        && let Some(preflight) = tokens.cors.preflight(request.headers())
     {
         return preflight;
     }
     match (request.uri().path(), request.method()) {
-        ("/token", &Method::POST) => issue::handle(service, request).await,
-        ("/token/renew", &Method::POST) => renew::handle(service, request).await,
-        ("/token" | "/token/renew", _) => {
-            let response = refused(StatusCode::METHOD_NOT_ALLOWED, "invalid_request", "this route takes POST only");
-            with_header(response, header::ALLOW, HeaderValue::from_static("POST"))
+        ("/token", &Method::POST) => issue::handle(tokens, request).await,
+        ("/token/renew", &Method::POST) => renew::handle(tokens, request).await,
+        ("/token" | "/token/renew", _) => only("POST"),
+        (path, &Method::GET | &Method::HEAD) if path.starts_with("/.well-known/") => {
+            discovery::handle(&functions.discovery, request).await
         }
-        _ => refused(StatusCode::NOT_FOUND, "invalid_request", "there is no such route"),
+        (path, _) if path.starts_with("/.well-known/") => only("GET, HEAD"),
+        _ => not_found(),
     }
+}
+
+fn only(methods: &'static str) -> Response<Body> {
+    let response = refused(StatusCode::METHOD_NOT_ALLOWED, "invalid_request", "this route does not take this method");
+    with_header(response, header::ALLOW, HeaderValue::from_static(methods))
 }
 
 /// Reads a little more than any handler accepts, and drains the rest, so that the refusal reaches the client.

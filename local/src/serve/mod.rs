@@ -14,6 +14,7 @@ use std::{
 };
 
 use aws_config::SdkConfig;
+use discovery::Discovery;
 use dynoxide::Database;
 use latchkey_token::ports::{Clock, Unavailable};
 use latchkey_token_aws::{AuthoritySecrets, Cached, CachedAuthority, DynamoDbSessions, SecretText, sdk, table};
@@ -109,8 +110,11 @@ impl From<Unavailable> for StartError {
     }
 }
 
-/// The service as the local server composes it: the same handlers, the same DynamoDB code as in Lambda.
-pub(crate) type LocalService = Service<DynamoDbSessions, CachedAuthority>;
+/// The functions as the local server composes them: the same handlers, the same DynamoDB code as in Lambda.
+pub(crate) struct Functions {
+    pub tokens: Service<DynamoDbSessions, Arc<CachedAuthority>>,
+    pub discovery: Discovery<Arc<CachedAuthority>>,
+}
 
 /// A running server.
 pub struct Server {
@@ -147,7 +151,7 @@ impl Server {
                 (demo.clients.clone(), Some(demo))
             }
         };
-        let authority = Cached::new(AuthoritySecrets { signing_keys, clients }, settings.secrets_ttl_seconds);
+        let authority = Arc::new(Cached::new(AuthoritySecrets { signing_keys, clients }, settings.secrets_ttl_seconds));
         let in_force = authority
             .current(options.clock.now())
             .await
@@ -161,7 +165,8 @@ impl Server {
         let sdk = connect(&options, &stopped, &mut serving).await?;
         table::create_if_missing(&sdk, &settings.table).await?;
         let welcome = tour::welcome(&url, demo.as_ref(), &settings, options.data.directory());
-        let service = LocalService {
+        let discovery = Discovery::new(Arc::clone(&authority), settings.discovery(), Arc::clone(&options.clock));
+        let tokens = Service {
             store: DynamoDbSessions::new(&sdk, settings.table),
             authority,
             policy: settings.policy,
@@ -169,7 +174,8 @@ impl Server {
             clock: options.clock,
             randomness: Arc::new(SystemRandomness),
         };
-        serving.push(tokio::spawn(http::serve(listener, Arc::new(service), stopped)));
+        let functions = Arc::new(Functions { tokens, discovery });
+        serving.push(tokio::spawn(http::serve(listener, functions, stopped)));
         Ok(Self { url, welcome, demo, stop, serving })
     }
 

@@ -1,12 +1,14 @@
 //! Answers: the tokens of a success, and the one table from errors to status, code and text (design §2).
 
+use aws_lc_rs::digest::{SHA256, digest};
 use lambda_http::{
     Body, Response,
-    http::{HeaderName, HeaderValue, StatusCode, header},
+    http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header},
 };
 use latchkey_token::{
     mint::TokenSet,
     refusal::{Failure, Refusal},
+    time::Seconds,
 };
 use serde::Serialize;
 
@@ -133,6 +135,42 @@ fn refusal_response(refusal: &Refusal, tried_to_authenticate: bool) -> Response<
 /// An error that belongs to no use case: a route that is not there, a method that it does not take.
 pub fn refused(status: StatusCode, code: &str, text: &str) -> Response<Body> {
     json(status, &ErrorAnswer { error: code, error_description: &printable(text) })
+}
+
+/// 404, for a route that is not there.
+pub fn not_found() -> Response<Body> {
+    refused(StatusCode::NOT_FOUND, "invalid_request", "there is no such route")
+}
+
+/// 200 with public JSON that may be kept for a while, or 304 if the caller has it already (RFC 9110 §13.1.2).
+pub fn cacheable(request: &HeaderMap, body: String, max_age_seconds: Seconds) -> Response<Body> {
+    let entity_tag = entity_tag(&body);
+    let is_known = request.get_all(header::IF_NONE_MATCH).iter().filter_map(|value| value.to_str().ok()).any(|value| {
+        value.split(',').map(|tag| tag.trim().trim_start_matches("W/")).any(|tag| tag == "*" || tag == entity_tag)
+    });
+    let mut response = match is_known {
+        true => Response::new(Body::Empty),
+        false => Response::new(Body::Text(body)),
+    };
+    if is_known {
+        *response.status_mut() = StatusCode::NOT_MODIFIED;
+    } else {
+        response = with_header(response, header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    }
+    for (name, value) in
+        [(header::CACHE_CONTROL, format!("public, max-age={max_age_seconds}")), (header::ETAG, entity_tag)]
+    {
+        if let Ok(value) = HeaderValue::from_str(&value) {
+            response = with_header(response, name, value);
+        }
+    }
+    response
+}
+
+fn entity_tag(body: &str) -> String {
+    let hash = digest(&SHA256, body.as_bytes());
+    let hex: String = hash.as_ref().iter().take(16).map(|byte| format!("{byte:02x}")).collect();
+    format!("\"{hex}\"")
 }
 
 /// RFC 6749 §5.2 allows printable ASCII without `"` and `\` in a description.

@@ -7,6 +7,7 @@ use latchkey_token::{
         MAX_ACCESS_TOKEN_SECONDS, MAX_GRACE_SECONDS, MAX_RETRY_CONFIDENTIAL_SECONDS, MAX_RETRY_PUBLIC_SECONDS,
         MAX_SESSION_SECONDS, Policy,
     },
+    rotation::RotationLimits,
     time::Seconds,
 };
 
@@ -47,6 +48,28 @@ pub struct Settings {
     pub table: String,
 }
 
+/// The settings of discovery.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DiscoverySettings {
+    pub issuer: String,
+    pub authorization_endpoint: Option<String>,
+    pub cors: Cors,
+    /// How long the published keys are cached, in seconds.
+    pub secrets_ttl_seconds: Seconds,
+    /// `max-age` of every answer, in seconds.
+    pub jwks_seconds: Seconds,
+}
+
+/// The settings of the key rotation. Secrets by ARN or name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RotationSettings {
+    pub signing_keys: String,
+    pub public_keys: String,
+    /// LibreChat's own `JWT_SECRET`, if its HS256 tokens are wanted.
+    pub librechat_secret: Option<String>,
+    pub limits: RotationLimits,
+}
+
 /// The settings of a Lambda function that issues or renews.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FunctionSettings {
@@ -75,7 +98,61 @@ impl FunctionSettings {
     }
 }
 
+impl DiscoverySettings {
+    /// Reads the process's environment; the settings, and where the published keys are.
+    pub fn from_env() -> Result<(Self, String), SettingsFaults> {
+        Self::read(|name| std::env::var(name).ok())
+    }
+
+    /// Reads the variables that `lookup` gives.
+    pub fn read(lookup: impl Fn(&str) -> Option<String>) -> Result<(Self, String), SettingsFaults> {
+        let mut environment = Environment { lookup: &lookup, faults: Vec::new() };
+        let settings = Self {
+            issuer: environment.issuer(None),
+            authorization_endpoint: environment.authorization_endpoint(),
+            cors: environment.cors(),
+            secrets_ttl_seconds: environment.secrets_ttl(),
+            jwks_seconds: environment.jwks_seconds(),
+        };
+        let public_keys = environment.secret("LATCHKEY_PUBLIC_KEYS");
+        environment.finish((settings, public_keys))
+    }
+}
+
+impl RotationSettings {
+    /// Reads the process's environment.
+    pub fn from_env() -> Result<Self, SettingsFaults> {
+        Self::read(|name| std::env::var(name).ok())
+    }
+
+    /// Reads the variables that `lookup` gives.
+    pub fn read(lookup: impl Fn(&str) -> Option<String>) -> Result<Self, SettingsFaults> {
+        let mut environment = Environment { lookup: &lookup, faults: Vec::new() };
+        let settings = Self {
+            signing_keys: environment.required("LATCHKEY_SIGNING_KEYS", None),
+            public_keys: environment.required("LATCHKEY_PUBLIC_KEYS", None),
+            librechat_secret: environment.text("LATCHKEY_JWT_SECRET"),
+            limits: RotationLimits {
+                secrets_ttl_seconds: environment.secrets_ttl(),
+                jwks_seconds: environment.jwks_seconds(),
+            },
+        };
+        environment.finish(settings)
+    }
+}
+
 impl Settings {
+    /// What discovery needs of them.
+    pub fn discovery(&self) -> DiscoverySettings {
+        DiscoverySettings {
+            issuer: self.policy.issuer.clone(),
+            authorization_endpoint: self.authorization_endpoint.clone(),
+            cors: self.cors.clone(),
+            secrets_ttl_seconds: self.secrets_ttl_seconds,
+            jwks_seconds: self.jwks_seconds,
+        }
+    }
+
     /// Reads the variables of a local server, which knows its own URL and needs no secrets' names.
     pub fn local(lookup: impl Fn(&str) -> Option<String>, own_url: &str) -> Result<Self, SettingsFaults> {
         let mut environment = Environment { lookup: &lookup, faults: Vec::new() };
@@ -155,12 +232,40 @@ impl Environment<'_> {
         location
     }
 
-    fn settings(&mut self, own_url: Option<&str>, table: Option<&str>) -> Settings {
+    fn issuer(&mut self, own_url: Option<&str>) -> String {
         let issuer = self.required("LATCHKEY_ISSUER", own_url);
         if !issuer.is_empty() {
             self.url("LATCHKEY_ISSUER", &issuer);
         }
-        let defaults = Policy::new(issuer);
+        issuer
+    }
+
+    fn authorization_endpoint(&mut self) -> Option<String> {
+        let endpoint = self.text("LATCHKEY_AUTHORIZATION_ENDPOINT")?;
+        self.url("LATCHKEY_AUTHORIZATION_ENDPOINT", &endpoint);
+        Some(endpoint)
+    }
+
+    fn cors(&mut self) -> Cors {
+        Cors::parse(&self.text("LATCHKEY_CORS_ORIGINS").unwrap_or_default()).unwrap_or_else(|bad| {
+            self.fault(
+                "LATCHKEY_CORS_ORIGINS",
+                format_args!("{bad:?} is not an origin such as https://chat.example.org"),
+            );
+            Cors::default()
+        })
+    }
+
+    fn secrets_ttl(&mut self) -> Seconds {
+        self.seconds("LATCHKEY_SECRETS_TTL_SECONDS", 300, 0, 86_400)
+    }
+
+    fn jwks_seconds(&mut self) -> Seconds {
+        self.seconds("LATCHKEY_JWKS_SECONDS", 300, 0, 86_400)
+    }
+
+    fn settings(&mut self, own_url: Option<&str>, table: Option<&str>) -> Settings {
+        let defaults = Policy::new(self.issuer(own_url));
         let retry_confidential = MAX_RETRY_CONFIDENTIAL_SECONDS;
         let policy = Policy {
             access_token_seconds: self.seconds(
@@ -193,23 +298,12 @@ impl Environment<'_> {
             clock_skew_seconds: self.seconds("LATCHKEY_CLOCK_SKEW_SECONDS", defaults.clock_skew_seconds, 0, 60),
             issuer: defaults.issuer,
         };
-        let cors = Cors::parse(&self.text("LATCHKEY_CORS_ORIGINS").unwrap_or_default()).unwrap_or_else(|bad| {
-            self.fault(
-                "LATCHKEY_CORS_ORIGINS",
-                format_args!("{bad:?} is not an origin such as https://chat.example.org"),
-            );
-            Cors::default()
-        });
-        let authorization_endpoint = self.text("LATCHKEY_AUTHORIZATION_ENDPOINT");
-        if let Some(url) = &authorization_endpoint {
-            self.url("LATCHKEY_AUTHORIZATION_ENDPOINT", url);
-        }
         Settings {
             policy,
-            cors,
-            secrets_ttl_seconds: self.seconds("LATCHKEY_SECRETS_TTL_SECONDS", 300, 0, 86_400),
-            jwks_seconds: self.seconds("LATCHKEY_JWKS_SECONDS", 300, 0, 86_400),
-            authorization_endpoint,
+            cors: self.cors(),
+            secrets_ttl_seconds: self.secrets_ttl(),
+            jwks_seconds: self.jwks_seconds(),
+            authorization_endpoint: self.authorization_endpoint(),
             table: self.required("LATCHKEY_TABLE", table),
         }
     }

@@ -11,7 +11,7 @@ use aws_lc_rs::{
 use base64::{Engine, engine::general_purpose::STANDARD};
 use latchkey_token::{
     keys::Algorithm,
-    ports::{Clock, Randomness, Unavailable},
+    ports::{Clock, GenerateKey, Randomness, Unavailable},
     time::Timestamp,
 };
 
@@ -31,6 +31,15 @@ pub struct SystemRandomness;
 impl Randomness for SystemRandomness {
     fn fill(&self, bytes: &mut [u8]) -> Result<(), Unavailable> {
         SystemRandom::new().fill(bytes).map_err(|_| Unavailable::new("randomness", "the system gives none"))
+    }
+}
+
+/// New signing keys from the machine's randomness.
+pub struct SystemKeys;
+
+impl GenerateKey for SystemKeys {
+    fn generate(&self, algorithm: Algorithm) -> Result<String, Unavailable> {
+        generate_private_key(algorithm)
     }
 }
 

@@ -6,6 +6,7 @@ use lambda_http::{Request, http::header::USER_AGENT};
 use latchkey_token::{
     audit::{Event, EventKind},
     ports::Audit,
+    refusal::{Failure, Refusal},
 };
 use tracing_subscriber::{EnvFilter, fmt::MakeWriter};
 
@@ -63,9 +64,27 @@ impl RequestAudit {
         Self { function, caller: request.extensions().get().cloned().unwrap_or_default(), user_agent }
     }
 
+    /// The audit trail of an invocation that is no HTTP request.
+    pub fn of_invocation(function: &'static str, request_id: String) -> Self {
+        Self { function, caller: Caller { request_id, source_ip: None }, user_agent: None }
+    }
+
+    /// Logs infrastructure trouble; anything else has been said.
+    pub fn record_failure(&self, error: &EdgeError) {
+        if let EdgeError::Failed(Failure::Unavailable(unavailable)) = error {
+            tracing::error!(
+                service = "latchkey",
+                function = self.function,
+                function_request_id = self.caller.request_id,
+                what = unavailable.what,
+                detail = unavailable.detail,
+                "temporarily unavailable"
+            );
+        }
+    }
+
     /// Logs what did not come from a use case: bodies that cannot be read, and infrastructure trouble.
     pub fn record_error(&self, error: &EdgeError, rejected: EventKind) {
-        use latchkey_token::refusal::{Failure, Refusal};
         match error {
             EdgeError::Unreadable(_) => self.record(&Event::new(rejected).because("malformed_request")),
             EdgeError::Failed(Failure::Refused(Refusal::UnsupportedGrantType)) => {
@@ -73,16 +92,7 @@ impl RequestAudit {
             }
             // The use case has said why.
             EdgeError::Failed(Failure::Refused(_)) => {}
-            EdgeError::Failed(Failure::Unavailable(unavailable)) => {
-                tracing::error!(
-                    service = "latchkey",
-                    function = self.function,
-                    function_request_id = self.caller.request_id,
-                    what = unavailable.what,
-                    detail = unavailable.detail,
-                    "temporarily unavailable"
-                );
-            }
+            EdgeError::Failed(Failure::Unavailable(_)) => self.record_failure(error),
         }
     }
 }

@@ -62,6 +62,22 @@ pub trait AuthoritySource: Send + Sync {
     fn reloaded(&self, now: Timestamp) -> impl Future<Output = Result<Arc<Authority>, Unavailable>> + Send;
 }
 
+impl<T: AuthoritySource> AuthoritySource for Arc<T> {
+    fn current(&self, now: Timestamp) -> impl Future<Output = Result<Arc<Authority>, Unavailable>> + Send {
+        T::current(self, now)
+    }
+
+    fn reloaded(&self, now: Timestamp) -> impl Future<Output = Result<Arc<Authority>, Unavailable>> + Send {
+        T::reloaded(self, now)
+    }
+}
+
+impl<T: PublicKeySource> PublicKeySource for Arc<T> {
+    fn public_keys(&self, now: Timestamp) -> impl Future<Output = Result<Arc<PublicKeys>, Unavailable>> + Send {
+        T::public_keys(self, now)
+    }
+}
+
 /// Where the published keys come from.
 pub trait PublicKeySource: Send + Sync {
     /// The ones in force; cached.

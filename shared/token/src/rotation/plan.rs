@@ -176,7 +176,7 @@ mod tests {
                 retire_at: None,
             });
         }
-        for key in plan.new_tagging {
+        if let Some(key) = plan.new_tagging {
             ring.tagging.push(TagEntry {
                 kid: key.kid,
                 secret: "secret".into(),
