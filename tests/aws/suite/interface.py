@@ -1,0 +1,195 @@
+"""Built functions under AWS's own Lambda runtime interface emulator, which comes with the SAM CLI."""
+
+import base64
+import hashlib
+import http.client
+import json
+import os
+import platform
+import secrets
+import time
+from pathlib import Path
+
+import samcli
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import rsa
+
+from processes import ROOT, Started, free_port, listens
+
+PROGRAM = "aws-lambda-rie-arm64" if platform.machine() in ("arm64", "aarch64") else "aws-lambda-rie-x86_64"
+
+# Sample events that are not to be answered with 200.
+REFUSED = {
+    "issue-base64-lie": 400,
+    "issue-duplicate": 400,
+    "issue-malformed": 400,
+    "issue-multipart": 415,
+    "issue-oversized": 413,
+    "issue-query": 400,
+    "issue-wrong-secret": 401,
+    "renew-forged": 400,
+    "renew-malformed": 400,
+    "renew-no-body": 400,
+    "renew-oversized": 413,
+    "renew-without-access-token": 400,
+    "renew-wrong-grant": 400,
+}
+
+
+class Function(Started):
+    def __init__(self, bootstrap, folder, environment):
+        self.port = free_port()
+        program = Path(samcli.__file__).parent / "local" / "rapid" / PROGRAM
+        program.chmod(0o755)
+        super().__init__(
+            [
+                program,
+                "--runtime-interface-emulator-address",
+                f"127.0.0.1:{self.port}",
+                "--runtime-api-address",
+                f"127.0.0.1:{free_port()}",
+                bootstrap,
+            ],
+            folder / f"interface-{bootstrap.parent.name}.log",
+            env={**environment, "AWS_LAMBDA_FUNCTION_TIMEOUT": "30"},
+        )
+
+    def __enter__(self):
+        self.wait_for(lambda: listens(self.port))
+        return self
+
+    def invoke(self, event):
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
+        connection.request("POST", "/2015-03-31/functions/function/invocations", json.dumps(event))
+        text = connection.getresponse().read().decode()
+        connection.close()
+        return json.loads(text)
+
+
+def encode(octets):
+    return base64.urlsafe_b64encode(octets).decode().rstrip("=")
+
+
+def key_ring():
+    """A key ring and its JWKS, made up on the spot."""
+    key = rsa.generate_private_key(65537, 2048)
+    pem = key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+    numbers = key.public_key().public_numbers()
+    public = {"e": encode(numbers.e.to_bytes(3, "big")), "kty": "RSA", "n": encode(numbers.n.to_bytes(256, "big"))}
+    kid = encode(hashlib.sha256(json.dumps(public, separators=(",", ":")).encode()).digest())
+    ring = {
+        "signing": [
+            {"kid": kid, "alg": "RS256", "private_key": pem.decode()},
+            {"kid": "librechat-hs", "alg": "HS256", "secret": secrets.token_hex(32)},
+        ],
+        "tagging": [{"kid": 1, "secret": encode(secrets.token_bytes(32))}],
+    }
+    return ring, {"keys": [{**public, "kid": kid, "alg": "RS256", "use": "sig"}]}
+
+
+def check(emulator, built, folder, rotations):
+    """Every event of events/ through the function that it belongs to. Gives the number of events per function."""
+    ring, jwks = key_ring()
+    keys, public = folder / "signing-keys.json", folder / "public-keys.json"
+    keys.write_text(json.dumps(ring))
+    public.write_text(json.dumps(jwks))
+    dynamodb = emulator.client("dynamodb")
+    dynamodb.create_table(
+        TableName="interface",
+        BillingMode="PAY_PER_REQUEST",
+        AttributeDefinitions=[{"AttributeName": name, "AttributeType": "B"} for name in ("owner", "sid")],
+        KeySchema=[{"AttributeName": "owner", "KeyType": "HASH"}, {"AttributeName": "sid", "KeyType": "RANGE"}],
+    )
+    environment = {
+        **emulator.environment(),
+        "LATCHKEY_ISSUER": "https://id.example.org",
+        "LATCHKEY_TABLE": "interface",
+        "LATCHKEY_SIGNING_KEYS": f"file:{keys}",
+        "LATCHKEY_PUBLIC_KEYS": f"file:{public}",
+        "LATCHKEY_CLIENTS": f"file:{ROOT / 'local/examples/clients.json'}",
+    }
+    counts = {}
+    with Function(built / "IssueFunction/bootstrap", folder, environment) as issue:
+        for name, event in events("issue"):
+            expect(name, issue.invoke(event))
+            counts["issue"] = counts.get("issue", 0) + 1
+        with Function(built / "RenewFunction/bootstrap", folder, environment) as renew:
+            for name, event in events("renew"):
+                expect(name, renew.invoke(with_tokens(event, issue)))
+                counts["renew"] = counts.get("renew", 0) + 1
+    with Function(built / "DiscoveryFunction/bootstrap", folder, environment) as discovery:
+        for name, event in [*events("discovery"), *made_up_for_discovery()]:
+            expect(name, discovery.invoke(event))
+            counts["discovery"] = counts.get("discovery", 0) + 1
+    counts["rotate-keys"] = rotate(emulator, built, folder, environment, rotations)
+    orphans = [path.name for path in (ROOT / "events").glob("*.json") if path.name.split("-")[0].split(".")[0] not in
+               ("issue", "renew", "discovery", "rotate")]
+    assert not orphans, f"no function for {orphans}"
+    return counts
+
+
+def events(function):
+    for path in sorted((ROOT / "events").glob(f"{function}*.json")):
+        yield path.stem, json.loads(path.read_text())
+
+
+def made_up_for_discovery():
+    """Every public document, whether or not there is a sample event for it."""
+    for document in ("jwks.json", "openid-configuration", "oauth-authorization-server"):
+        text = (ROOT / "events/issue-form.json").read_text()
+        text = text.replace("POST /token", f"GET /.well-known/{document}").replace('"POST"', '"GET"')
+        event = json.loads(text.replace('"/token"', f'"/.well-known/{document}"'))
+        event.pop("body")
+        yield document, event
+
+
+def with_tokens(event, issue):
+    """The event with tokens of sessions that exist, in the place of the names in braces."""
+    text = json.dumps(event)
+    # One sample hides the name in base64.
+    if event.get("isBase64Encoded"):
+        text = base64.b64decode(event["body"]).decode()
+    clients = {"": "librechat", "oauth_": "librechat-oauth", "public_": "spa", "public_oauth_": "spa-oauth"}
+    for prefix, client in clients.items():
+        if "{{" + prefix not in text:
+            continue
+        request = json.loads((ROOT / "events/issue-form.json").read_text())
+        request["body"] = request["body"].replace("client_id=librechat", f"client_id={client}")
+        tokens = json.loads(issue.invoke(request)["body"])
+        for token in ("refresh_token", "access_token"):
+            text = text.replace("{{" + prefix + token + "}}", tokens[token])
+    if event.get("isBase64Encoded"):
+        return {**event, "body": base64.b64encode(text.encode()).decode()}
+    return json.loads(text)
+
+
+def expect(name, answer):
+    wanted = REFUSED.get(name, 200)
+    assert answer.get("statusCode") == wanted, f"{name}: expected {wanted}: {answer}"
+    assert answer["headers"]["content-type"] == "application/json", f"{name}: {answer}"
+    json.loads(answer["body"])
+
+
+def rotate(emulator, built, folder, environment, rotations):
+    """A whole rotation of a ring of its own, and events that must be refused."""
+    client = emulator.client("secretsmanager")
+    ring = client.create_secret(Name="interface/signing-keys", SecretString='{"signing":[],"tagging":[]}')["ARN"]
+    public = client.create_secret(Name="interface/public-keys", SecretString='{"keys":[]}')["ARN"]
+    environment = {**environment, "LATCHKEY_SIGNING_KEYS": ring, "LATCHKEY_PUBLIC_KEYS": public}
+    count = 0
+    with Function(built / "RotateKeysFunction/bootstrap", folder, environment) as function:
+        rotation = rotations.Rotation(emulator, None, ring).stage()
+        for step in (*rotations.STEPS, "createSecret"):
+            event = {"Step": step, "SecretId": ring, "ClientRequestToken": rotation.token}
+            answer = function.invoke(event)
+            assert answer is None, f"{step}: {answer}"
+            count += 1
+        for name, event in events("rotate-keys"):
+            # Made for nobody's secret in particular: refused, with a reason.
+            answer = function.invoke(event)
+            assert answer and answer.get("errorMessage"), f"{name}: {answer}"
+            count += 1
+    assert "AWSCURRENT" in rotation.stages()[rotation.token]
+    return count

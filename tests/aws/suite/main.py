@@ -1,0 +1,452 @@
+"""The deployment's test: checks, builds, deploys to the emulator, and uses what it has deployed."""
+
+import argparse
+import json
+import os
+import platform
+import re
+import statistics
+import subprocess
+import tempfile
+import threading
+import time
+from pathlib import Path
+
+import interface
+import roles
+import rotation
+import template
+import tokens
+from api import Api
+from emulator import Emulator
+from processes import REGION, ROOT, run
+
+STACK = "latchkey-test"
+# What the test changes of the template's defaults: caches so short that a key's change can be waited for.
+PARAMETERS = {"SecretsTtlSeconds": 2, "JwksSeconds": 3}
+# What LibreChat's environment would hold; this one is used nowhere else.
+JWT_SECRET = "of-no-use-anywhere-" + os.urandom(24).hex()
+
+
+def main():
+    options = argparse.ArgumentParser(description=__doc__)
+    options.add_argument("--arm64", action="store_true", help="also build for arm64 (not run here)")
+    options.add_argument("--skip-build", action="store_true", help="take what the last build has left in .aws-sam")
+    options = options.parse_args()
+    with tempfile.TemporaryDirectory(prefix="latchkey-aws-") as folder:
+        Suite(Path(folder), options).run()
+
+
+class Suite:
+    def __init__(self, folder, options):
+        self.folder, self.options = folder, options
+        self.times = [("tools", float(os.environ.get("TOOLS_SECONDS", 0)))]
+        self.notes = []
+        self.built = ROOT / ".aws-sam/build"
+        self.architecture = "arm64" if platform.machine() in ("arm64", "aarch64") else "x86_64"
+        # Everything that must never be in a log.
+        self.secret_texts = {JWT_SECRET}
+
+    def stage(self, name, work, *arguments):
+        print(f"== {name}", flush=True)
+        start = time.monotonic()
+        result = work(*arguments)
+        self.times.append((name, time.monotonic() - start))
+        return result
+
+    def note(self, text):
+        print(f"   {text}", flush=True)
+        self.notes.append(text)
+
+    def run(self):
+        self.stage("sam validate --lint", run, "sam", "validate", "--lint")
+        self.stage("cfn-lint", run, "cfn-lint", "template.yaml")
+        self.stage("policies, statement by statement", template.check)
+        if not self.options.skip_build:
+            self.stage(f"sam build, {self.architecture}", self.build, self.architecture, self.built)
+        if self.options.arm64:
+            self.stage("sam build, arm64", self.build, "arm64", ROOT / ".aws-sam/arm64")
+        self.stage("latchkey, the operator's command", run, "cargo", "build", "-q", "-p", "latchkey")
+        self.sizes()
+        with Emulator(self.folder) as self.emulator:
+            self.stage("emulator", self.emulator.wait)
+            self.stage("runtime interface emulator, every event", self.interface)
+            self.stage("sam deploy", self.deploy_first)
+            self.stage("roles, enforced", self.roles)
+            self.stage("clients, by the operator's command", self.register)
+            self.stage("without keys", self.without_keys)
+            self.stage("first rotation, step by step", self.first_rotation)
+            self.stage("issue, verify, renew, retry, reuse", self.life_of_a_session)
+            self.stage("refused rotation events", self.refused_rotations)
+            self.stage("two rotations under traffic", self.rotations_under_traffic)
+            self.stage("logs", self.logs)
+            self.stage("sam deploy, changed parameters", self.deploy_again)
+            self.stage("sam delete", self.delete)
+        print("\nnotes")
+        for text in self.notes:
+            print(f"  {text}")
+        print("stages")
+        for name, seconds in self.times:
+            print(f"  {seconds:8.1f} s  {name}")
+        print(f"  {sum(seconds for _, seconds in self.times):8.1f} s  in all")
+
+    # -- building -----------------------------------------------------------------------------------------------------
+
+    def build(self, architecture, folder):
+        run("sam", "build", "--build-dir", folder, "--parameter-overrides", f"Architecture={architecture}")
+
+    def sizes(self):
+        for bootstrap in sorted(self.built.glob("*/bootstrap")):
+            octets = bootstrap.read_bytes()
+            # "\x7fELF" and the machine: 62 is x86-64, 183 is arm64.
+            machine = int.from_bytes(octets[18:20], "little")
+            assert octets[:4] == b"\x7fELF" and machine == {"x86_64": 62, "arm64": 183}[self.architecture]
+            self.note(f"size of {bootstrap.parent.name}: {len(octets) / 1e6:.1f} MB")
+
+    def interface(self):
+        counts = interface.check(self.emulator, self.built, self.folder, rotation)
+        self.note(f"events under the runtime interface emulator: {counts}")
+
+    # -- deploying ----------------------------------------------------------------------------------------------------
+
+    def sam(self, *arguments):
+        return run("sam", *arguments, env=self.emulator.environment())
+
+    def deploy(self, **parameters):
+        path, missing = template.for_the_emulator(self.built / "template.yaml")
+        self.note(f"not deployed, unknown to the emulator: {', '.join(missing)}")
+        overrides = {
+            "Architecture": self.architecture,
+            "JwtSecretArn": self.jwt_secret,
+            **PARAMETERS,
+            **parameters,
+        }
+        self.sam(
+            "deploy",
+            *("--template-file", path, "--config-file", ROOT / "samconfig.toml", "--stack-name", STACK),
+            *("--region", REGION, "--no-confirm-changeset", "--parameter-overrides"),
+            *(f"{name}={value}" for name, value in overrides.items()),
+        )
+        formation = self.emulator.client("cloudformation")
+        (stack,) = formation.describe_stacks(StackName=STACK)["Stacks"]
+        self.outputs = {output["OutputKey"]: output["OutputValue"] for output in stack["Outputs"]}
+        resources = formation.list_stack_resources(StackName=STACK)["StackResourceSummaries"]
+        self.resources = {item["LogicalResourceId"]: item["PhysicalResourceId"] for item in resources}
+
+    def deploy_first(self):
+        self.jwt_secret = self.emulator.client("secretsmanager").create_secret(
+            Name="librechat/jwt-secret", SecretString=JWT_SECRET
+        )["ARN"]
+        self.deploy()
+        self.api = Api(self.outputs["ApiUrl"], self.emulator.port)
+        self.issuer = self.outputs["Issuer"]
+        table = self.emulator.client("dynamodb").describe_table(TableName=self.outputs["TableName"])["Table"]
+        assert table["DeletionProtectionEnabled"] is True, table
+        assert table["BillingModeSummary"]["BillingMode"] == "PAY_PER_REQUEST", table
+
+    def roles(self):
+        count = roles.check(self.emulator, STACK, self.resources, self.outputs)
+        self.note(f"calls tried with the functions' roles, each allowed or refused as it should be: {count}")
+
+    # -- using it -----------------------------------------------------------------------------------------------------
+
+    def latchkey(self, *arguments):
+        target = Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target"))
+        output = run(
+            target / "debug/latchkey",
+            *arguments,
+            *("--secret-id", self.outputs["ClientsSecretArn"], "--json"),
+            env=self.emulator.environment(),
+        )
+        # The secret is one JSON object among what else the operator is told.
+        (line,) = [line for line in output.splitlines() if line.startswith("{")]
+        return json.loads(line)
+
+    def register(self):
+        self.portal = self.credentials(self.latchkey("issuer", "add", "portal"), "issuer")
+        scopes = ("--issuer", "portal", "--scope", "openid", "profile", "email")
+        self.client = self.credentials(
+            self.latchkey("client", "add", "librechat", *scopes, "--claim", "email", "name"), "client"
+        )
+        self.librechat = self.credentials(
+            self.latchkey(
+                *("client", "add", "librechat-own", *scopes, "--claim", "id", "email"),
+                *("--profile", "librechat", "--kid", "librechat-hs"),
+            ),
+            "client",
+        )
+
+    def credentials(self, printed, party):
+        identity = (printed[f"{party}_id"], printed[f"{party}_secret"])
+        self.secret_texts.add(identity[1])
+        return identity
+
+    def keep(self, answer):
+        """The tokens of a success, which must not turn up in a log."""
+        assert answer.status == 200, answer
+        assert answer.headers["cache-control"] == "no-store", answer
+        issued = answer.json()
+        for name in ("access_token", "refresh_token", "id_token"):
+            if name in issued:
+                # The signature alone says enough; headers of tokens are alike.
+                self.secret_texts.add(issued[name].rpartition(".")[2])
+        return issued
+
+    def without_keys(self):
+        for answer in (self.api.issue(self.portal, client_id="librechat", subject="early"), self.api.jwks()):
+            assert answer.status == 503, answer
+            assert "retry-after" in answer.headers, answer
+            assert answer.json()["error"] == "temporarily_unavailable", answer
+        assert "max-age" not in self.api.jwks().headers.get("cache-control", ""), "an error would be cached"
+
+    def rotation(self):
+        return rotation.Rotation(self.emulator, f"{STACK}-rotate-keys", self.outputs["SigningKeysSecretArn"])
+
+    def ring(self):
+        return json.loads(rotation.current(self.emulator, self.outputs["SigningKeysSecretArn"]))
+
+    def first_rotation(self):
+        public = self.outputs["PublicKeysSecretArn"]
+        first = self.rotation().stage()
+        before = self.ring()
+        first.step("createSecret")
+        assert self.ring() == before and rotation.current(self.emulator, public) is None
+        first.step("setSecret")
+        published = json.loads(rotation.current(self.emulator, public))
+        assert self.ring() == before, "only finishSecret makes the new ring current"
+        first.step("testSecret")
+        first.step("finishSecret")
+        ring = self.ring()
+        asymmetric = {key["kid"] for key in ring["signing"] if key["alg"] != "HS256"}
+        assert asymmetric == {key["kid"] for key in published["keys"]} and asymmetric, (published, len(asymmetric))
+        (symmetric,) = [key for key in ring["signing"] if key["alg"] == "HS256"]
+        assert (symmetric["kid"], symmetric["secret"]) == ("librechat-hs", JWT_SECRET)
+        assert ring["tagging"], "a tag key"
+        self.secret_texts |= {key["secret"] for key in ring["tagging"]}
+        # Functions that found no keys look again by themselves.
+        deadline = time.monotonic() + 90
+        while self.api.jwks().status != 200 or self.api.issue(self.portal, client_id="librechat", subject="early").status != 200:
+            assert time.monotonic() < deadline, "the functions do not find their keys"
+            time.sleep(1)
+        served = self.api.jwks()
+        assert served.headers["cache-control"] == "public, max-age=3", served
+        assert {key["kid"] for key in served.json()["keys"]} == asymmetric, served
+        assert "private_key" not in served.text and '"d"' not in served.text, "only public members"
+        etag = served.headers["etag"]
+        assert self.api.get("/.well-known/jwks.json", **{"If-None-Match": etag}).status == 304
+        for document in ("openid-configuration", "oauth-authorization-server"):
+            metadata = self.api.get(f"/.well-known/{document}").json()
+            assert metadata["issuer"] == self.issuer, metadata
+            assert metadata["token_endpoint"] == f"{self.issuer}/token/renew", metadata
+            assert metadata["jwks_uri"] == self.outputs["JwksUrl"], metadata
+
+    def issue(self, subject, client="librechat", **more):
+        return self.keep(self.api.issue(self.portal, client_id=client, subject=subject, **more))
+
+    def verify(self, token, audience="librechat", jwks=None):
+        return tokens.verify(token, jwks or self.api.jwks().json(), self.issuer, audience)
+
+    def life_of_a_session(self):
+        first = self.issue("alice", claims=json.dumps({"email": "alice@example.org"}))
+        claims = self.verify(first["access_token"])
+        assert (claims["sub"], claims["email"]) == ("alice", "alice@example.org"), claims
+        assert first["expires_in"] == 86400 == claims["exp"] - claims["iat"], first
+        assert self.verify(first["id_token"])["sub"] == "alice"
+
+        second = self.keep(self.api.renew(self.client, first))
+        assert second["refresh_token"] != first["refresh_token"]
+        assert self.verify(second["access_token"])["sid"] == claims["sid"]
+        retried = self.keep(self.api.renew(self.client, first))
+        assert retried["refresh_token"] == second["refresh_token"], "a retry gives the same successor"
+        third = self.keep(self.api.renew(self.client, second))
+
+        for stolen in (first, third):
+            answer = self.api.renew(self.client, stolen)
+            assert (answer.status, answer.json()["error"]) == (400, "invalid_grant"), answer
+        wrong = (self.client[0], "not-the-secret")
+        assert self.api.renew(wrong, third).status == 401
+        assert self.api.issue(("portal", "not-the-secret"), client_id="librechat", subject="mallory").status == 401
+        forged = {**third, "refresh_token": third["refresh_token"][:-4] + "AAAA"}
+        assert self.api.renew(self.client, forged).status == 400
+
+        short = self.issue("bob", expires_in="1")
+        time.sleep(1.5)
+        answer = self.api.renew(self.client, short)
+        assert (answer.status, answer.json()["error"]) == (400, "invalid_grant"), "an expired access token does not renew"
+        try:
+            self.verify(short["access_token"])
+            raise AssertionError("an expired access token verifies")
+        except tokens.Refused:
+            pass
+
+        own = self.issue("carol", "librechat-own", claims=json.dumps({"id": "64f0c0ffee", "email": "carol@example.org"}))
+        claims = tokens.verify_hs256(own["access_token"], JWT_SECRET, self.issuer, "librechat-own")
+        assert claims["id"] == "64f0c0ffee", claims
+        self.keep(self.api.renew(self.librechat, own))
+
+        assert self.api.get("/token").status == 404
+        assert self.api.get("/").status == 404
+        assert self.api.issue(self.portal, client_id="librechat", subject="x" * 20_000).status == 413
+
+    def refused_rotations(self):
+        before = self.ring()
+        started = self.rotation()
+        for step, changed, reason in (
+            ("createSecret", {}, "no version"),
+            ("createSecret", {"SecretId": self.outputs["ClientsSecretArn"]}, "rotates"),
+        ):
+            self.refused(started, step, reason, **changed)
+        started.stage()
+        self.refused(started, "sellSecret", "unknown step")
+        self.refused(started, "setSecret", "createSecret comes first")
+        self.refused(started, "finishSecret", "createSecret comes first")
+        started.step("createSecret")
+        self.refused(started, "finishSecret", "setSecret comes first")
+        assert self.ring() == before, "nothing has changed"
+        # This one is left as it is, stuck half-way. The next one takes over.
+
+    def refused(self, started, step, reason, **changed):
+        try:
+            started.step(step, **changed)
+        except rotation.StepFailed as fault:
+            assert reason in str(fault), f"{step}: {fault}"
+        else:
+            raise AssertionError(f"{step} {changed} was not refused")
+
+    # -- rotating under traffic ---------------------------------------------------------------------------------------
+
+    def rotations_under_traffic(self):
+        old = self.issue("dave")
+        traffic = Traffic(self)
+        traffic.start()
+        for _ in range(2):
+            self.rotation().run()
+            signs = max(key.get("sign_from", 0) for key in self.ring()["signing"] if key["alg"] == "RS256"
+                        and key.get("retire_at") is None and key.get("sign_from", 0) < 2**40)
+            wait = min(max(signs - time.time(), 0), 30) + PARAMETERS["SecretsTtlSeconds"] + 3
+            time.sleep(wait)
+        traffic.stop()
+        assert not traffic.faults, traffic.faults[:5]
+        assert len(traffic.kids) == 3, f"three keys have signed, one after the other: {traffic.kids}"
+        jwks = self.api.jwks().json()
+        for token in [old["access_token"], *traffic.access_tokens]:
+            self.verify(token, jwks=jwks)
+        self.keep(self.api.renew(self.client, old))
+        self.secret_texts |= {key["secret"] for key in self.ring()["tagging"]}
+        self.note(f"two rotations under traffic: {len(traffic.access_tokens)} tokens by {len(traffic.kids)} keys, 0 failed verifications")
+
+    # -- logs ---------------------------------------------------------------------------------------------------------
+
+    def logs(self):
+        client = self.emulator.client("logs")
+        wanted = {
+            "issue": {"token_issued": "INFO", "client_rejected": "INFO"},
+            "renew": {
+                "token_renewed": "INFO",
+                "token_retried": "INFO",
+                "reuse_detected": "WARN",
+                "client_rejected": "INFO",
+                "renewal_rejected": "INFO",
+            },
+            "rotate-keys": {"keys_rotated": "INFO"},
+            "discovery": {},
+        }
+        for function, events in wanted.items():
+            group = f"/aws/lambda/{STACK}-{function}"
+            pages = client.get_paginator("filter_log_events").paginate(logGroupName=group)
+            lines = [event["message"] for page in pages for event in page["events"]]
+            assert lines, f"{group} is empty"
+            found = {}
+            for line in lines:
+                for text in self.secret_texts:
+                    assert text not in line, f"{group} has a secret: {line}"
+                assert not re.search(r"eyJ[\w-]{10,}|lk1_[\w-]{10,}|PRIVATE KEY", line), f"{group} has a token: {line}"
+                # The platform's own lines are plain text here.
+                if re.match(r"(START|END|REPORT|INIT_START) ", line):
+                    continue
+                entry = json.loads(line)
+                assert entry["level"] in ("INFO", "WARN", "ERROR"), line
+                assert re.match(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d", entry["timestamp"]), line
+                if "event" in entry:
+                    assert entry["service"] == "latchkey" and entry["function_request_id"], line
+                    found.setdefault(entry["event"], set()).add(entry["level"])
+            for event, level in events.items():
+                assert found.get(event) == {level}, f"{group}: {event} at {found.get(event)}, all: {sorted(found)}"
+            durations = [float(value) for line in lines for value in re.findall(r"^REPORT .*\tDuration: ([\d.]+) ms", line)]
+            self.note(
+                f"{function}: first invocation {durations[0]:.0f} ms, later ones {statistics.median(durations[1:]):.0f} ms"
+                f" (median of {len(durations) - 1}), as the emulator reports them"
+            )
+
+    # -- changing and ending ------------------------------------------------------------------------------------------
+
+    def deploy_again(self):
+        session = self.issue("erin")
+        ring, jwks = self.ring(), self.api.jwks().json()
+        before = dict(self.resources)
+        self.deploy(AccessTokenSeconds=600, LogRetentionDays=30)
+        assert self.resources == before, "everything is updated in place"
+        assert self.ring() == ring and self.api.jwks().json() == jwks, "the keys are kept"
+        renewed = self.keep(self.api.renew(self.client, session))
+        assert renewed["expires_in"] == 86400, "a session keeps its terms"
+        assert self.issue("frank")["expires_in"] == 600, "a new one has the new terms"
+        groups = self.emulator.client("logs").describe_log_groups(logGroupNamePrefix=f"/aws/lambda/{STACK}")["logGroups"]
+        assert {group["retentionInDays"] for group in groups} == {30}, groups
+
+    def delete(self):
+        self.sam("delete", "--no-prompts", "--stack-name", STACK, "--region", REGION)
+        kept = {
+            "table": self.emulator.client("dynamodb").list_tables()["TableNames"],
+            "secrets": [item["ARN"] for item in self.emulator.client("secretsmanager").list_secrets()["SecretList"]],
+        }
+        assert self.outputs["TableName"] in kept["table"], kept
+        for name in ("SigningKeysSecretArn", "PublicKeysSecretArn", "ClientsSecretArn"):
+            assert self.outputs[name] in kept["secrets"], kept
+        left = {
+            "functions": self.emulator.client("lambda").list_functions()["Functions"],
+            "APIs": self.emulator.client("apigatewayv2").get_apis()["Items"],
+            "roles": self.emulator.client("iam").list_roles()["Roles"],
+            "log groups": self.emulator.client("logs").describe_log_groups()["logGroups"],
+        }
+        for what, items in left.items():
+            mine = [item for item in items if STACK in json.dumps(item, default=str)]
+            assert not mine, f"{what} are left: {mine}"
+
+
+class Traffic(threading.Thread):
+    """Sessions without pause, and a verifier that keeps the JWKS exactly as long as it is told."""
+
+    def __init__(self, suite):
+        super().__init__(daemon=True)
+        self.suite = suite
+        self.access_tokens, self.faults, self.kids = [], [], set()
+        self.ending = threading.Event()
+
+    def run(self):
+        jwks, good_until = None, 0
+        while not self.ending.is_set():
+            try:
+                # Fetched before the token is: a key that signs must have been published for a cache's life.
+                if time.monotonic() >= good_until:
+                    answer = self.suite.api.jwks()
+                    seconds = int(re.search(r"max-age=(\d+)", answer.headers["cache-control"])[1])
+                    jwks, good_until = answer.json(), time.monotonic() + seconds
+                issued = self.suite.issue(f"traffic-{len(self.access_tokens)}")
+                renewed = self.suite.keep(self.suite.api.renew(self.suite.client, issued))
+                for token in (issued["access_token"], issued["id_token"], renewed["access_token"]):
+                    self.suite.verify(token, jwks=jwks)
+                    self.kids.add(tokens.parts(token)[0]["kid"])
+                self.access_tokens += [issued["access_token"], renewed["access_token"]]
+            except Exception as fault:
+                self.faults.append(repr(fault))
+
+    def stop(self):
+        self.ending.set()
+        self.join(timeout=30)
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except subprocess.SubprocessError as fault:
+        raise SystemExit(str(fault)) from fault
