@@ -2,6 +2,7 @@
 
 use std::{collections::BTreeMap, fs, path::Path, sync::Arc};
 
+use discovery::Discovery;
 use dynoxide::Database;
 use lambda_http::{Context, LambdaEvent, aws_lambda_events::apigw::ApiGatewayV2httpRequest};
 use latchkey::serve::dynamodb::embedded;
@@ -13,27 +14,37 @@ use serde_json::Value;
 
 use crate::support::{START, keys};
 
-struct Functions(Service<DynamoDbSessions, CachedAuthority>);
+struct Functions(Service<DynamoDbSessions, Arc<CachedAuthority>>, Discovery<Arc<CachedAuthority>>);
 
 impl Functions {
     async fn start() -> Self {
         let sdk = embedded(Database::memory().unwrap(), None).await;
         table::create_if_missing(&sdk, "sessions").await.unwrap();
         let clients = concat!(env!("CARGO_MANIFEST_DIR"), "/../../local/examples/clients.json");
-        Self(Service {
-            store: DynamoDbSessions::new(&sdk, "sessions"),
-            authority: Cached::new(
-                AuthoritySecrets {
-                    signing_keys: SecretText::Inline(keys::ring()),
-                    clients: SecretText::at(&format!("file:{clients}"), &sdk),
-                },
-                300,
-            ),
-            policy: Policy::new("https://latchkey.example"),
+        let secrets = AuthoritySecrets {
+            signing_keys: SecretText::Inline(keys::ring()),
+            clients: SecretText::at(&format!("file:{clients}"), &sdk),
+        };
+        let authority = Arc::new(Cached::new(secrets, 300));
+        let clock = Arc::new(SettableClock::at(START));
+        let issuer = "https://latchkey.example";
+        let discovery = Discovery {
+            keys: Arc::clone(&authority),
+            issuer: issuer.into(),
+            authorization_endpoint: None,
+            max_age_seconds: 300,
             cors: Cors::default(),
-            clock: Arc::new(SettableClock::at(START)),
+            clock: clock.clone(),
+        };
+        let tokens = Service {
+            store: DynamoDbSessions::new(&sdk, "sessions"),
+            authority,
+            policy: Policy::new(issuer),
+            cors: Cors::default(),
+            clock,
             randomness: Arc::new(SystemRandomness),
-        })
+        };
+        Self(tokens, discovery)
     }
 
     /// The answer in API Gateway's form: status and body.
@@ -42,6 +53,10 @@ impl Functions {
         let path = event.raw_path.clone().unwrap();
         let event = LambdaEvent::new(event, Context::default());
         let answer = match path.as_str() {
+            path if path.starts_with("/.well-known/") => {
+                let answer = lambda::answer(event, |request| discovery::handle(&self.1, request)).await.unwrap();
+                serde_json::to_value(answer)
+            }
             "/token" => {
                 serde_json::to_value(lambda::answer(event, |request| issue::handle(&self.0, request)).await.unwrap())
             }
@@ -51,7 +66,9 @@ impl Functions {
             _ => panic!("no function for {path}"),
         };
         let answer = answer.unwrap();
-        assert_eq!(answer["headers"]["cache-control"], "no-store");
+        let may_be_kept = path.starts_with("/.well-known/");
+        let cache_control = if may_be_kept { "public, max-age=300" } else { "no-store" };
+        assert_eq!(answer["headers"]["cache-control"], cache_control);
         assert_eq!(answer["headers"]["content-type"], "application/json");
         assert_eq!(answer["isBase64Encoded"], false);
         let body = answer["body"].as_str().unwrap();
@@ -77,6 +94,9 @@ fn read(name: &str) -> String {
 /// What each event must be answered with: the status, and the error if there is one.
 fn expected() -> BTreeMap<&'static str, (u64, Option<&'static str>)> {
     BTreeMap::from([
+        ("discovery-jwks", (200, None)),
+        ("discovery-oauth-authorization-server", (200, None)),
+        ("discovery-openid-configuration", (200, None)),
         ("issue", (200, None)),
         ("issue-base64", (200, None)),
         ("issue-base64-lie", (400, Some("invalid_request"))),
@@ -108,7 +128,7 @@ async fn every_sample_event_is_answered_as_it_should_be() {
     let functions = Functions::start().await;
     for entry in fs::read_dir(folder()).unwrap() {
         let file = entry.unwrap().file_name().into_string().unwrap();
-        let Some(name) = file.strip_suffix(".json") else { continue };
+        let Some(name) = file.strip_suffix(".json").filter(|name| !name.starts_with("rotate-keys")) else { continue };
         let (status, error) = left.remove(name).unwrap_or_else(|| panic!("nothing is expected of {file}"));
         let mut event = read(&file);
         for (client, prefix) in
@@ -136,6 +156,44 @@ async fn a_query_string_that_is_no_url_is_answered_and_not_a_crash() {
     assert!(event.contains("a=<b> c"));
     let (status, body) = functions.invoke(&event).await;
     assert_eq!((status, body["error"].as_str()), (400, Some("invalid_request")));
+}
+
+/// Secrets Manager's steps, against a Secrets Manager that does not answer.
+#[tokio::test]
+async fn every_rotation_event_is_understood_or_refused_by_name() {
+    use latchkey_token_lambda::{
+        system::{SystemClock, SystemKeys, SystemRandomness},
+        telemetry::RequestAudit,
+    };
+    use rotate_keys::{Machine, RotationEvent, Rotator, StepFault};
+    let sdk = latchkey_token_aws::sdk::loader()
+        .region(aws_config::Region::new("local"))
+        .credentials_provider(aws_sdk_dynamodb::config::Credentials::new("local", "local", None, None, "test"))
+        .endpoint_url("http://127.0.0.1:1")
+        .load()
+        .await;
+    let signing_keys = "latchkey/signing-keys".to_owned();
+    let ring = latchkey_token_aws::SecretsManagerRing::new(&sdk, signing_keys.clone(), "public-keys".into(), None);
+    let limits = latchkey_token::rotation::RotationLimits { secrets_ttl_seconds: 300, jwks_seconds: 300 };
+    let rotator = Rotator { versions: ring, signing_keys, limits };
+    let mut count = 0;
+    for entry in fs::read_dir(folder()).unwrap() {
+        let file = entry.unwrap().file_name().into_string().unwrap();
+        if !file.starts_with("rotate-keys") {
+            continue;
+        }
+        count += 1;
+        let event: RotationEvent = serde_json::from_str(&read(&file)).unwrap();
+        let audit = RequestAudit::of_invocation("rotate-keys", "r".into());
+        let machine = Machine { clock: &SystemClock, randomness: &SystemRandomness, keys: &SystemKeys, audit: &audit };
+        let fault = rotate_keys::handle(&rotator, machine, event).await.unwrap_err();
+        match file.as_str() {
+            "rotate-keys-unknown-step.json" => assert!(matches!(fault, StepFault::UnknownStep(_)), "{fault}"),
+            "rotate-keys-unknown-secret.json" => assert!(matches!(fault, StepFault::UnknownSecret { .. }), "{fault}"),
+            _ => assert!(fault.to_string().contains("no connection"), "{file}: {fault}"),
+        }
+    }
+    assert_eq!(count, 6);
 }
 
 /// The placeholder is inside of base64 here.

@@ -343,9 +343,9 @@ fn read_signing_key(mut members: Members<'_>) -> Option<SigningKey> {
         algorithm
     });
     let lifetime = Lifetime {
-        publish_at: members.integer("publish_at", 0..=i64::MAX).unwrap_or(0),
-        sign_from: members.integer("sign_from", 0..=i64::MAX).unwrap_or(0),
-        retire_at: members.integer("retire_at", 0..=i64::MAX),
+        publish_at: members.integer("publish_at", 0..=NOT_YET).unwrap_or(0),
+        sign_from: members.integer("sign_from", 0..=NOT_YET).unwrap_or(0),
+        retire_at: members.integer("retire_at", 0..=NOT_YET),
     };
     let material = match algorithm {
         None => {
@@ -423,8 +423,8 @@ fn read_tag_key(mut members: Members<'_>) -> Option<TagKey> {
         Some(kid) => members.name(&kid.to_string()),
         None => members.fault("kid", "a whole number from 0 to 255 is needed"),
     }
-    let use_from = members.integer("use_from", 0..=i64::MAX).unwrap_or(0);
-    let retire_at = members.integer("retire_at", 0..=i64::MAX);
+    let use_from = members.integer("use_from", 0..=NOT_YET).unwrap_or(0);
+    let retire_at = members.integer("retire_at", 0..=NOT_YET);
     let secret = members.required_string("secret").and_then(|secret| {
         let bytes = URL_SAFE_NO_PAD.decode(secret).ok().filter(|bytes| bytes.len() == 32);
         if bytes.is_none() {
