@@ -120,7 +120,7 @@ def check(emulator, built, folder, rotations):
                 expect(name, renew.invoke(with_tokens(event, issue)))
                 counts["renew"] = counts.get("renew", 0) + 1
     with Function(built / "DiscoveryFunction/bootstrap", folder, environment) as discovery:
-        for name, event in [*events("discovery"), *made_up_for_discovery()]:
+        for name, event in events("discovery"):
             expect(name, discovery.invoke(event))
             counts["discovery"] = counts.get("discovery", 0) + 1
     counts["rotate-keys"] = rotate(emulator, built, folder, environment, rotations)
@@ -133,16 +133,6 @@ def check(emulator, built, folder, rotations):
 def events(function):
     for path in sorted((ROOT / "events").glob(f"{function}*.json")):
         yield path.stem, json.loads(path.read_text())
-
-
-def made_up_for_discovery():
-    """Every public document, whether or not there is a sample event for it."""
-    for document in ("jwks.json", "openid-configuration", "oauth-authorization-server"):
-        text = (ROOT / "events/issue-form.json").read_text()
-        text = text.replace("POST /token", f"GET /.well-known/{document}").replace('"POST"', '"GET"')
-        event = json.loads(text.replace('"/token"', f'"/.well-known/{document}"'))
-        event.pop("body")
-        yield document, event
 
 
 def with_tokens(event, issue):
@@ -173,23 +163,31 @@ def expect(name, answer):
 
 
 def rotate(emulator, built, folder, environment, rotations):
-    """A whole rotation of a ring of its own, and events that must be refused."""
+    """The events of a whole rotation in their order, on a ring of their own; before that and beside it, all are refused."""
     client = emulator.client("secretsmanager")
-    ring = client.create_secret(Name="interface/signing-keys", SecretString='{"signing":[],"tagging":[]}')["ARN"]
-    public = client.create_secret(Name="interface/public-keys", SecretString='{"keys":[]}')["ARN"]
-    environment = {**environment, "LATCHKEY_SIGNING_KEYS": ring, "LATCHKEY_PUBLIC_KEYS": public}
-    count = 0
+    name = "latchkey/signing-keys"
+    ring = client.create_secret(Name=name, SecretString='{"signing":[],"tagging":[]}')["ARN"]
+    public = client.create_secret(Name="latchkey/public-keys")["ARN"]
+    environment = {**environment, "LATCHKEY_SIGNING_KEYS": name, "LATCHKEY_PUBLIC_KEYS": public}
+    samples = dict(events("rotate-keys"))
+    wrong = {sample for sample in samples if "unknown" in sample}
+    order = {step.lower(): index for index, step in enumerate(rotations.STEPS)}
+    right = sorted(samples.keys() - wrong, key=lambda sample: order[samples[sample]["Step"].replace("_", "").lower()])
+    assert len(right) == 4, right
     with Function(built / "RotateKeysFunction/bootstrap", folder, environment) as function:
-        rotation = rotations.Rotation(emulator, None, ring).stage()
-        for step in (*rotations.STEPS, "createSecret"):
-            event = {"Step": step, "SecretId": ring, "ClientRequestToken": rotation.token}
-            answer = function.invoke(event)
-            assert answer is None, f"{step}: {answer}"
-            count += 1
-        for name, event in events("rotate-keys"):
-            # Made for nobody's secret in particular: refused, with a reason.
-            answer = function.invoke(event)
-            assert answer and answer.get("errorMessage"), f"{name}: {answer}"
-            count += 1
-    assert "AWSCURRENT" in rotation.stages()[rotation.token]
-    return count
+
+        def take(sample, is_good):
+            answer = function.invoke(samples[sample])
+            assert (answer is None) if is_good else answer["errorMessage"], f"{sample}: {answer}"
+
+        for sample in samples:
+            take(sample, False)
+        rotation = rotations.Rotation(emulator, None, ring, samples[right[0]]["ClientRequestToken"]).stage()
+        for sample in right:
+            for other in wrong:
+                take(other, False)
+            take(sample, True)
+            # Every step may come twice.
+            take(sample, True)
+    assert "AWSCURRENT" in rotation.stages()[rotation.token], rotation.stages()
+    return len(samples)
