@@ -37,7 +37,8 @@ def main():
         environment.write_text(move((ROOT / "local/examples/lambda.env").read_text()))
         serve = [move(part) for part in serve] + ["--data", folder / "data"]
         watch = [environment if part.endswith("lambda.env") else part for part in watch]
-        watch += ["--ignore-changes", "--invoke-port", functions]
+        # A function is compiled by its first invocation, which waits for it.
+        watch += ["--ignore-changes", "--invoke-port", functions, "--timeout", PATIENCE]
         with Started(serve, folder / "serve.log") as server, Started(watch, folder / "watch.log") as watcher:
             server.wait_for(lambda: "listening on " in server.log.read_text(), PATIENCE)
             watcher.wait_for(lambda: listens(functions), PATIENCE)
@@ -45,8 +46,7 @@ def main():
             def call(function, file):
                 command = [function if part == "issue" else part for part in invoke]
                 command = [file if part.endswith(".json") else part for part in command]
-                # The function is compiled by its first invocation.
-                output = run(*command, "--invoke-port", functions, "--timeout", PATIENCE)
+                output = run(*command, "--invoke-port", functions)
                 answer = json.loads(output[output.index("{") :])
                 return answer["statusCode"], json.loads(answer["body"])
 

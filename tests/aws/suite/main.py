@@ -79,6 +79,7 @@ class Suite:
             self.stage("issue, verify, renew, retry, reuse", self.life_of_a_session)
             self.stage("refused rotation events", self.refused_rotations)
             self.stage("two rotations under traffic", self.rotations_under_traffic)
+            self.stage("a leaked key taken out", self.leaked_key)
             self.stage("logs", self.logs)
             self.stage("sam deploy, changed parameters", self.deploy_again)
             self.stage("sam delete", self.delete)
@@ -335,6 +336,28 @@ class Suite:
         self.keep(self.api.renew(self.client, old))
         self.secret_texts |= {key["secret"] for key in self.ring()["tagging"]}
         self.note(f"two rotations under traffic: {len(traffic.access_tokens)} tokens by {len(traffic.kids)} keys, 0 failed verifications")
+
+    def leaked_key(self):
+        """As docs/deployment.md has it."""
+        session = self.issue("grace")
+        leaked = tokens.parts(session["access_token"])[0]["kid"]
+        ring, now = self.ring(), int(time.time())
+        ring["signing"] = [key for key in ring["signing"] if key["kid"] != leaked]
+        for key in ring["signing"]:
+            if key.get("sign_from", 0) > now:
+                key["sign_from"] = now
+        self.emulator.client("secretsmanager").put_secret_value(
+            SecretId=self.outputs["SigningKeysSecretArn"], SecretString=json.dumps(ring)
+        )
+        self.rotation().run()
+        time.sleep(PARAMETERS["SecretsTtlSeconds"] + 1)
+        jwks = self.api.jwks().json()
+        assert leaked not in {key["kid"] for key in jwks["keys"]}, "still published"
+        answer = self.api.renew(self.client, session)
+        assert (answer.status, answer.json()["error"]) == (400, "invalid_grant"), answer
+        after = self.issue("grace")
+        assert tokens.parts(after["access_token"])[0]["kid"] != leaked
+        self.verify(after["access_token"])
 
     # -- logs ---------------------------------------------------------------------------------------------------------
 

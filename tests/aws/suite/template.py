@@ -30,13 +30,21 @@ def logs(group):
     return (("logs:CreateLogStream", "logs:PutLogEvents"), [attribute(group)])
 
 
+# One table: the stack's own, or the one that the parameter names.
+TABLE = {
+    "Fn::If": [
+        "HasTable",
+        {"Fn::Sub": "arn:${AWS::Partition}:dynamodb:${AWS::Region}:${AWS::AccountId}:table/${TableName}"},
+        attribute("Sessions"),
+    ]
+}
 TAKES_KEYS = (("secretsmanager:GetSecretValue",), [attribute("SigningKeys", "Id"), attribute("Clients", "Id")])
 
 # Everything that any role may do. A change of a role is a change here.
 STATEMENTS = {
-    "IssueRole": [(("dynamodb:PutItem",), [attribute("Sessions")]), TAKES_KEYS, logs("IssueLogs")],
+    "IssueRole": [(("dynamodb:PutItem",), [TABLE]), TAKES_KEYS, logs("IssueLogs")],
     "RenewRole": [
-        (("dynamodb:UpdateItem", "dynamodb:GetItem"), [attribute("Sessions")]),
+        (("dynamodb:UpdateItem", "dynamodb:GetItem"), [TABLE]),
         TAKES_KEYS,
         logs("RenewLogs"),
     ],
