@@ -59,11 +59,14 @@ class Function(Started):
         return self
 
     def invoke(self, event):
+        return json.loads(self.send(event))
+
+    def send(self, event):
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
         connection.request("POST", "/2015-03-31/functions/function/invocations", json.dumps(event))
         text = connection.getresponse().read().decode()
         connection.close()
-        return json.loads(text)
+        return text
 
 
 def encode(octets):
@@ -124,10 +127,20 @@ def check(emulator, built, folder, rotations):
             expect(name, discovery.invoke(event))
             counts["discovery"] = counts.get("discovery", 0) + 1
     counts["rotate-keys"] = rotate(emulator, built, folder, environment, rotations)
-    orphans = [path.name for path in (ROOT / "events").glob("*.json") if path.name.split("-")[0].split(".")[0] not in
-               ("issue", "renew", "discovery", "rotate")]
+    refuse_to_start(built, folder, environment)
+    known = ("issue", "renew", "discovery", "rotate-keys")
+    orphans = [path.name for path in (ROOT / "events").glob("*.json") if not path.name.startswith(known)]
     assert not orphans, f"no function for {orphans}"
     return counts
+
+
+def refuse_to_start(built, folder, environment):
+    """Bad settings are named when the function starts, and no request is ever answered with them."""
+    faults = {"LATCHKEY_RETRY_SECONDS": "301", "LATCHKEY_TABLE": "", "LATCHKEY_JWKS_SECONDS": "soon"}
+    with Function(built / "IssueFunction/bootstrap", folder, {**environment, **faults}) as function:
+        answer = function.send({})
+        assert "Runtime exited" in answer, answer
+        function.wait_for(lambda: all(name in function.log.read_text() for name in faults), 10)
 
 
 def events(function):

@@ -71,6 +71,7 @@ class Suite:
         with Emulator(self.folder) as self.emulator:
             self.stage("emulator", self.emulator.wait)
             self.stage("runtime interface emulator, every event", self.interface)
+            self.stage("refused parameters", self.refused_parameters)
             self.stage("sam deploy", self.deploy_first)
             self.stage("roles, enforced", self.roles)
             self.stage("clients, by the operator's command", self.register)
@@ -133,6 +134,29 @@ class Suite:
         self.outputs = {output["OutputKey"]: output["OutputValue"] for output in stack["Outputs"]}
         resources = formation.list_stack_resources(StackName=STACK)["StackResourceSummaries"]
         self.resources = {item["LogicalResourceId"]: item["PhysicalResourceId"] for item in resources}
+
+    def refused_parameters(self):
+        formation = self.emulator.client("cloudformation")
+        body = (ROOT / "template.yaml").read_text()
+        for name, value in (
+            ("AccessTokenSeconds", "299"),
+            ("RetrySeconds", "301"),
+            ("CorsOrigins", "*"),
+            ("JwtSecretArn", "jwt-secret"),
+            ("AuthorizationEndpoint", "http://portal.example.org"),
+        ):
+            try:
+                formation.create_change_set(
+                    StackName="refused",
+                    ChangeSetName="refused",
+                    ChangeSetType="CREATE",
+                    TemplateBody=body,
+                    Parameters=[{"ParameterKey": name, "ParameterValue": value}],
+                    Capabilities=["CAPABILITY_IAM", "CAPABILITY_AUTO_EXPAND"],
+                )
+                raise AssertionError(f"{name}={value} is accepted")
+            except formation.exceptions.ClientError as fault:
+                assert name in str(fault), fault
 
     def deploy_first(self):
         self.jwt_secret = self.emulator.client("secretsmanager").create_secret(
@@ -323,10 +347,10 @@ class Suite:
         traffic.start()
         for _ in range(2):
             self.rotation().run()
-            signs = max(key.get("sign_from", 0) for key in self.ring()["signing"] if key["alg"] == "RS256"
-                        and key.get("retire_at") is None and key.get("sign_from", 0) < 2**40)
-            wait = min(max(signs - time.time(), 0), 30) + PARAMETERS["SecretsTtlSeconds"] + 3
-            time.sleep(wait)
+            # The promoted key's time; the next key's is at the end of time.
+            soon = time.time() + 3600
+            signs = max(key.get("sign_from", 0) for key in self.ring()["signing"] if key.get("sign_from", 0) < soon)
+            time.sleep(max(signs - time.time(), 0) + PARAMETERS["SecretsTtlSeconds"] + 2)
         traffic.stop()
         assert not traffic.faults, traffic.faults[:5]
         assert len(traffic.kids) == 3, f"three keys have signed, one after the other: {traffic.kids}"

@@ -1,6 +1,7 @@
 """The template as CloudFormation gets it, and what must be true of it."""
 
 import json
+import re
 
 from samcli.yamlhelper import yaml_dump, yaml_parse
 from samtranslator.translator.transform import transform
@@ -12,6 +13,9 @@ UNKNOWN_TO_THE_EMULATOR = {
     # Its properties are checked below; the suite rotates as Secrets Manager would, step by step.
     "AWS::SecretsManager::RotationSchedule",
 }
+
+# Settings of functions that this template does not have.
+NOT_SET = {"LATCHKEY_AUDIENCE"}
 
 API_GATEWAY = "apigateway.amazonaws.com"
 EXECUTE_API = "arn:${AWS::Partition}:execute-api:${AWS::Region}:${AWS::AccountId}:${HttpApi}/*/"
@@ -123,13 +127,16 @@ def check():
         assert not of_type(kind), f"there is an {kind}"
 
     functions = of_type("AWS::Lambda::Function")
+    given = {name for function in functions.values() for name in function["Environment"]["Variables"]}
+    settings = (ROOT / "shared/token-lambda/src/settings.rs").read_text()
+    missing = set(re.findall(r"\bLATCHKEY_[A-Z_]+[A-Z]\b", settings)) - given - NOT_SET
+    assert not missing, f"no parameter sets {missing}"
     assert {name: function["Role"] for name, function in functions.items()} == {
         name: attribute(role) for name, role in ROLES.items()
     }
     for name, function in functions.items():
         variables = function["Environment"]["Variables"]
         assert ("LATCHKEY_SIGNING_KEYS" in variables) == (name != "DiscoveryFunction"), f"{name}: {sorted(variables)}"
-        assert "LATCHKEY_AUDIENCE" not in variables, name
 
     permissions = of_type("AWS::Lambda::Permission").values()
     found = [(item["FunctionName"]["Ref"], item["Principal"], item["SourceArn"]) for item in permissions]
