@@ -3,4 +3,5 @@
 
 pub mod cli;
 pub mod inspect;
+mod secrets;
 pub mod serve;
