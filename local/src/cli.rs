@@ -3,10 +3,12 @@
 use std::{io::Read, net::SocketAddr, path::PathBuf, process::ExitCode, sync::Arc};
 
 use clap::{Args, Parser, Subcommand};
+use latchkey_token::ports::Clock;
 use latchkey_token_lambda::{system::SystemClock, telemetry};
 
 use crate::{
     inspect,
+    operator::{ClientCommand, IssuerCommand, KeysCommand},
     serve::{DataLocation, Options, Server},
 };
 
@@ -24,6 +26,15 @@ enum Command {
     /// Look at tokens.
     #[command(subcommand)]
     Token(TokenCommand),
+    /// Register clients: the applications that hold tokens and renew them
+    #[command(subcommand)]
+    Client(ClientCommand),
+    /// Register issuers: the external systems that issue tokens for their users
+    #[command(subcommand)]
+    Issuer(IssuerCommand),
+    /// Look at the key ring and add keys to it
+    #[command(subcommand)]
+    Keys(KeysCommand),
 }
 
 /// Run Latchkey on this machine: the same handlers as on Lambda, on an embedded DynamoDB.
@@ -83,6 +94,9 @@ pub fn run() -> ExitCode {
     let outcome = match Cli::parse().command {
         Command::Serve(arguments) => serve(arguments),
         Command::Token(TokenCommand::Inspect(arguments)) => inspect_token(&arguments),
+        Command::Client(command) => command.run(SystemClock.now()).map_err(|failure| failure.to_string()),
+        Command::Issuer(command) => command.run().map_err(|failure| failure.to_string()),
+        Command::Keys(command) => command.run(SystemClock.now()).map_err(|failure| failure.to_string()),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

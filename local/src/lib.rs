@@ -3,4 +3,6 @@
 
 pub mod cli;
 pub mod inspect;
+mod operator;
+mod secrets;
 pub mod serve;

@@ -2,100 +2,12 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
-use std::{
-    io::{BufRead, BufReader, Read, Write},
-    net::TcpStream,
-    path::Path,
-    process::{Child, ChildStdout, Command, Output, Stdio},
-};
+mod support;
+
+use std::{path::Path, process::Command};
 
 use serde_json::Value;
-
-fn latchkey() -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_latchkey"));
-    // Only what a test sets.
-    command.env_clear();
-    command
-}
-
-fn output(arguments: &[&str]) -> (Output, String, String) {
-    let output = latchkey().args(arguments).output().unwrap();
-    let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
-    let (stdout, stderr) = (text(&output.stdout), text(&output.stderr));
-    (output, stdout, stderr)
-}
-
-/// A server process; ended when the test is.
-struct Server {
-    child: Child,
-    stdout: BufReader<ChildStdout>,
-    /// Everything printed until it was ready.
-    welcome: String,
-    address: String,
-}
-
-impl Server {
-    fn start(data: &Path, variables: &[(&str, &str)]) -> Self {
-        let data = data.to_str().unwrap();
-        let mut child = latchkey()
-            .args(["serve", "--listen", "127.0.0.1:0", "--data", data])
-            .envs(variables.iter().copied())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let mut stdout = BufReader::new(child.stdout.take().unwrap());
-        let mut welcome = String::new();
-        let address = loop {
-            let mut line = String::new();
-            assert_ne!(stdout.read_line(&mut line).unwrap(), 0, "ended early: {welcome}");
-            if let Some(url) = line.strip_prefix("listening on http://") {
-                break url.trim().to_owned();
-            }
-            welcome.push_str(&line);
-        };
-        Self { child, stdout, welcome, address }
-    }
-
-    /// One request over a connection of its own; the answer's status and JSON.
-    fn post(&self, path: &str, authorization: &str, body: &str) -> (u16, Value) {
-        let mut connection = TcpStream::connect(&self.address).unwrap();
-        let request = format!(
-            "POST {path} HTTP/1.1\r\nHost: {}\r\nAuthorization: {authorization}\r\nConnection: close\r\n\
-             Content-Type: application/x-www-form-urlencoded\r\nContent-Length: {}\r\n\r\n{body}",
-            self.address,
-            body.len()
-        );
-        connection.write_all(request.as_bytes()).unwrap();
-        let mut answer = String::new();
-        connection.read_to_string(&mut answer).unwrap();
-        let (head, body) = answer.split_once("\r\n\r\n").unwrap();
-        let status = head.split(' ').nth(1).unwrap().parse().unwrap();
-        (status, serde_json::from_str(body).unwrap())
-    }
-
-    /// Ctrl-C; everything printed since the server was ready, and whether it ended well.
-    fn interrupt(mut self) -> (String, bool) {
-        let interrupted = Command::new("kill").args(["-INT", &self.child.id().to_string()]).status().unwrap();
-        assert!(interrupted.success());
-        let mut printed = String::new();
-        self.stdout.read_to_string(&mut printed).unwrap();
-        self.child.stderr.take().unwrap().read_to_string(&mut printed).unwrap();
-        (printed, self.child.wait().unwrap().success())
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-fn basic(id: &Value, secret: &Value) -> String {
-    use base64::{Engine, engine::general_purpose::STANDARD};
-    format!("Basic {}", STANDARD.encode(format!("{}:{}", id.as_str().unwrap(), secret.as_str().unwrap())))
-}
+use support::{Server, basic, latchkey, output};
 
 fn credentials(data: &Path) -> Value {
     serde_json::from_str(&std::fs::read_to_string(data.join("demo-credentials.json")).unwrap()).unwrap()
@@ -121,8 +33,9 @@ fn a_session_is_renewed_across_a_restart_and_no_secret_is_logged() {
     for secret in ["issuer_secret", "client_secret", "oauth_client_secret"] {
         assert!(server.welcome.contains(demo[secret].as_str().unwrap()), "shown once");
     }
-    let issuer = basic(&demo["issuer_id"], &demo["issuer_secret"]);
-    let client = basic(&demo["client_id"], &demo["client_secret"]);
+    let credential = |name: &str| demo[name].as_str().unwrap();
+    let issuer = basic(credential("issuer_id"), credential("issuer_secret"));
+    let client = basic(credential("client_id"), credential("client_secret"));
     let (status, first) = server.post("/token", &issuer, "client_id=librechat&subject=alice");
     assert_eq!((status, first["expires_in"].as_i64()), (200, Some(86_400)), "{first}");
     let (status, second) = server.post("/token/renew", &client, &renewal(&first));

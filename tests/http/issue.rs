@@ -302,7 +302,26 @@ async fn an_issue_leaves_an_audit_line() {
     assert_eq!(line["seconds_to_expiry"], 86_400);
     assert_eq!(line["source_ip"], "127.0.0.1");
     assert_eq!(line["subject_hash"].as_str().unwrap().len(), 16);
-    assert!(line["function_request_id"].is_string() && line["timestamp"].is_string() && line["service"].is_string());
+    let mut names: Vec<&String> = line.as_object().unwrap().keys().collect();
+    names.sort();
+    let expected = [
+        "client_id",
+        "event",
+        "function",
+        "function_request_id",
+        "generation",
+        "issuer_id",
+        "jti",
+        "level",
+        "seconds_to_expiry",
+        "service",
+        "session",
+        "source_ip",
+        "subject_hash",
+        "target",
+        "timestamp",
+    ];
+    assert_eq!(names, expected, "this and nothing else");
 }
 
 #[tokio::test]

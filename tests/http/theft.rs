@@ -173,6 +173,17 @@ async fn a_seal_that_does_not_open_is_an_alarm_and_no_theft() {
 }
 
 #[tokio::test]
+async fn a_seal_of_another_successor_than_the_records_is_an_alarm_too() {
+    let app = App::start().await;
+    let first = app.issue().await;
+    app.renew(&first).await.tokens();
+    app.plant("secret_hash", AttributeValue::B(aws_sdk_dynamodb::primitives::Blob::new([1; 32]))).await;
+    app.renew(&first).await.invalid_grant();
+    assert_eq!(events(&first.0["session_id"]).last().unwrap(), "state_mismatch");
+    assert!(!app.record().await.contains_key("revoked_at"));
+}
+
+#[tokio::test]
 async fn a_stolen_refresh_token_alone_is_worth_nothing_to_a_thief() {
     let app = App::start().await;
     let tokens = app.issue().await;

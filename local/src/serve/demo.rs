@@ -2,20 +2,15 @@
 
 use std::{
     fmt, fs,
-    io::Write,
     path::{Path, PathBuf},
 };
 
-use aws_lc_rs::digest::{SHA256, digest};
-use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
-use latchkey_token::{
-    keys::{Algorithm, thumbprint},
-    ports::{Randomness, Unavailable},
-};
+use latchkey_token::{keys::Algorithm, ports::Unavailable};
 use latchkey_token_aws::SecretText;
-use latchkey_token_lambda::system::{SystemRandomness, generate_private_key};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
+
+use crate::secrets::{new_secret, new_signing_key, new_tag_key, sha256_hex, write_file};
 
 const SIGNING_KEYS: &str = "signing-keys.json";
 const CLIENTS: &str = "clients.json";
@@ -102,38 +97,15 @@ fn new_credentials() -> Result<DemoCredentials, Unavailable> {
     })
 }
 
-/// 256 bits as hex digits: nothing in it that any client would encode.
-fn new_secret() -> Result<String, Unavailable> {
-    let mut bytes = [0; 32];
-    SystemRandomness.fill(&mut bytes)?;
-    Ok(hex(&bytes))
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
 fn new_key_ring() -> Result<String, Unavailable> {
-    let private_key = generate_private_key(Algorithm::Rs256)?;
-    let kid = thumbprint(Algorithm::Rs256, &private_key)
-        .ok_or_else(|| Unavailable::new("cryptography", "the new key has no thumbprint"))?;
-    let mut tag_secret = [0; 32];
-    SystemRandomness.fill(&mut tag_secret)?;
-    let ring = json!({
-        "signing": [{
-            "kid": kid.as_str(), "alg": "RS256", "private_key": private_key,
-            "publish_at": 0, "sign_from": 0, "retire_at": null,
-        }],
-        "tagging": [{"kid": 1, "secret": URL_SAFE_NO_PAD.encode(tag_secret), "use_from": 0, "retire_at": null}],
-    });
+    let ring = json!({"signing": [new_signing_key(Algorithm::Rs256, 0, 0)?], "tagging": [new_tag_key(1)?]});
     Ok(format!("{ring:#}\n"))
 }
 
 fn registry(credentials: &DemoCredentials) -> String {
-    let sha256 = |secret: &str| hex(digest(&SHA256, secret.as_bytes()).as_ref());
     let client = |id: &str, secret: &str, requires: &str| {
         json!({
-            "client_id": id, "type": "confidential", "secret_sha256": [sha256(secret)],
+            "client_id": id, "type": "confidential", "secret_sha256": [sha256_hex(secret)],
             "profile": "standard", "alg": "RS256", "kid": null, "audience": [id],
             "scopes": ["openid", "profile", "email"],
             "claims": ["email", "name", "preferred_username", "id", "username", "provider"],
@@ -142,7 +114,7 @@ fn registry(credentials: &DemoCredentials) -> String {
     };
     let registry = json!({
         "issuers": [{
-            "issuer_id": credentials.issuer_id, "secret_sha256": [sha256(&credentials.issuer_secret)],
+            "issuer_id": credentials.issuer_id, "secret_sha256": [sha256_hex(&credentials.issuer_secret)],
             "clients": [credentials.client_id, credentials.oauth_client_id],
         }],
         "clients": [
@@ -162,20 +134,8 @@ pub(super) fn create_directory(directory: &Path) -> Result<(), DemoFault> {
     builder.create(directory).map_err(|error| DemoFault::File { path: directory.to_owned(), error })
 }
 
-/// Readable by its owner alone, and there either completely or not at all.
 fn write_secret(path: &Path, text: &str) -> Result<(), DemoFault> {
-    let write = || {
-        let unfinished = path.with_extension("unfinished");
-        let mut options = fs::OpenOptions::new();
-        options.write(true).create(true).truncate(true);
-        #[cfg(unix)]
-        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-        let mut file = options.open(&unfinished)?;
-        file.write_all(text.as_bytes())?;
-        file.sync_all()?;
-        fs::rename(&unfinished, path)
-    };
-    write().map_err(|error| DemoFault::File { path: path.to_owned(), error })
+    write_file(path, text).map_err(|error| DemoFault::File { path: path.to_owned(), error })
 }
 
 impl fmt::Debug for Demo {

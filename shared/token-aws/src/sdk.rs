@@ -36,7 +36,7 @@ pub fn loader() -> aws_config::ConfigLoader {
 }
 
 /// What went wrong, for the operator. An answer's body is never part of it: it may be a secret.
-pub(crate) fn describe<E, R>(error: &SdkError<E, R>) -> String
+pub fn describe<E, R>(error: &SdkError<E, R>) -> String
 where
     E: ProvideErrorMetadata,
 {

@@ -1,0 +1,250 @@
+//! `latchkey client`: the applications that hold tokens and renew them.
+
+use std::{fs, path::PathBuf};
+
+use clap::{Args, Subcommand};
+use latchkey_token::{
+    authority::Authority,
+    json::{Map, Value},
+    keys::KeyRing,
+    registry::Registry,
+    time::Timestamp,
+};
+use serde_json::json;
+
+use super::{
+    Failure,
+    document::Checked,
+    party::{Disable, List, RotateSecret},
+    place::{Location, Place},
+    print,
+    registrations::{self, Party},
+    reveal, strings,
+    table::table,
+};
+use crate::secrets::{new_secret, sha256_hex};
+
+#[derive(Subcommand)]
+pub(crate) enum ClientCommand {
+    Add(Box<Add>),
+    /// Show all clients, with the number of their secrets and never their hashes
+    #[command(after_help = "Examples:
+  latchkey client list --file clients.json
+  latchkey client list --secret-id latchkey/clients --json")]
+    List(List),
+    /// Remove a client's registration
+    ///
+    /// Renewals of its sessions are then answered with 401 invalid_client, and no issuer can issue for it. Its sessions
+    /// are not ended: if the same id is registered again before they expire, they can be renewed again. Access tokens
+    /// that are out stay good until their exp wherever they are verified offline.
+    #[command(after_help = "Example:
+  latchkey client disable librechat --file clients.json")]
+    Disable(Disable),
+    /// Give a client a second secret, or drop the old one with --finish
+    ///
+    /// The new secret is printed once, alone on standard output; only its SHA-256 is kept, as the last of
+    /// secret_sha256. Old and new are good side by side until --finish drops all but the newest.
+    #[command(after_help = "Example:
+  latchkey client rotate-secret librechat --file clients.json
+  # when LibreChat uses the new secret:
+  latchkey client rotate-secret librechat --file clients.json --finish")]
+    RotateSecret(RotateSecret),
+}
+
+/// Register a client and print its secret, once
+///
+/// A confidential client's secret (256 bits, hex digits) is printed alone on standard output; only its SHA-256 is kept.
+/// Register the issuers first and name them here. Options that may be given several times also take several values.
+#[derive(Args)]
+#[command(after_help = "Examples:
+  latchkey client add librechat --file clients.json --issuer portal \\
+    --scope openid profile email --claim email name --access-token-seconds 3600
+  latchkey client add librechat-oauth --secret-id latchkey/clients --issuer portal \\
+    --requires refresh_token
+  latchkey client add librechat-own --file clients.json --keys signing-keys.json --issuer portal \\
+    --profile librechat --kid librechat-hs")]
+pub(crate) struct Add {
+    /// The client's id: 1 to 255 printable ASCII characters
+    id: String,
+    #[command(flatten)]
+    location: Location,
+    /// The client keeps a secret, which is made here (default)
+    #[arg(long, conflicts_with = "public")]
+    confidential: bool,
+    /// The client cannot keep a secret, such as an app in a browser; none is made
+    #[arg(long)]
+    public: bool,
+    /// What the access token is for: standard (RFC 9068) or librechat (HS256 with LibreChat's own secret)
+    #[arg(long, default_value = "standard")]
+    profile: String,
+    /// RS256, PS256, ES256, EdDSA or HS256 [default: RS256; for the profile librechat HS256]
+    #[arg(long)]
+    alg: Option<String>,
+    /// The signing key by name; needed for HS256, otherwise the newest key of the algorithm signs
+    #[arg(long)]
+    kid: Option<String>,
+    /// Who is to accept the access tokens (aud) [default: the client's id]
+    #[arg(long, num_args = 1..)]
+    audience: Vec<String>,
+    /// What the client's users may be granted; openid adds an ID token
+    #[arg(long, num_args = 1.., value_delimiter = ' ')]
+    scope: Vec<String>,
+    /// Names of the claims that an issuer may set
+    #[arg(long, num_args = 1..)]
+    claim: Vec<String>,
+    /// Life of an access token, 1 to 604800; this and the next ones: the deployment's value if left out
+    #[arg(long, value_name = "SECONDS", allow_negative_numbers = true)]
+    access_token_seconds: Option<i64>,
+    /// What a renewal must bring: access_token (with the refresh token) or refresh_token (alone; plain OAuth)
+    #[arg(long, default_value = "access_token")]
+    requires: String,
+    /// How long an expired access token may still be presented for renewal, 0 to 604800
+    #[arg(long, value_name = "SECONDS", allow_negative_numbers = true)]
+    grace_seconds: Option<i64>,
+    /// How long before expiry renewal opens, 0 (always open) to 604800
+    #[arg(long, value_name = "SECONDS", allow_negative_numbers = true)]
+    window_seconds: Option<i64>,
+    /// How long a lost answer can be asked for again, 0 to 86400, for a public client to 300
+    #[arg(long, value_name = "SECONDS", allow_negative_numbers = true)]
+    retry_seconds: Option<i64>,
+    /// Registered issuers that may issue tokens for this client
+    #[arg(long, num_args = 1..)]
+    issuer: Vec<String>,
+    /// The key ring, to check that it has the key that --kid names
+    #[arg(long, value_name = "FILE")]
+    keys: Option<PathBuf>,
+    /// Print {"client_id":…,"client_secret":…} instead of the secret alone
+    #[arg(long)]
+    json: bool,
+}
+
+impl ClientCommand {
+    pub(crate) fn run(&self, now: Timestamp) -> Result<(), Failure> {
+        match self {
+            Self::Add(add) => add.run(now),
+            Self::List(list) => list.run(Party::Client, as_table, |checked, client| {
+                Some(("issuers", json!(issuers_of(checked, text(client, "client_id", "")))))
+            }),
+            Self::Disable(disable) => disable.run(
+                Party::Client,
+                "- renewals of its sessions are answered with 401 invalid_client, and no issuer can issue for it
+- its sessions are not ended: registered again under this id, it can renew them until they expire
+- access tokens that are out stay good until their exp wherever they are verified offline",
+            ),
+            Self::RotateSecret(rotate) => rotate.run(Party::Client),
+        }
+    }
+}
+
+impl Add {
+    fn run(&self, now: Timestamp) -> Result<(), Failure> {
+        let place = self.location.place();
+        let mut draft = place.open()?;
+        let secret = if self.public { None } else { Some(new_secret()?) };
+        registrations::add(&mut draft, Party::Client, &self.id, self.registration(secret.as_deref()));
+        registrations::entitle(&mut draft, &self.issuer, &self.id);
+        let checked = place.check(draft)?;
+        self.check_keys(&place, &checked, now)?;
+        place.write(&checked)?;
+
+        eprintln!("client {:?} is registered in {place}", self.id);
+        if self.issuer.is_empty() && issuers_of(&checked, &self.id).is_empty() {
+            eprintln!("warning: no issuer may issue for it yet: `latchkey issuer add ISSUER_ID --client {}`", self.id);
+        }
+        match secret {
+            Some(secret) => {
+                eprintln!("its secret is shown this once:");
+                reveal(Party::Client, &self.id, &secret, self.json)
+            }
+            None if self.json => print(&format!("{}\n", json!({"client_id": self.id}))),
+            None => Ok(()),
+        }
+    }
+
+    /// Values as they were given: the parser judges them, all at once.
+    fn registration(&self, secret: Option<&str>) -> Value {
+        let default_alg = if self.profile == "librechat" { "HS256" } else { "RS256" };
+        let mut renewal = Map::from_iter([("requires".to_owned(), json!(self.requires))]);
+        for (member, seconds) in [
+            ("grace_seconds", self.grace_seconds),
+            ("window_seconds", self.window_seconds),
+            ("retry_seconds", self.retry_seconds),
+        ] {
+            renewal.extend(seconds.map(|seconds| (member.to_owned(), json!(seconds))));
+        }
+        let audience = if self.audience.is_empty() { std::slice::from_ref(&self.id) } else { &self.audience };
+        let mut registration = Map::from_iter(
+            [
+                ("client_id", json!(self.id)),
+                ("type", json!(if self.public { "public" } else { "confidential" })),
+                ("profile", json!(self.profile)),
+                ("alg", json!(self.alg.as_deref().unwrap_or(default_alg))),
+                ("audience", json!(audience)),
+                ("scopes", json!(self.scope)),
+                ("claims", json!(self.claim)),
+                ("renewal", Value::Object(renewal)),
+            ]
+            .map(|(member, value)| (member.to_owned(), value)),
+        );
+        for (member, value) in [
+            ("secret_sha256", secret.map(|secret| json!([sha256_hex(secret)]))),
+            ("kid", self.kid.as_ref().map(|kid| json!(kid))),
+            ("access_token_seconds", self.access_token_seconds.map(|seconds| json!(seconds))),
+        ] {
+            registration.extend(value.map(|value| (member.to_owned(), value)));
+        }
+        Value::Object(registration)
+    }
+
+    /// With a key ring at hand, what no server would start with is refused; without one, the operator is told.
+    fn check_keys(&self, place: &Place, checked: &Checked<Registry>, now: Timestamp) -> Result<(), Failure> {
+        let Some(path) = &self.keys else {
+            if let Some(kid) = &self.kid {
+                eprintln!("warning: whether the key ring has the key {kid:?} was not checked: --keys FILE does");
+            }
+            return Ok(());
+        };
+        let name = path.display().to_string();
+        let text = fs::read_to_string(path)
+            .map_err(|error| Failure::Place { place: name.clone(), detail: error.to_string() })?;
+        let keys = KeyRing::parse(&text)
+            .map_err(|faults| Failure::Unusable { place: name, faults: faults.lines().to_vec() })?;
+        checked.parsed.check_keys(&keys).map_err(|faults| place.refuse(faults.lines().to_vec()))?;
+        for missing in (Authority { keys, registry: checked.parsed.clone() }).missing_keys(now) {
+            eprintln!("warning: {missing}: its requests will be answered with 503");
+        }
+        Ok(())
+    }
+}
+
+fn as_table(checked: &Checked<Registry>) -> String {
+    let row = |client: &Value| {
+        let id = text(client, "client_id", "");
+        let requires =
+            client.get("renewal").map_or("access_token", |renewal| text(renewal, "requires", "access_token"));
+        [
+            id.to_owned(),
+            text(client, "type", "").to_owned(),
+            text(client, "profile", "standard").to_owned(),
+            text(client, "alg", "RS256").to_owned(),
+            text(client, "kid", "-").to_owned(),
+            strings(client, "audience").join(" "),
+            strings(client, "scopes").join(" "),
+            requires.to_owned(),
+            strings(client, "secret_sha256").len().to_string(),
+            issuers_of(checked, id).join(" "),
+        ]
+    };
+    let heading =
+        ["CLIENT", "TYPE", "PROFILE", "ALG", "KID", "AUDIENCE", "SCOPES", "RENEWAL REQUIRES", "SECRETS", "ISSUERS"];
+    table(heading, checked.list("clients").iter().map(row))
+}
+
+fn issuers_of<'a>(checked: &'a Checked<Registry>, client_id: &str) -> Vec<&'a str> {
+    let issuers = checked.list("issuers").iter().filter(|issuer| strings(issuer, "clients").contains(&client_id));
+    issuers.map(|issuer| text(issuer, "issuer_id", "")).collect()
+}
+
+fn text<'a>(object: &'a Value, member: &str, default: &'a str) -> &'a str {
+    object.get(member).and_then(Value::as_str).unwrap_or(default)
+}

@@ -1,0 +1,213 @@
+//! Edits of the key ring, and what each of its keys does at a moment.
+
+use std::fmt;
+
+use latchkey_token::{
+    json::Value,
+    keys::{Algorithm, KeyRing},
+    ports::Unavailable,
+    time::{Seconds, Timestamp},
+};
+
+use super::document::{Checked, Draft};
+use crate::secrets::{new_signing_key, new_tag_key};
+
+/// What a key does now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Use {
+    /// Not published yet: tokens that it has signed are not accepted.
+    Waits,
+    /// Published; tokens that it has signed are accepted.
+    Published,
+    /// HS256 is never published; tokens that it has signed are accepted.
+    Verifies,
+    /// As [`Use::Published`] or [`Use::Verifies`], and signs new tokens. HS256: those of the clients that name it.
+    Signs,
+    /// Makes the tags of new refresh tokens.
+    Tags,
+    Retired,
+}
+
+impl fmt::Display for Use {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Waits => "waits",
+            Self::Published => "published",
+            Self::Verifies => "verifies",
+            Self::Signs => "signs",
+            Self::Tags => "tags",
+            Self::Retired => "retired",
+        })
+    }
+}
+
+/// A signing key without its material.
+pub(super) struct ShownKey {
+    pub(super) kid: String,
+    pub(super) algorithm: String,
+    pub(super) publish_at: i64,
+    pub(super) sign_from: i64,
+    pub(super) retire_at: Option<i64>,
+    pub(super) now: Use,
+}
+
+/// A tag key without its secret.
+pub(super) struct ShownTagKey {
+    pub(super) kid: i64,
+    pub(super) use_from: i64,
+    pub(super) retire_at: Option<i64>,
+    pub(super) now: Use,
+}
+
+pub(super) fn signing_keys(ring: &Checked<KeyRing>, now: Timestamp) -> Vec<ShownKey> {
+    let seconds = now.unix_seconds();
+    let shown = |key: &Value| {
+        let kid = text(key, "kid");
+        let algorithm = text(key, "alg");
+        let (publish_at, sign_from, retire_at) = (time(key, "publish_at"), time(key, "sign_from"), retire_at(key));
+        let signer = Algorithm::parse(algorithm).and_then(|algorithm| ring.parsed.signer(algorithm, None, seconds));
+        let is_hs256 = algorithm == Algorithm::Hs256.name();
+        let now = if retire_at.is_some_and(|retire_at| retire_at <= seconds) {
+            Use::Retired
+        } else if seconds < publish_at {
+            Use::Waits
+        } else if is_hs256 && sign_from <= seconds || signer.is_some_and(|signer| signer.kid().as_str() == kid) {
+            Use::Signs
+        } else if is_hs256 {
+            Use::Verifies
+        } else {
+            Use::Published
+        };
+        ShownKey { kid: kid.to_owned(), algorithm: algorithm.to_owned(), publish_at, sign_from, retire_at, now }
+    };
+    ring.list("signing").iter().map(shown).collect()
+}
+
+pub(super) fn tag_keys(ring: &Checked<KeyRing>, now: Timestamp) -> Vec<ShownTagKey> {
+    let seconds = now.unix_seconds();
+    let shown = |key: &Value| {
+        let (kid, retire_at) = (time(key, "kid"), retire_at(key));
+        let now = if retire_at.is_some_and(|retire_at| retire_at <= seconds) {
+            Use::Retired
+        } else if ring.parsed.tagger(seconds).is_some_and(|tagger| i64::from(tagger.kid()) == kid) {
+            Use::Tags
+        } else {
+            Use::Verifies
+        };
+        ShownTagKey { kid, use_from: time(key, "use_from"), retire_at, now }
+    };
+    ring.list("tagging").iter().map(shown).collect()
+}
+
+/// Adds a new key, published now: the first of its algorithm signs at once, any other `publish_seconds` later. Returns
+/// its kid and when it signs.
+pub(super) fn generate(
+    draft: &mut Draft<KeyRing>,
+    algorithm: Algorithm,
+    publish_seconds: Seconds,
+    now: Timestamp,
+) -> Result<(String, Timestamp), Unavailable> {
+    let is_in_use =
+        |key: &Value| text(key, "alg") == algorithm.name() && retire_at(key).is_none_or(|at| now.unix_seconds() < at);
+    // Without another key in use there is nobody's cache to wait for.
+    let is_first = !draft.list("signing").iter().any(is_in_use);
+    let sign_from = if is_first { now } else { now.plus(publish_seconds) };
+    let key = new_signing_key(algorithm, now.unix_seconds(), sign_from.unix_seconds())?;
+    let kid = text(&key, "kid").to_owned();
+    add(draft, key);
+    Ok((kid, sign_from))
+}
+
+pub(super) fn add(draft: &mut Draft<KeyRing>, key: Value) {
+    if let Some(list) = draft.list_mut("signing") {
+        list.push(key);
+    }
+}
+
+/// Without a tag key nothing can be issued: adds one, unless one is there and not retired. Returns its kid.
+pub(super) fn ensure_tag_key(draft: &mut Draft<KeyRing>, now: Timestamp) -> Result<Option<u8>, Unavailable> {
+    let keys = draft.list("tagging");
+    if keys.iter().any(|key| retire_at(key).is_none_or(|at| now.unix_seconds() < at)) {
+        return Ok(None);
+    }
+    let is_free = |kid: &u8| !keys.iter().any(|key| time(key, "kid") == i64::from(*kid));
+    let Some(kid) = (1..=u8::MAX).find(is_free) else { return Ok(None) };
+    let key = new_tag_key(kid)?;
+    if let Some(list) = draft.list_mut("tagging") {
+        list.push(key);
+    }
+    Ok(Some(kid))
+}
+
+fn text<'a>(key: &'a Value, member: &str) -> &'a str {
+    key.get(member).and_then(Value::as_str).unwrap_or_default()
+}
+
+/// Times left out are 0.
+fn time(key: &Value, member: &str) -> i64 {
+    key.get(member).and_then(Value::as_i64).unwrap_or(0)
+}
+
+fn retire_at(key: &Value) -> Option<i64> {
+    key.get("retire_at").and_then(Value::as_i64)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    const NOW: Timestamp = Timestamp::from_unix_seconds(1_800_000_000);
+
+    fn empty() -> Draft<KeyRing> {
+        Draft::parse("").unwrap()
+    }
+
+    fn checked(draft: Draft<KeyRing>) -> Checked<KeyRing> {
+        draft.check().map_err(|faults| panic!("{faults:?}")).ok().unwrap()
+    }
+
+    fn uses(ring: &Checked<KeyRing>, now: Timestamp) -> Vec<Use> {
+        signing_keys(ring, now).iter().map(|key| key.now).collect()
+    }
+
+    #[test]
+    fn the_first_key_of_an_algorithm_signs_at_once_and_the_next_when_it_is_known() {
+        let mut draft = empty();
+        assert_eq!(generate(&mut draft, Algorithm::Es256, 900, NOW).unwrap().1, NOW);
+        assert_eq!(generate(&mut draft, Algorithm::EdDsa, 900, NOW).unwrap().1, NOW, "another algorithm");
+        assert_eq!(generate(&mut draft, Algorithm::Es256, 900, NOW).unwrap().1, NOW.plus(900));
+        let ring = checked(draft);
+        assert_eq!(uses(&ring, NOW.minus(1)), [Use::Waits; 3]);
+        assert_eq!(uses(&ring, NOW), [Use::Signs, Use::Signs, Use::Published]);
+        assert_eq!(uses(&ring, NOW.plus(900)), [Use::Published, Use::Signs, Use::Signs]);
+    }
+
+    #[test]
+    fn a_retired_key_neither_counts_as_first_nor_as_tag_key() {
+        let mut draft = empty();
+        generate(&mut draft, Algorithm::Es256, 900, NOW).unwrap();
+        assert_eq!(ensure_tag_key(&mut draft, NOW).unwrap(), Some(1));
+        assert_eq!(ensure_tag_key(&mut draft, NOW).unwrap(), None);
+        for list in ["signing", "tagging"] {
+            draft.list_mut(list).unwrap()[0]["retire_at"] = json!(NOW.unix_seconds() + 10);
+        }
+        let later = NOW.plus(10);
+        assert_eq!(generate(&mut draft, Algorithm::Es256, 900, later).unwrap().1, later);
+        assert_eq!(ensure_tag_key(&mut draft, later).unwrap(), Some(2));
+        let ring = checked(draft);
+        assert_eq!(uses(&ring, later), [Use::Retired, Use::Signs]);
+        let tags: Vec<Use> = tag_keys(&ring, later).iter().map(|key| key.now).collect();
+        assert_eq!(tags, [Use::Retired, Use::Tags]);
+    }
+
+    #[test]
+    fn hs256_keys_sign_from_their_time_and_are_never_published() {
+        let mut draft = empty();
+        let secret = "-".repeat(32);
+        add(&mut draft, json!({"kid": "hs", "alg": "HS256", "secret": secret, "sign_from": NOW.unix_seconds()}));
+        let ring = checked(draft);
+        assert_eq!(uses(&ring, NOW.minus(1)), [Use::Verifies]);
+        assert_eq!(uses(&ring, NOW), [Use::Signs]);
+    }
+}

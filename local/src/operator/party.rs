@@ -1,0 +1,116 @@
+//! What can be done to clients and issuers alike.
+
+use clap::Args;
+use latchkey_token::{json::Value, registry::Registry};
+use serde_json::json;
+
+use super::{
+    Failure,
+    document::Checked,
+    place::Location,
+    print,
+    registrations::{self, Party},
+    reveal,
+};
+use crate::secrets::{new_secret, sha256_hex};
+
+#[derive(Args)]
+pub(crate) struct List {
+    #[command(flatten)]
+    location: Location,
+    /// Print one JSON object instead of a table
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Args)]
+pub(crate) struct Disable {
+    /// Whose registration
+    id: String,
+    #[command(flatten)]
+    location: Location,
+}
+
+#[derive(Args)]
+pub(crate) struct RotateSecret {
+    /// Whose secret
+    id: String,
+    #[command(flatten)]
+    location: Location,
+    /// Drop every secret but the newest; makes none
+    #[arg(long)]
+    finish: bool,
+}
+
+impl List {
+    /// Shows every registration of `party` as a line of `table`, or as JSON with `more` about each.
+    pub(super) fn run(
+        &self,
+        party: Party,
+        table: impl FnOnce(&Checked<Registry>) -> String,
+        more: impl Fn(&Checked<Registry>, &Value) -> Option<(&'static str, Value)>,
+    ) -> Result<(), Failure> {
+        let checked = self.location.place().load()?;
+        if !self.json {
+            return print(&table(&checked));
+        }
+        let registrations = checked.list(party.list()).iter().map(|registration| {
+            let mut shown = registrations::shown(registration);
+            shown.extend(more(&checked, registration).map(|(member, value)| (member.to_owned(), value)));
+            shown
+        });
+        print(&format!("{}\n", json!({party.list(): registrations.collect::<Vec<_>>()})))
+    }
+}
+
+impl Disable {
+    /// Removes the registration; `meaning` is what the operator is told first.
+    pub(super) fn run(&self, party: Party, meaning: &str) -> Result<(), Failure> {
+        let place = self.location.place();
+        let mut draft = place.open()?;
+        registrations::remove(&mut draft, party, &self.id);
+        let checked = place.check(draft)?;
+        let noun = party.noun();
+        eprintln!("Removing {noun} {:?} means, within the servers' cache time (300 s by default):\n{meaning}", self.id);
+        place.write(&checked)?;
+        eprintln!("{noun} {:?} is removed from {place}", self.id);
+        Ok(())
+    }
+}
+
+impl RotateSecret {
+    pub(super) fn run(&self, party: Party) -> Result<(), Failure> {
+        if self.finish { self.finish(party) } else { self.add(party) }
+    }
+
+    fn add(&self, party: Party) -> Result<(), Failure> {
+        let place = self.location.place();
+        let mut draft = place.open()?;
+        let secret = new_secret()?;
+        registrations::add_hash(&mut draft, party, &self.id, &sha256_hex(&secret));
+        let checked = place.check(draft)?;
+        place.write(&checked)?;
+        let noun = party.noun();
+        eprintln!(
+            "{noun} {:?} has a new secret, shown this once; the old one is still good. Hand it over once the servers have \
+             it (300 s by default), then run `latchkey {noun} rotate-secret --finish`",
+            self.id
+        );
+        reveal(party, &self.id, &secret, false)
+    }
+
+    fn finish(&self, party: Party) -> Result<(), Failure> {
+        let place = self.location.place();
+        let mut draft = place.open()?;
+        let dropped = registrations::keep_newest_hash(&mut draft, party, &self.id);
+        let checked = place.check(draft)?;
+        let noun = party.noun();
+        if dropped == 0 {
+            eprintln!("{noun} {:?} has no older secret: nothing to finish", self.id);
+            return Ok(());
+        }
+        place.write(&checked)?;
+        eprintln!("{noun} {:?} is known by its newest secret alone; older ones dropped: {dropped}", self.id);
+        Ok(())
+    }
+}

@@ -1,0 +1,438 @@
+//! The operator's commands as processes: what they write, what they refuse, and that secrets are printed once.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
+mod support;
+
+use std::{
+    fs,
+    io::{BufRead, BufReader, Read, Write},
+    net::{TcpListener, TcpStream},
+    path::Path,
+    sync::{Arc, Mutex},
+};
+
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use serde_json::{Value, json};
+use support::{Server, basic, latchkey, output, run};
+
+/// Words of a command line, without anything that a shell would do.
+fn words(line: &str) -> Vec<&str> {
+    line.split_whitespace().collect()
+}
+
+/// A directory with files to edit.
+struct Files(tempfile::TempDir);
+
+impl Files {
+    fn new() -> Self {
+        Self(tempfile::tempdir().unwrap())
+    }
+
+    fn path(&self, name: &str) -> String {
+        self.0.path().join(name).to_str().unwrap().to_owned()
+    }
+
+    fn read(&self, name: &str) -> String {
+        fs::read_to_string(self.path(name)).unwrap()
+    }
+
+    fn json(&self, name: &str) -> Value {
+        serde_json::from_str(&self.read(name)).unwrap()
+    }
+
+    /// Runs `line` in the directory: exit code, standard output, standard error.
+    fn latchkey_fed(&self, line: &str, input: &str) -> (i32, String, String) {
+        let (done, out, said) = run(latchkey().args(words(line)).current_dir(self.0.path()), input);
+        (done.status.code().unwrap(), out, said)
+    }
+
+    fn latchkey(&self, line: &str) -> (i32, String, String) {
+        self.latchkey_fed(line, "")
+    }
+
+    /// Runs `line`, which must succeed; its standard output.
+    fn done(&self, line: &str) -> String {
+        let (code, out, said) = self.latchkey(line);
+        assert_eq!(code, 0, "{line}: {said}");
+        out
+    }
+
+    /// Runs `line`, which must print one secret and nothing else on standard output.
+    fn secret(&self, line: &str) -> String {
+        let (code, out, said) = self.latchkey(line);
+        assert_eq!(code, 0, "{line}: {said}");
+        let secret = out.strip_suffix('\n').unwrap();
+        assert!(secret.len() == 64 && secret.bytes().all(|byte| byte.is_ascii_hexdigit()), "{line}");
+        assert!(!said.contains(secret), "printed twice by {line}");
+        secret.to_owned()
+    }
+
+    /// Runs `line`, which must fail and change nothing; standard error.
+    fn refused(&self, line: &str, file: &str) -> String {
+        let before = fs::read(self.path(file)).ok();
+        let (code, out, said) = self.latchkey(line);
+        assert_eq!((code, out.as_str()), (1, ""), "{line}: {said}");
+        assert_eq!(fs::read(self.path(file)).ok(), before, "{line}");
+        said
+    }
+
+    fn serve(&self) -> Server {
+        let (clients, keys) = (self.path("clients.json"), self.path("keys.json"));
+        let flags = ["--data", ":memory:", "--clients", &clients, "--keys", &keys];
+        Server::start_with(&flags, &[("LATCHKEY_SECRETS_TTL_SECONDS", "0")])
+    }
+}
+
+fn header_of(tokens: &Value) -> Value {
+    let token = tokens["access_token"].as_str().unwrap();
+    serde_json::from_slice(&URL_SAFE_NO_PAD.decode(token.split('.').next().unwrap()).unwrap()).unwrap()
+}
+
+#[test]
+fn registrations_made_by_command_serve_and_their_secrets_rotate() {
+    let files = Files::new();
+    files.done("keys generate --alg RS256 --file keys.json");
+    let issuer = files.secret("issuer add portal --file clients.json");
+    let first = files.secret(
+        "client add librechat --file clients.json --issuer portal --scope openid profile --claim email name \
+         --access-token-seconds 3600 --grace-seconds 60",
+    );
+    let server = files.serve();
+    let renews = |secret: &str| {
+        let (status, tokens) = server.post("/token", &basic("portal", &issuer), "subject=alice");
+        assert_eq!((status, tokens["expires_in"].as_i64()), (200, Some(3600)), "{tokens}");
+        let body = format!(
+            "refresh_token={}&access_token={}",
+            tokens["refresh_token"].as_str().unwrap(),
+            tokens["access_token"].as_str().unwrap()
+        );
+        server.post("/token/renew", &basic("librechat", secret), &body).0
+    };
+    assert_eq!(renews(&first), 200);
+
+    let second = files.secret("client rotate-secret librechat --file clients.json");
+    assert_eq!((renews(&first), renews(&second)), (200, 200), "side by side");
+    assert_eq!(files.done("client rotate-secret librechat --file clients.json --finish"), "");
+    assert_eq!((renews(&first), renews(&second)), (401, 200), "the newest alone");
+    let before = files.read("clients.json");
+    assert_eq!(files.done("client rotate-secret librechat --file clients.json --finish"), "");
+    assert_eq!(files.read("clients.json"), before, "nothing more to finish");
+
+    let (_, _, said) = files.latchkey("client disable librechat --file clients.json");
+    assert!(said.contains("401 invalid_client") && said.contains("sessions are not ended"), "{said}");
+    assert_eq!(files.json("clients.json")["issuers"][0]["clients"], json!([]));
+    assert_eq!(server.post("/token/renew", &basic("librechat", &second), "refresh_token=x").0, 401);
+    let (printed, _) = server.interrupt();
+    for secret in [issuer, first, second] {
+        assert!(!printed.contains(&secret) && !files.read("clients.json").contains(&secret));
+    }
+}
+
+#[test]
+fn librechats_own_secret_signs_for_the_client_that_names_it() {
+    let files = Files::new();
+    let secret = "x".repeat(32);
+    let import = "keys import-hs256 --kid librechat-hs --file keys.json";
+    let (code, _, said) = files.latchkey_fed(import, &format!("{secret}\n"));
+    assert_eq!(code, 0, "{said}");
+    assert_eq!(files.json("keys.json")["signing"][0]["secret"], secret, "verbatim, without the newline");
+    let issuer = files.secret("issuer add portal --file clients.json");
+    let said = files.refused(
+        "client add own --file clients.json --issuer portal --profile librechat --kid other --keys keys.json",
+        "clients.json",
+    );
+    assert!(said.contains(r#""own" names the key "other""#), "{said}");
+    files.secret(
+        "client add own --file clients.json --issuer portal --profile librechat --kid librechat-hs --keys keys.json",
+    );
+    let body = "subject=alice&claims=%7B%22id%22%3A%22u1%22%7D";
+    let (status, tokens) = files.serve().post("/token", &basic("portal", &issuer), body);
+    assert_eq!(status, 200, "{tokens}");
+    assert_eq!(header_of(&tokens)["kid"], "librechat-hs");
+}
+
+#[test]
+fn a_weak_or_second_hs256_secret_is_refused_and_never_shown() {
+    let files = Files::new();
+    let import = "keys import-hs256 --kid hs --file keys.json";
+    let weak = "w".repeat(31);
+    let (code, out, said) = files.latchkey_fed(import, &format!("{weak}\n"));
+    assert_eq!((code, out.as_str()), (1, ""));
+    assert!(said.contains("shorter than the 32 bytes") && !said.contains(&weak), "{said}");
+    assert!(!Path::new(&files.path("keys.json")).exists());
+    let strong = "s".repeat(32);
+    assert_eq!(files.latchkey_fed(import, &strong).0, 0);
+    let before = files.read("keys.json");
+    let (code, _, said) = files.latchkey_fed(import, &"t".repeat(32));
+    assert!(code == 1 && said.contains(r#"kid "hs" stands twice"#), "{said}");
+    assert_eq!(files.read("keys.json"), before);
+    for line in ["keys show --file keys.json", "keys show --file keys.json --json"] {
+        let shown = files.done(line);
+        assert!(shown.contains("HS256") && !shown.contains(&strong), "{shown}");
+    }
+}
+
+#[test]
+fn the_first_key_signs_at_once_and_the_second_later() {
+    let files = Files::new();
+    let first = files.done("keys generate --alg ES256 --file keys.json");
+    let second = files.done("keys generate --alg ES256 --file keys.json --publish-seconds 600");
+    let ring = files.json("keys.json");
+    assert_eq!(ring["tagging"].as_array().unwrap().len(), 1);
+    let times = |index: usize, name: &str| ring["signing"][index][name].as_i64().unwrap();
+    assert_eq!(times(0, "publish_at"), times(0, "sign_from"));
+    assert_eq!(times(1, "publish_at") + 600, times(1, "sign_from"));
+
+    let shown: Value = serde_json::from_str(&files.done("keys show --file keys.json --json")).unwrap();
+    let used = |index: usize| (shown["signing"][index]["kid"].as_str(), shown["signing"][index]["now"].as_str());
+    assert_eq!(used(0), (Some(first.trim()), Some("signs")));
+    assert_eq!(used(1), (Some(second.trim()), Some("published")));
+    assert_eq!(shown["tagging"][0]["now"], "tags");
+    assert_eq!(shown["signing"][0]["publish_at"].as_str().unwrap().len(), "2026-01-31T09:30:00Z".len());
+    let table = files.done("keys show --file keys.json");
+    assert!(table.contains(first.trim()) && table.contains("never"), "{table}");
+    for material in ["private_key", "PRIVATE", ring["tagging"][0]["secret"].as_str().unwrap()] {
+        assert!(!table.contains(material) && !shown.to_string().contains(material), "{material}");
+    }
+    assert_eq!(files.latchkey("keys generate --alg HS256 --file keys.json").0, 2);
+}
+
+#[test]
+fn every_bad_value_is_named_and_nothing_is_written() {
+    let files = Files::new();
+    let bad = "client add x --file clients.json --public --profile other --alg none --audience= --scope \" \
+               --claim sub --access-token-seconds 0 --requires nothing --grace-seconds -1 --window-seconds 604801 \
+               --retry-seconds 301 --issuer nobody";
+    let said = files.refused(bad, "clients.json");
+    for part in [
+        r#"no issuer "nobody""#,
+        "profile: must be",
+        "alg: is not one of",
+        "audience: must name",
+        "scopes: holds",
+        r#"claims: "sub" is reserved"#,
+        "access_token_seconds: must be",
+        "renewal.requires: must be",
+        "renewal.grace_seconds: must be",
+        "renewal.window_seconds: must be",
+        "renewal.retry_seconds: must be",
+        "clients.json is left as it was",
+    ] {
+        assert!(said.contains(part), "{part} in {said}");
+    }
+    let registered = "issuer add portal --file clients.json";
+    files.secret(registered);
+    assert!(files.refused(registered, "clients.json").contains("rotate-secret"), "says what to do");
+    assert!(files.refused("issuer add other --file clients.json --client x", "clients.json").contains(r#"client "x""#));
+    assert!(files.refused("client disable x --file clients.json", "clients.json").contains("client list"));
+    assert!(files.refused("issuer rotate-secret x --file clients.json", "clients.json").contains("issuer list"));
+    files.done("client add spa --public --file clients.json --issuer portal");
+    let said = files.refused("client rotate-secret spa --file clients.json", "clients.json");
+    assert!(said.contains("a public client has no secret"), "{said}");
+    let said = files.refused("keys generate --alg RS256 --file clients.json", "clients.json");
+    assert!(said.contains("issuers: is not a known member"), "{said}");
+    fs::write(files.path("broken.json"), "[").unwrap();
+    assert!(files.refused("client list --file broken.json", "broken.json").contains("not a JSON object"));
+    assert!(files.refused("issuer add a --file missing/clients.json", "missing/clients.json").contains("directory"));
+}
+
+#[test]
+fn lists_show_registrations_and_no_hash_and_members_are_kept() {
+    let files = Files::new();
+    // Members that no command sets stay; this one is the parser's to know and nobody's to lose.
+    let issuer = json!({"issuer_id": "old", "secret_sha256": ["0".repeat(64)], "clients": []});
+    fs::write(files.path("clients.json"), json!({"issuers": [issuer], "clients": []}).to_string()).unwrap();
+    let created: Value =
+        serde_json::from_str(&files.done("issuer add portal --file clients.json --json")).expect("one JSON object");
+    assert_eq!((created["issuer_id"].as_str(), created["issuer_secret"].as_str().unwrap().len()), (Some("portal"), 64));
+    let (_, out, said) =
+        files.latchkey("client add app --file clients.json --alg EdDSA --kid k --requires refresh_token");
+    assert!(said.contains("no issuer may issue for it yet") && said.contains(r#"key "k" was not checked"#), "{said}");
+    let created = files.done("client add spa --public --file clients.json --issuer portal old --scope openid --json");
+    assert_eq!(created, "{\"client_id\":\"spa\"}\n");
+    assert_eq!(files.json("clients.json")["issuers"][0]["secret_sha256"], issuer["secret_sha256"]);
+
+    let table = files.done("client list --file clients.json");
+    let rows: Vec<Vec<&str>> = table.lines().map(words).collect();
+    assert_eq!(rows[1], ["app", "confidential", "standard", "EdDSA", "k", "app", "refresh_token", "1"]);
+    assert_eq!(rows[2][..6], ["spa", "public", "standard", "RS256", "-", "spa"]);
+    assert!(table.lines().nth(2).unwrap().ends_with("old portal"), "{table}");
+    let shown = files.done("client list --file clients.json --json");
+    let listed: Value = serde_json::from_str(&shown).unwrap();
+    assert_eq!(listed["clients"][1]["issuers"], json!(["old", "portal"]));
+    assert_eq!((&listed["clients"][0]["secrets"], &listed["clients"][1]["secrets"]), (&json!(1), &json!(0)));
+    let issuers = files.done("issuer list --file clients.json") + &files.done("issuer list --file clients.json --json");
+    let hash = files.json("clients.json")["clients"][0]["secret_sha256"][0].as_str().unwrap().to_owned();
+    for text in [table, shown, issuers] {
+        assert!(!text.contains(&hash) && !text.contains(&"0".repeat(64)) && !text.contains(out.trim()), "{text}");
+    }
+    let (_, shown, said) = files.latchkey("client list --file nowhere.json");
+    assert!(shown.starts_with("CLIENT") && said.contains("does not exist"), "{shown}{said}");
+}
+
+#[cfg(unix)]
+#[test]
+fn what_is_written_is_its_owners_alone() {
+    use std::os::unix::fs::PermissionsExt;
+    let files = Files::new();
+    files.done("keys generate --alg EdDSA --file keys.json");
+    files.secret("issuer add portal --file clients.json");
+    for name in ["keys.json", "clients.json"] {
+        assert_eq!(fs::metadata(files.path(name)).unwrap().permissions().mode() & 0o777, 0o600);
+    }
+}
+
+#[test]
+fn help_teaches_and_wrong_usage_is_told_apart() {
+    for line in [
+        "client add",
+        "client list",
+        "client disable",
+        "client rotate-secret",
+        "issuer add",
+        "issuer list",
+        "issuer disable",
+        "issuer rotate-secret",
+        "keys show",
+        "keys generate",
+        "keys import-hs256",
+    ] {
+        let (_, shown, _) = output(&words(&format!("{line} --help")));
+        assert!(shown.contains("Example") && shown.contains(&format!("latchkey {line} ")), "{shown}");
+        assert!(shown.contains("--file") && shown.contains("--secret-id"), "{shown}");
+    }
+    for line in [
+        "client list",
+        "client list --file a --secret-id b",
+        "client add --file a",
+        "client add x --file a --public --confidential",
+        "keys import-hs256 --file a",
+        "keys generate --file a",
+    ] {
+        assert_eq!(output(&words(line)).0.status.code(), Some(2), "{line}");
+    }
+}
+
+/// Secrets Manager with one secret, over its JSON protocol.
+struct SecretsManager {
+    url: String,
+    /// Every version that was put.
+    versions: Arc<Mutex<Vec<String>>>,
+}
+
+impl SecretsManager {
+    const SECRET_ID: &str = "latchkey/one";
+
+    fn start() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let versions = Arc::new(Mutex::new(Vec::new()));
+        let held = Arc::clone(&versions);
+        std::thread::spawn(move || {
+            for connection in listener.incoming() {
+                Self::answer(connection.unwrap(), &held);
+            }
+        });
+        Self { url, versions }
+    }
+
+    fn answer(mut connection: TcpStream, versions: &Mutex<Vec<String>>) {
+        let mut reader = BufReader::new(connection.try_clone().unwrap());
+        let (mut target, mut length) = (String::new(), 0);
+        loop {
+            let mut line = String::new();
+            reader.read_line(&mut line).unwrap();
+            match line.trim_end().split_once(": ") {
+                Some((name, value)) if name.eq_ignore_ascii_case("x-amz-target") => target = value.to_owned(),
+                Some((name, value)) if name.eq_ignore_ascii_case("content-length") => length = value.parse().unwrap(),
+                Some(_) => {}
+                None if line.trim_end().is_empty() => break,
+                None => {}
+            }
+        }
+        let mut body = vec![0; length];
+        reader.read_exact(&mut body).unwrap();
+        let request: Value = serde_json::from_slice(&body).unwrap();
+        let mut versions = versions.lock().unwrap();
+        let known = request["SecretId"] == Self::SECRET_ID;
+        let (status, answer) = match (target.as_str(), versions.last()) {
+            ("secretsmanager.GetSecretValue", Some(text)) if known => ("200 OK", json!({"SecretString": text})),
+            ("secretsmanager.PutSecretValue", _) if known => {
+                assert_eq!(request["ClientRequestToken"].as_str().unwrap().len(), 36, "a repeated request is known");
+                versions.push(request["SecretString"].as_str().unwrap().to_owned());
+                ("200 OK", json!({"VersionId": request["ClientRequestToken"]}))
+            }
+            _ => ("400 Bad Request", json!({"__type": "ResourceNotFoundException", "Message": "not found"})),
+        };
+        let answer = answer.to_string();
+        let head = "Content-Type: application/x-amz-json-1.1\r\nConnection: close";
+        write!(connection, "HTTP/1.1 {status}\r\n{head}\r\nContent-Length: {}\r\n\r\n{answer}", answer.len()).unwrap();
+    }
+
+    fn latchkey(&self, line: &str, input: &str) -> (i32, String, String) {
+        let mut command = latchkey();
+        command.args(words(line)).envs([
+            ("AWS_ENDPOINT_URL_SECRETS_MANAGER", self.url.as_str()),
+            ("AWS_REGION", "eu-central-1"),
+            ("AWS_ACCESS_KEY_ID", "test"),
+            ("AWS_SECRET_ACCESS_KEY", "test"),
+        ]);
+        let (done, out, said) = run(&mut command, input);
+        (done.status.code().unwrap(), out, said)
+    }
+
+    fn done(&self, line: &str) -> String {
+        let (code, out, said) = self.latchkey(line, "");
+        assert_eq!(code, 0, "{line}: {said}");
+        out
+    }
+
+    fn current(&self) -> Value {
+        serde_json::from_str(self.versions.lock().unwrap().last().unwrap()).unwrap()
+    }
+}
+
+#[test]
+fn registrations_are_edited_in_secrets_manager() {
+    let stub = SecretsManager::start();
+    let (code, shown, said) = stub.latchkey("client list --secret-id latchkey/one", "");
+    assert!(code == 0 && shown.starts_with("CLIENT") && said.contains("no value yet"), "{said}");
+    let secret = stub.done("issuer add portal --secret-id latchkey/one");
+    stub.done("client add librechat --secret-id latchkey/one --issuer portal");
+    assert_eq!(stub.current()["issuers"][0]["clients"], json!(["librechat"]));
+    stub.done("client rotate-secret librechat --secret-id latchkey/one");
+    assert_eq!(stub.current()["clients"][0]["secret_sha256"].as_array().unwrap().len(), 2);
+    stub.done("client rotate-secret librechat --secret-id latchkey/one --finish");
+    assert!(stub.done("client list --secret-id latchkey/one").contains("librechat"));
+    stub.done("client disable librechat --secret-id latchkey/one");
+    assert_eq!(stub.current()["clients"], json!([]));
+    assert!(!stub.versions.lock().unwrap().concat().contains(secret.trim()));
+
+    let versions = stub.versions.lock().unwrap().len();
+    assert_eq!(versions, 5, "one a change");
+    assert_eq!(stub.latchkey("client add x --secret-id latchkey/one --requires nothing", "").0, 1);
+    let (code, out, said) = stub.latchkey("issuer add other --secret-id latchkey/mistyped", "");
+    assert_eq!((code, out.as_str()), (1, ""), "no secret is shown that is not in force");
+    assert!(said.contains("create-secret"), "{said}");
+    assert_eq!(stub.versions.lock().unwrap().len(), versions);
+
+    let mut nowhere = latchkey();
+    nowhere.args(words("client list --secret-id latchkey/one")).env("AWS_EC2_METADATA_DISABLED", "true");
+    let (done, _, said) = run(&mut nowhere, "");
+    assert!(done.status.code() == Some(1) && said.contains("AWS_REGION"), "{said}");
+}
+
+#[test]
+fn keys_are_added_in_secrets_manager() {
+    let stub = SecretsManager::start();
+    let first = stub.done("keys generate --alg ES256 --secret-id latchkey/one");
+    let weak = stub.latchkey("keys import-hs256 --kid hs --secret-id latchkey/one", "short");
+    assert_eq!(weak.0, 1, "{}", weak.2);
+    assert_eq!(stub.latchkey("keys import-hs256 --kid hs --secret-id latchkey/one", &"s".repeat(32)).0, 0);
+    assert_eq!(stub.current()["signing"][0]["kid"], first.trim());
+    let shown: Value =
+        serde_json::from_str(&stub.done("keys show --secret-id latchkey/one --json")).expect("one JSON object");
+    let now: Vec<&Value> = shown["signing"].as_array().unwrap().iter().map(|key| &key["now"]).collect();
+    assert_eq!(now, ["signs", "signs"]);
+}

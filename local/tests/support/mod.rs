@@ -1,0 +1,111 @@
+//! The command as a process, and a server of it that is ended when the test is.
+
+#![allow(dead_code, reason = "each test uses a part of it")]
+
+use std::{
+    io::{BufRead, BufReader, Read, Write},
+    net::TcpStream,
+    path::Path,
+    process::{Child, ChildStdout, Command, Output, Stdio},
+};
+
+use serde_json::Value;
+
+pub fn latchkey() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_latchkey"));
+    // Only what a test sets.
+    command.env_clear();
+    command
+}
+
+pub fn output(arguments: &[&str]) -> (Output, String, String) {
+    run(latchkey().args(arguments), "")
+}
+
+/// Runs `command` with `input` as its standard input; what it has written to standard output and standard error.
+pub fn run(command: &mut Command, input: &str) -> (Output, String, String) {
+    let piped = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = piped.spawn().unwrap();
+    // A command that does not read may have closed it.
+    let _ = child.stdin.take().unwrap().write_all(input.as_bytes());
+    let output = child.wait_with_output().unwrap();
+    let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
+    let (stdout, stderr) = (text(&output.stdout), text(&output.stderr));
+    (output, stdout, stderr)
+}
+
+/// A server process; ended when the test is.
+pub struct Server {
+    child: Child,
+    stdout: BufReader<ChildStdout>,
+    /// Everything printed until it was ready.
+    pub welcome: String,
+    address: String,
+}
+
+impl Server {
+    pub fn start(data: &Path, variables: &[(&str, &str)]) -> Self {
+        Self::start_with(&["--data", data.to_str().unwrap()], variables)
+    }
+
+    pub fn start_with(flags: &[&str], variables: &[(&str, &str)]) -> Self {
+        let mut child = latchkey()
+            .args(["serve", "--listen", "127.0.0.1:0"])
+            .args(flags)
+            .envs(variables.iter().copied())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut stdout = BufReader::new(child.stdout.take().unwrap());
+        let mut welcome = String::new();
+        let address = loop {
+            let mut line = String::new();
+            assert_ne!(stdout.read_line(&mut line).unwrap(), 0, "ended early: {welcome}");
+            if let Some(url) = line.strip_prefix("listening on http://") {
+                break url.trim().to_owned();
+            }
+            welcome.push_str(&line);
+        };
+        Self { child, stdout, welcome, address }
+    }
+
+    /// One request over a connection of its own; the answer's status and JSON.
+    pub fn post(&self, path: &str, authorization: &str, body: &str) -> (u16, Value) {
+        let mut connection = TcpStream::connect(&self.address).unwrap();
+        let request = format!(
+            "POST {path} HTTP/1.1\r\nHost: {}\r\nAuthorization: {authorization}\r\nConnection: close\r\n\
+             Content-Type: application/x-www-form-urlencoded\r\nContent-Length: {}\r\n\r\n{body}",
+            self.address,
+            body.len()
+        );
+        connection.write_all(request.as_bytes()).unwrap();
+        let mut answer = String::new();
+        connection.read_to_string(&mut answer).unwrap();
+        let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+        let status = head.split(' ').nth(1).unwrap().parse().unwrap();
+        (status, serde_json::from_str(body).unwrap())
+    }
+
+    /// Ctrl-C; everything printed since the server was ready, and whether it ended well.
+    pub fn interrupt(mut self) -> (String, bool) {
+        let interrupted = Command::new("kill").args(["-INT", &self.child.id().to_string()]).status().unwrap();
+        assert!(interrupted.success());
+        let mut printed = String::new();
+        self.stdout.read_to_string(&mut printed).unwrap();
+        self.child.stderr.take().unwrap().read_to_string(&mut printed).unwrap();
+        (printed, self.child.wait().unwrap().success())
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+pub fn basic(id: &str, secret: &str) -> String {
+    use base64::{Engine, engine::general_purpose::STANDARD};
+    format!("Basic {}", STANDARD.encode(format!("{id}:{secret}")))
+}
