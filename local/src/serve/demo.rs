@@ -106,7 +106,7 @@ fn registry(credentials: &DemoCredentials) -> String {
     let client = |id: &str, secret: &str, requires: &str| {
         json!({
             "client_id": id, "type": "confidential", "secret_sha256": [sha256_hex(secret)],
-            "profile": "standard", "alg": "RS256", "kid": null, "audience": [id],
+            "profile": "standard", "alg": "RS256", "kid": null, "audience": [credentials.client_id],
             "scopes": ["openid", "profile", "email"],
             "claims": ["email", "name", "preferred_username", "id", "username", "provider"],
             "renewal": {"requires": requires},

@@ -19,8 +19,10 @@ use axum::{
 use http_body_util::BodyExt;
 use latchkey_token_lambda::{
     Body, Caller,
+    credentials::Authorization,
     request::MAX_BODY_BYTES,
-    response::{not_found, refused, with_header},
+    response::{EdgeError, error, invalid_token, not_found, ok, refused, with_header},
+    telemetry::RequestAudit,
 };
 use tokio::{net::TcpListener, sync::watch};
 
@@ -70,15 +72,42 @@ async fn route(functions: &Functions, request: Request<Body>) -> Response<Body> 
     {
         return preflight;
     }
-    match (request.uri().path(), request.method()) {
-        ("/token", &Method::POST) => issue::handle(tokens, request).await,
-        ("/token/renew", &Method::POST) => renew::handle(tokens, request).await,
-        ("/token" | "/token/renew", _) => only("POST"),
-        (path, &Method::GET | &Method::HEAD) if path.starts_with("/.well-known/") => {
+    let method = request.method().clone();
+    match request.uri().path() {
+        "/token" if method == Method::POST => issue::handle(tokens, request).await,
+        "/token/renew" if method == Method::POST => renew::handle(tokens, request).await,
+        "/token/revoke" if method == Method::POST => revoke::handle(tokens, request).await,
+        "/token/introspect" if method == Method::POST => introspect::handle(tokens, request).await,
+        "/token" | "/token/renew" | "/token/revoke" | "/token/introspect" => only("POST"),
+        "/sessions" if method == Method::GET || method == Method::DELETE => sessions::handle(tokens, request).await,
+        "/sessions" => only("GET, DELETE"),
+        path if is_session(path) && method == Method::DELETE => sessions::handle(tokens, request).await,
+        path if is_session(path) => only("DELETE"),
+        path if path.starts_with("/.well-known/") && (method == Method::GET || method == Method::HEAD) => {
             discovery::handle(&functions.discovery, request).await
         }
-        (path, _) if path.starts_with("/.well-known/") => only("GET, HEAD"),
+        path if path.starts_with("/.well-known/") => only("GET, HEAD"),
+        "/demo/me" if method == Method::GET => demo_me(functions, &request).await,
+        "/demo/me" => only("GET"),
         _ => not_found(),
+    }
+}
+
+fn is_session(path: &str) -> bool {
+    path.strip_prefix("/sessions/").is_some_and(|id| !id.is_empty() && !id.contains('/'))
+}
+
+/// A protected resource to try tokens on: what the authorizer would tell the function behind it.
+async fn demo_me(functions: &Functions, request: &Request<Body>) -> Response<Body> {
+    let audit = RequestAudit::new("demo", request);
+    let token = match Authorization::read(request.headers()) {
+        Ok(Authorization::Bearer(token)) => token,
+        Ok(Authorization::Absent | Authorization::Basic(_) | Authorization::Other) | Err(_) => return invalid_token(),
+    };
+    match authorizer::check(&functions.authorizer, &token, &audit).await {
+        Ok(Some(bearer)) => ok(&bearer),
+        Ok(None) => invalid_token(),
+        Err(unavailable) => error(&EdgeError::Failed(unavailable.into()), false),
     }
 }
 

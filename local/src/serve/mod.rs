@@ -13,12 +13,17 @@ use std::{
     time::Duration,
 };
 
+use authorizer::{Authorizer, LiveSessions};
 use aws_config::SdkConfig;
 use discovery::Discovery;
 use dynoxide::Database;
 use latchkey_token::ports::{Clock, Unavailable};
 use latchkey_token_aws::{AuthoritySecrets, Cached, CachedAuthority, DynamoDbSessions, SecretText, sdk, table};
-use latchkey_token_lambda::{Service, settings::Settings, system::SystemRandomness};
+use latchkey_token_lambda::{
+    Service,
+    settings::{AuthorizerSettings, Settings},
+    system::SystemRandomness,
+};
 use tokio::{net::TcpListener, sync::watch, task::JoinHandle};
 
 use self::{
@@ -114,6 +119,7 @@ impl From<Unavailable> for StartError {
 pub(crate) struct Functions {
     pub tokens: Service<DynamoDbSessions, Arc<CachedAuthority>>,
     pub discovery: Discovery<Arc<CachedAuthority>>,
+    pub authorizer: Authorizer<DynamoDbSessions, Arc<CachedAuthority>>,
 }
 
 /// A running server.
@@ -134,6 +140,8 @@ impl Server {
         let environment = Arc::clone(&options.environment);
         let settings =
             Settings::local(|name| environment(name), &url).map_err(|faults| StartError(faults.to_string()))?;
+        let (audience, cache_seconds) =
+            AuthorizerSettings::local(|name| environment(name)).map_err(|faults| StartError(faults.to_string()))?;
         settings.log_warnings();
 
         let directory = options.data.directory();
@@ -166,15 +174,24 @@ impl Server {
         table::create_if_missing(&sdk, &settings.table).await?;
         let welcome = tour::welcome(&url, demo.as_ref(), &settings, options.data.directory());
         let discovery = Discovery::new(Arc::clone(&authority), settings.discovery(), Arc::clone(&options.clock));
+        let store = DynamoDbSessions::new(&sdk, settings.table);
+        let authorizer = Authorizer {
+            store: store.clone(),
+            authority: Arc::clone(&authority),
+            policy: settings.policy.clone(),
+            audience,
+            live: LiveSessions::new(cache_seconds),
+            clock: Arc::clone(&options.clock),
+        };
         let tokens = Service {
-            store: DynamoDbSessions::new(&sdk, settings.table),
+            store,
             authority,
             policy: settings.policy,
             cors: settings.cors,
             clock: options.clock,
             randomness: Arc::new(SystemRandomness),
         };
-        let functions = Arc::new(Functions { tokens, discovery });
+        let functions = Arc::new(Functions { tokens, discovery, authorizer });
         serving.push(tokio::spawn(http::serve(listener, functions, stopped)));
         Ok(Self { url, welcome, demo, stop, serving })
     }

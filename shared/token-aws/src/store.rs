@@ -8,8 +8,8 @@ use aws_sdk_dynamodb::{
     types::{AttributeValue, ReturnValue, ReturnValuesOnConditionCheckFailure},
 };
 use latchkey_token::{
-    identity::SessionKey,
-    ports::{InsertSession, ReadSession, RenewSession, RenewalOutcome, RevokeSession, Unavailable},
+    identity::{Owner, SessionKey},
+    ports::{InsertSession, ListSessions, ReadSession, RenewSession, RenewalOutcome, RevokeSession, Unavailable},
     session::{Renewal, Revocation, Session},
 };
 
@@ -124,6 +124,29 @@ impl ReadSession for DynamoDbSessions {
             self.client.get_item().table_name(&self.table).set_key(Some(record::key(key))).consistent_read(true);
         let output = request.send().await.map_err(unavailable)?;
         output.item().map(read).transpose()
+    }
+}
+
+impl ListSessions for DynamoDbSessions {
+    async fn list(&self, owner: &Owner) -> Result<Vec<Session>, Unavailable> {
+        let mut pages = self
+            .client
+            .query()
+            .table_name(&self.table)
+            // "owner" is a word of DynamoDB's own.
+            .key_condition_expression("#owner = :owner")
+            .expression_attribute_names("#owner", "owner")
+            .expression_attribute_values(":owner", binary(owner.as_bytes()))
+            .consistent_read(true)
+            .into_paginator()
+            .send();
+        let mut sessions = Vec::new();
+        while let Some(page) = pages.next().await {
+            for item in page.map_err(unavailable)?.items() {
+                sessions.push(read(item)?);
+            }
+        }
+        Ok(sessions)
     }
 }
 

@@ -2,7 +2,7 @@
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use lambda_http::http::{HeaderMap, header::AUTHORIZATION};
-use latchkey_token::{registry::Credentials, renew::ClientIdentification};
+use latchkey_token::{caller::CallerIdentification, registry::Credentials, renew::ClientIdentification};
 
 use crate::request::{Members, RequestFault, form_decode};
 
@@ -101,6 +101,43 @@ pub fn client(
             Ok((identification, access_token))
         }
         Authorization::Other => Ok((ClientIdentification::Authenticated(Vec::new()), access_token)),
+    }
+}
+
+/// Who asks about a token: an issuer or a client, in the header or in the body.
+pub fn caller(authorization: Authorization, members: &mut Members) -> Result<CallerIdentification, RequestFault> {
+    let issuer = (members.text("issuer_id")?, members.text("issuer_secret")?);
+    let client = (members.text("client_id")?, members.text("client_secret")?);
+    let is_in_body = [&issuer.0, &issuer.1, &client.0, &client.1].into_iter().any(Option::is_some);
+    match (authorization, issuer, client) {
+        (Authorization::Absent, (None, None), (Some(id), None)) => Ok(CallerIdentification::Named(vec![id])),
+        (Authorization::Absent, (None, None), (Some(id), Some(secret))) => {
+            Ok(CallerIdentification::Client(vec![Credentials { id, secret }]))
+        }
+        (Authorization::Absent, (Some(id), Some(secret)), (None, None)) => {
+            Ok(CallerIdentification::Issuer(vec![Credentials { id, secret }]))
+        }
+        (Authorization::Absent, (None, None), (None, None)) => Ok(CallerIdentification::Missing),
+        (Authorization::Absent, _, _) => Err(RequestFault::invalid(
+            "name an issuer (issuer_id, issuer_secret) or a client (client_id, client_secret), completely and not both",
+        )),
+        (_, _, _) if is_in_body => {
+            Err(RequestFault::invalid("the caller is named both in the Authorization header and in the body: use one"))
+        }
+        (authorization, _, _) => Ok(of_header(authorization)),
+    }
+}
+
+/// Who asks, by the Authorization header alone.
+pub fn of_header(authorization: Authorization) -> CallerIdentification {
+    match authorization {
+        Authorization::Basic(candidates) => match candidates.first() {
+            Some(first) if first.secret.is_empty() => {
+                CallerIdentification::Named(candidates.into_iter().map(|candidate| candidate.id).collect())
+            }
+            _ => CallerIdentification::Either(candidates),
+        },
+        Authorization::Absent | Authorization::Bearer(_) | Authorization::Other => CallerIdentification::Missing,
     }
 }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use lambda_http::{
     Body, Request,
-    http::{HeaderMap, header::CONTENT_TYPE},
+    http::{HeaderMap, Uri, header::CONTENT_TYPE},
 };
 use latchkey_token::{
     json::{self, Map, Value},
@@ -58,6 +58,16 @@ impl Members {
             MediaType::Form => Ok(Self { members: read_form(body)?, is_form: true }),
             MediaType::Json => Ok(Self { members: read_json(body)?, is_form: false }),
         }
+    }
+
+    /// Reads the query string of a route that has one, as a form. Nothing but the names in `known` may stand there: no
+    /// credential and no token is ever read from it.
+    pub fn of_query(uri: &Uri, known: &[&str]) -> Result<Self, RequestFault> {
+        let members = read_form(uri.query().unwrap_or_default().as_bytes())?;
+        if members.keys().any(|name| !known.contains(&name.as_str())) {
+            return Err(RequestFault::invalid(format!("the query string may hold {} only", known.join(" and "))));
+        }
+        Ok(Self { members, is_form: true })
     }
 
     /// A string member; `None` when it is missing or empty.
@@ -137,7 +147,7 @@ fn read_json(body: &[u8]) -> Result<BTreeMap<String, Value>, RequestFault> {
 }
 
 fn read_form(body: &[u8]) -> Result<BTreeMap<String, Value>, RequestFault> {
-    let not_a_form = || RequestFault::invalid("the body is not a form of percent-encoded UTF-8");
+    let not_a_form = || RequestFault::invalid("not a form of percent-encoded UTF-8");
     let body = std::str::from_utf8(body).map_err(|_| not_a_form())?;
     let mut members = BTreeMap::new();
     for pair in body.split('&').filter(|pair| !pair.is_empty()) {

@@ -132,6 +132,21 @@ fn refusal_response(refusal: &Refusal, tried_to_authenticate: bool) -> Response<
     }
 }
 
+/// An answer without members: `{}`.
+#[derive(Serialize)]
+pub struct Nothing {}
+
+/// 200 with whatever a use case has to say.
+pub fn ok(body: &impl Serialize) -> Response<Body> {
+    json(StatusCode::OK, body)
+}
+
+/// 401 of a resource that is protected by access tokens (RFC 6750 §3.1).
+pub fn invalid_token() -> Response<Body> {
+    let response = refused(StatusCode::UNAUTHORIZED, "invalid_token", "the access token is missing or not valid");
+    with_header(response, header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer error=\"invalid_token\""))
+}
+
 /// An error that belongs to no use case: a route that is not there, a method that it does not take.
 pub fn refused(status: StatusCode, code: &str, text: &str) -> Response<Body> {
     json(status, &ErrorAnswer { error: code, error_description: &printable(text) })

@@ -91,10 +91,43 @@ impl FunctionSettings {
     /// Reads the variables that `lookup` gives.
     pub fn read(lookup: impl Fn(&str) -> Option<String>) -> Result<Self, SettingsFaults> {
         let mut environment = Environment { lookup: &lookup, faults: Vec::new() };
-        let settings = environment.settings(None, None);
-        let signing_keys = environment.secret("LATCHKEY_SIGNING_KEYS");
-        let clients = environment.secret("LATCHKEY_CLIENTS");
-        environment.finish(Self { settings, signing_keys, clients })
+        let settings = environment.function();
+        environment.finish(settings)
+    }
+}
+
+/// The settings of the authorizer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AuthorizerSettings {
+    pub function: FunctionSettings,
+    /// The `aud` that it lets in.
+    pub audience: String,
+    /// How long a session that was found live is not looked up again, in seconds: that long, a revoked session's tokens
+    /// still pass.
+    pub cache_seconds: Seconds,
+}
+
+impl AuthorizerSettings {
+    /// Reads the process's environment.
+    pub fn from_env() -> Result<Self, SettingsFaults> {
+        Self::read(|name| std::env::var(name).ok())
+    }
+
+    /// Reads the variables that `lookup` gives.
+    pub fn read(lookup: impl Fn(&str) -> Option<String>) -> Result<Self, SettingsFaults> {
+        let mut environment = Environment { lookup: &lookup, faults: Vec::new() };
+        let function = environment.function();
+        let audience = environment.required("LATCHKEY_AUDIENCE", None);
+        let cache_seconds = environment.authorizer_cache();
+        environment.finish(Self { function, audience, cache_seconds })
+    }
+
+    /// The local server's: audience and cache time. Its demo clients' tokens are for `librechat`.
+    pub fn local(lookup: impl Fn(&str) -> Option<String>) -> Result<(String, Seconds), SettingsFaults> {
+        let mut environment = Environment { lookup: &lookup, faults: Vec::new() };
+        let audience = environment.required("LATCHKEY_AUDIENCE", Some("librechat"));
+        let cache_seconds = environment.authorizer_cache();
+        environment.finish((audience, cache_seconds))
     }
 }
 
@@ -230,6 +263,18 @@ impl Environment<'_> {
             self.fault(name, "file: needs a path");
         }
         location
+    }
+
+    fn function(&mut self) -> FunctionSettings {
+        FunctionSettings {
+            settings: self.settings(None, None),
+            signing_keys: self.secret("LATCHKEY_SIGNING_KEYS"),
+            clients: self.secret("LATCHKEY_CLIENTS"),
+        }
+    }
+
+    fn authorizer_cache(&mut self) -> Seconds {
+        self.seconds("LATCHKEY_AUTHORIZER_CACHE_SECONDS", 30, 0, 60)
     }
 
     fn issuer(&mut self, own_url: Option<&str>) -> String {

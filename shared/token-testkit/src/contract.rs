@@ -3,7 +3,7 @@
 
 use latchkey_token::{
     identity::{ClientId, Generation},
-    ports::{InsertSession, ReadSession, RenewSession, RenewalOutcome, RevokeSession},
+    ports::{InsertSession, ListSessions, ReadSession, RenewSession, RenewalOutcome, RevokeSession},
     session::{Renewal, Revocation, Session},
     time::Timestamp,
 };
@@ -11,9 +11,9 @@ use latchkey_token::{
 use crate::fixture::{NOW, renewal, secret, session};
 
 /// A complete session store.
-pub trait SessionStore: InsertSession + RenewSession + ReadSession + RevokeSession {}
+pub trait SessionStore: InsertSession + RenewSession + ReadSession + RevokeSession + ListSessions {}
 
-impl<S: InsertSession + RenewSession + ReadSession + RevokeSession> SessionStore for S {}
+impl<S: InsertSession + RenewSession + ReadSession + RevokeSession + ListSessions> SessionStore for S {}
 
 /// Runs every rule.
 pub async fn check_all(store: &impl SessionStore) {
@@ -30,6 +30,7 @@ pub async fn check_all(store: &impl SessionStore) {
     a_revocation_creates_nothing(store, 10).await;
     a_chain_of_renewals_holds(store, 11).await;
     of_many_renewals_at_once_one_is_written(store, 12).await;
+    an_owners_sessions_are_listed_completely(store, 13).await;
 }
 
 async fn inserted(store: &impl SessionStore, number: u32) -> Session {
@@ -171,6 +172,20 @@ async fn a_chain_of_renewals_holds(store: &impl SessionStore, number: u32) {
         fails(store, &renewal(&session, NOW.plus(step))).await.expect("the record");
         session = next;
     }
+}
+
+async fn an_owners_sessions_are_listed_completely(store: &impl SessionStore, number: u32) {
+    let first = inserted(store, number).await;
+    let mut second = first.clone();
+    second.key.sid = session(number + 1_000).key.sid;
+    store.insert(&second).await.expect("inserted");
+    store.revoke(&second.key, &Revocation { at: NOW, reason: "logout".into() }).await.expect("an answer");
+    inserted(store, number + 1).await;
+    let mut listed = store.list(&first.key.owner).await.expect("a list");
+    listed.sort_by_key(|session| session.key);
+    let mut expected = vec![first.key, second.key];
+    expected.sort();
+    assert_eq!(listed.iter().map(|session| session.key).collect::<Vec<_>>(), expected, "revoked ones too");
 }
 
 async fn of_many_renewals_at_once_one_is_written(store: &impl SessionStore, number: u32) {

@@ -6,8 +6,8 @@ use std::{
 };
 
 use latchkey_token::{
-    identity::SessionKey,
-    ports::{InsertSession, ReadSession, RenewSession, RenewalOutcome, RevokeSession, Unavailable},
+    identity::{Owner, SessionKey},
+    ports::{InsertSession, ListSessions, ReadSession, RenewSession, RenewalOutcome, RevokeSession, Unavailable},
     session::{Decision, Presented, Renewal, Revocation, Session, Write, decide},
 };
 
@@ -54,6 +54,12 @@ impl RenewSession for InMemorySessions {
 impl ReadSession for InMemorySessions {
     async fn read(&self, key: &SessionKey) -> Result<Option<Session>, Unavailable> {
         Ok(self.sessions().get(key).cloned())
+    }
+}
+
+impl ListSessions for InMemorySessions {
+    async fn list(&self, owner: &Owner) -> Result<Vec<Session>, Unavailable> {
+        Ok(self.sessions().values().filter(|session| session.key.owner == *owner).cloned().collect())
     }
 }
 

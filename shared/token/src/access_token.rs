@@ -12,7 +12,7 @@ use crate::{
     keys::{Algorithm, KeyRing, SigningKey},
     policy::{ClientPolicy, MAX_ACCESS_TOKEN_SECONDS, MAX_IAT_AHEAD_SECONDS},
     registry::{Client, Registry},
-    time::Timestamp,
+    time::{Seconds, Timestamp},
 };
 
 /// Longest token that is looked at, in bytes.
@@ -151,12 +151,18 @@ pub struct AuthenticAccessToken {
     /// Unix seconds.
     pub exp: i64,
     pub jti: String,
+    pub scope: String,
 }
 
 impl AuthenticAccessToken {
     /// Whether the token has not expired past its grace period. Good for renewal only, never a reason to let anybody in.
     pub fn is_renewable_at(&self, moment: Timestamp, policy: &ClientPolicy) -> bool {
         moment < policy.renewable_until(self.exp)
+    }
+
+    /// Whether the token lets its bearer in: neither expired nor from the future. The grace period does not count.
+    pub fn is_valid_at(&self, now: Timestamp, clock_skew_seconds: Seconds) -> bool {
+        now < Timestamp::from_unix_seconds(self.exp).plus(clock_skew_seconds) && !self.is_from_the_future(now)
     }
 
     /// Whether `iat` lies further ahead than clocks differ.
@@ -183,7 +189,6 @@ fn read_claims(payload: &[u8], issuer: &str) -> Result<AuthenticAccessToken, Rej
     if text(&claims, "iss")? != issuer {
         return Err(Rejection::Issuer);
     }
-    let _scope_is_there = text(&claims, "scope")?;
     let token = AuthenticAccessToken {
         session: SessionKey::parse(text(&claims, "sid")?).ok_or(Rejection::Claims)?,
         client_id: ClientId::parse(text(&claims, "client_id")?).ok_or(Rejection::Claims)?,
@@ -192,6 +197,7 @@ fn read_claims(payload: &[u8], issuer: &str) -> Result<AuthenticAccessToken, Rej
         iat: seconds(&claims, "iat")?,
         exp: seconds(&claims, "exp")?,
         jti: text(&claims, "jti")?.to_owned(),
+        scope: text(&claims, "scope")?.to_owned(),
     };
     let life = token.exp - token.iat;
     if !(0..=i64::from(MAX_ACCESS_TOKEN_SECONDS)).contains(&life) || token.jti.is_empty() {

@@ -14,6 +14,8 @@ pub enum EventKind {
     ClientRejected,
     StateMismatch,
     KeysRotated,
+    SessionRevoked,
+    AccessDenied,
 }
 
 impl EventKind {
@@ -28,6 +30,8 @@ impl EventKind {
             Self::ClientRejected => "client_rejected",
             Self::StateMismatch => "state_mismatch",
             Self::KeysRotated => "keys_rotated",
+            Self::SessionRevoked => "session_revoked",
+            Self::AccessDenied => "access_denied",
         }
     }
 

@@ -6,6 +6,8 @@ use crate::keys::PublicKeys;
 
 /// Paths of the HTTP API, below the issuer.
 const RENEW: &str = "/token/renew";
+const REVOKE: &str = "/token/revoke";
+const INTROSPECT: &str = "/token/introspect";
 const JWKS: &str = "/.well-known/jwks.json";
 
 /// Which document.
@@ -38,10 +40,14 @@ impl Metadata<'_> {
         }
         add("token_endpoint", format!("{}{RENEW}", self.issuer).into());
         add("jwks_uri", format!("{}{JWKS}", self.issuer).into());
+        add("revocation_endpoint", format!("{}{REVOKE}", self.issuer).into());
+        add("introspection_endpoint", format!("{}{INTROSPECT}", self.issuer).into());
         add("response_types_supported", json!(response_types));
         add("grant_types_supported", json!(["refresh_token"]));
         let methods = ["client_secret_basic", "client_secret_post", "none"];
         add("token_endpoint_auth_methods_supported", json!(methods));
+        add("revocation_endpoint_auth_methods_supported", json!(methods));
+        add("introspection_endpoint_auth_methods_supported", json!(["client_secret_basic", "client_secret_post"]));
         if document == Document::OpenIdConfiguration {
             add("subject_types_supported", json!(["public"]));
             add("id_token_signing_alg_values_supported", json!(self.keys.algorithms()));

@@ -6,7 +6,7 @@ use std::{future::Future, sync::Arc};
 use crate::{
     audit::Event,
     authority::Authority,
-    identity::SessionKey,
+    identity::{Owner, SessionKey},
     keys::{Algorithm, PublicKeys},
     session::{Renewal, Revocation, Session},
     time::Timestamp,
@@ -150,6 +150,12 @@ pub trait RenewSession: Send + Sync {
 pub trait ReadSession: Send + Sync {
     /// Strongly consistent.
     fn read(&self, key: &SessionKey) -> impl Future<Output = Result<Option<Session>, Unavailable>> + Send;
+}
+
+/// Lists sessions.
+pub trait ListSessions: Send + Sync {
+    /// All records of an owner, whatever their state; strongly consistent and complete.
+    fn list(&self, owner: &Owner) -> impl Future<Output = Result<Vec<Session>, Unavailable>> + Send;
 }
 
 /// Ends sessions.

@@ -5,6 +5,7 @@
 //! together.
 
 use crate::{
+    access_token::AuthenticAccessToken,
     claims::CustomClaims,
     identity::{ClientId, Generation, IssuerId, SessionKey, Subject},
     refresh_token::SecretHash,
@@ -60,6 +61,17 @@ impl Session {
     /// When the session ends if nobody renews it.
     pub fn ends_at(&self) -> Timestamp {
         self.idle_expires_at.min(self.absolute_expires_at)
+    }
+
+    /// Neither revoked nor over.
+    pub fn is_live_at(&self, now: Timestamp) -> bool {
+        self.revocation.is_none() && now < self.ends_at()
+    }
+
+    /// Whether an access token of this session is still backed by it: not revoked, before the absolute expiry. The idle
+    /// time ends renewals, not tokens that are out.
+    pub fn is_live_for(&self, token: &AuthenticAccessToken, now: Timestamp) -> bool {
+        self.client_id == token.client_id && self.revocation.is_none() && now < self.absolute_expires_at
     }
 
     /// `exp` of the access token of the last issue or renewal, in Unix seconds.

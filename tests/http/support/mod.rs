@@ -303,6 +303,25 @@ impl App {
         self.record().await[attribute].as_n().unwrap().parse().unwrap()
     }
 
+    /// The session of a refresh token, by its own bytes.
+    pub fn session_of(&self, refresh_token: &str) -> String {
+        let bytes = URL_SAFE_NO_PAD.decode(&refresh_token[4..]).unwrap();
+        URL_SAFE_NO_PAD.encode(&bytes[1..33])
+    }
+
+    /// The generation that the record of a session has reached.
+    pub async fn generation_of(&self, session_id: &str) -> String {
+        let key = URL_SAFE_NO_PAD.decode(session_id).unwrap();
+        let binary = |bytes: &[u8]| AttributeValue::B(aws_sdk_dynamodb::primitives::Blob::new(bytes));
+        let item = self
+            .dynamodb
+            .get_item()
+            .table_name("latchkey")
+            .key("owner", binary(&key[..16]))
+            .key("sid", binary(&key[16..]));
+        item.consistent_read(true).send().await.unwrap().item.unwrap()["generation"].as_n().unwrap().clone()
+    }
+
     /// Changes an attribute of the one record behind the server's back.
     pub async fn plant(&self, attribute: &str, value: AttributeValue) {
         let mut item = self.record().await;

@@ -1,0 +1,106 @@
+//! The Lambda authorizer (HTTP API, payload 2.0, simple responses): lets in unexpired access tokens of live sessions.
+
+mod live;
+
+use std::sync::Arc;
+
+use lambda_http::aws_lambda_events::apigw::{
+    ApiGatewayV2CustomAuthorizerSimpleResponse, ApiGatewayV2CustomAuthorizerV2Request,
+};
+use latchkey_token::{
+    access_token::AuthenticAccessToken,
+    authorize::Authorize,
+    policy::Policy,
+    ports::{AuthoritySource, Clock, ReadSession, Unavailable},
+    refusal::Failure,
+};
+use latchkey_token_lambda::{
+    credentials::Authorization, response::EdgeError, service::within_deadline, telemetry::RequestAudit,
+};
+use serde::{Deserialize, Serialize};
+
+pub use self::live::LiveSessions;
+
+/// Everything that the authorizer needs besides the request.
+pub struct Authorizer<S, A> {
+    pub store: S,
+    pub authority: A,
+    pub policy: Policy,
+    /// The `aud` that it lets in.
+    pub audience: String,
+    /// Sessions found live a moment ago.
+    pub live: LiveSessions,
+    pub clock: Arc<dyn Clock>,
+}
+
+/// What the integration behind it is told of the bearer.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Bearer {
+    pub sub: String,
+    pub client_id: String,
+    pub scope: String,
+    pub sid: String,
+}
+
+/// Answers one event; a failure is API Gateway's own 500, and no denial.
+pub async fn handle<S: ReadSession, A: AuthoritySource>(
+    authorizer: &Authorizer<S, A>,
+    event: ApiGatewayV2CustomAuthorizerV2Request,
+    request_id: String,
+) -> Result<ApiGatewayV2CustomAuthorizerSimpleResponse<Bearer>, Unavailable> {
+    let audit = RequestAudit::of_invocation("authorizer", request_id);
+    let token = match Authorization::read(&event.headers) {
+        Ok(Authorization::Bearer(token)) => token,
+        _ => String::new(),
+    };
+    let bearer = check(authorizer, &token, &audit).await?;
+    let mut response = ApiGatewayV2CustomAuthorizerSimpleResponse::<Bearer>::default();
+    response.is_authorized = bearer.is_some();
+    response.context = bearer.unwrap_or_default();
+    Ok(response)
+}
+
+/// Who bears `token`, if it lets them in.
+pub async fn check<S: ReadSession, A: AuthoritySource>(
+    authorizer: &Authorizer<S, A>,
+    token: &str,
+    audit: &RequestAudit,
+) -> Result<Option<Bearer>, Unavailable> {
+    let now = authorizer.clock.now();
+    let authorize = Authorize {
+        store: &authorizer.store,
+        authority: &authorizer.authority,
+        policy: &authorizer.policy,
+        audience: &authorizer.audience,
+        clock: authorizer.clock.as_ref(),
+        audit,
+    };
+    let is_known_live = |token: &AuthenticAccessToken| authorizer.live.is_known(&token.session, now);
+    let checked = within_deadline(async { authorize.run(token, is_known_live).await.map_err(Failure::from) }).await;
+    let token = match checked {
+        Ok(token) => token,
+        Err(error) => {
+            audit.record_failure(&error);
+            return Err(unavailable(error));
+        }
+    };
+    Ok(token.map(|token| {
+        authorizer.live.remember(token.session, now);
+        Bearer {
+            sub: token.subject.as_str().to_owned(),
+            client_id: token.client_id.to_string(),
+            scope: token.scope,
+            sid: token.session.to_string(),
+        }
+    }))
+}
+
+/// Authorization has no other failures than the infrastructure's.
+fn unavailable(error: EdgeError) -> Unavailable {
+    match error {
+        EdgeError::Failed(Failure::Unavailable(unavailable)) => unavailable,
+        EdgeError::Failed(Failure::Refused(_)) | EdgeError::Unreadable(_) => {
+            Unavailable::new("authorizer", "an answer that it does not give")
+        }
+    }
+}

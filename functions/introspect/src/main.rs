@@ -1,0 +1,29 @@
+//! Composition root: environment → clients → service → run.
+
+use std::sync::Arc;
+
+use latchkey_token_aws::{AuthoritySecrets, Cached, DynamoDbSessions, SecretText, sdk};
+use latchkey_token_lambda::{
+    Service, lambda,
+    settings::FunctionSettings,
+    system::{SystemClock, SystemRandomness},
+    telemetry,
+};
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), lambda_http::Error> {
+    telemetry::init();
+    let FunctionSettings { settings, signing_keys, clients } = FunctionSettings::from_env()?;
+    let sdk = sdk::config().await;
+    let secret = |location: &str| SecretText::at(location, &sdk);
+    let secrets = AuthoritySecrets { signing_keys: secret(&signing_keys), clients: secret(&clients) };
+    let service = Service {
+        store: DynamoDbSessions::new(&sdk, settings.table),
+        authority: Cached::new(secrets, settings.secrets_ttl_seconds),
+        policy: settings.policy,
+        cors: settings.cors,
+        clock: Arc::new(SystemClock),
+        randomness: Arc::new(SystemRandomness),
+    };
+    lambda::run(|request| introspect::handle(&service, request)).await
+}

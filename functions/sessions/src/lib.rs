@@ -1,0 +1,112 @@
+//! `/sessions`: an issuer lists its subjects' sessions and ends them.
+
+use lambda_http::http::Method;
+use latchkey_token::{
+    audit::EventKind,
+    identity::{SessionKey, Subject},
+    ports::{AuthoritySource, ListSessions, ReadSession, RevokeSession},
+    session::Session,
+    sessions::{SessionFilter, Sessions},
+};
+use latchkey_token_lambda::{
+    Body, Request, Response, Service,
+    credentials::{self, Authorization},
+    request::{Members, RequestFault},
+    response::{self, EdgeError},
+    service::within_deadline,
+    telemetry::RequestAudit,
+};
+use serde::Serialize;
+
+/// One live session. Times in Unix seconds.
+#[derive(Serialize)]
+struct ListedSession {
+    session_id: String,
+    subject: String,
+    client_id: String,
+    issuer_id: String,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    scope: String,
+    generation: u32,
+    issued_at: i64,
+    rotated_at: i64,
+    idle_expires_at: i64,
+    absolute_expires_at: i64,
+}
+
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Answer {
+    Listed { sessions: Vec<ListedSession> },
+    Ended { ended: usize },
+}
+
+/// Answers one request: `GET /sessions`, `DELETE /sessions`, `DELETE /sessions/{session_id}`; a stage may stand in front
+/// of the path. Never fails: every outcome is a response.
+pub async fn handle<S, A>(service: &Service<S, A>, request: Request) -> Response<Body>
+where
+    S: ListSessions + ReadSession + RevokeSession,
+    A: AuthoritySource,
+{
+    let audit = RequestAudit::new("sessions", &request);
+    let authorization = Authorization::read(request.headers());
+    let tried_to_authenticate = authorization.as_ref().is_ok_and(Authorization::tried_to_authenticate);
+    let answer = match authorization {
+        Ok(authorization) => sessions(service, &request, authorization, &audit).await,
+        Err(fault) => Err(fault.into()),
+    };
+    let response = match answer {
+        Ok(answer) => response::ok(&answer),
+        Err(error) => {
+            audit.record_error(&error, EventKind::ClientRejected);
+            response::error(&error, tried_to_authenticate)
+        }
+    };
+    service.cors.apply(request.headers(), response)
+}
+
+async fn sessions<S, A>(
+    service: &Service<S, A>,
+    request: &Request,
+    authorization: Authorization,
+    audit: &RequestAudit,
+) -> Result<Answer, EdgeError>
+where
+    S: ListSessions + ReadSession + RevokeSession,
+    A: AuthoritySource,
+{
+    let mut query = Members::of_query(request.uri(), &["subject", "client_id"])?;
+    let caller = credentials::of_header(authorization);
+    let use_case =
+        Sessions { store: &service.store, authority: &service.authority, clock: service.clock.as_ref(), audit };
+    let (_, last) = request.uri().path().rsplit_once('/').unwrap_or_default();
+    if last != "sessions" {
+        let key = SessionKey::parse(last).ok_or_else(|| RequestFault::invalid("the path ends in no session_id"))?;
+        let ended = within_deadline(use_case.end_one(&caller, &key)).await?;
+        return Ok(Answer::Ended { ended });
+    }
+    let subject = Subject::parse(&query.required("subject")?)
+        .ok_or_else(|| RequestFault::invalid("subject must be 1 to 255 bytes without control characters"))?;
+    let filter = SessionFilter { subject, client_id: query.text("client_id")? };
+    if request.method() == Method::DELETE {
+        let ended = within_deadline(use_case.end_all(&caller, &filter)).await?;
+        return Ok(Answer::Ended { ended });
+    }
+    let sessions = within_deadline(use_case.list(&caller, &filter)).await?;
+    Ok(Answer::Listed { sessions: sessions.iter().map(listed).collect() })
+}
+
+fn listed(session: &Session) -> ListedSession {
+    ListedSession {
+        session_id: session.key.to_string(),
+        subject: session.subject.as_str().to_owned(),
+        client_id: session.client_id.to_string(),
+        issuer_id: session.issuer_id.to_string(),
+        scope: session.scope.to_string(),
+        generation: session.generation.number(),
+        issued_at: session.issued_at.unix_seconds(),
+        rotated_at: session.rotated_at.unix_seconds(),
+        idle_expires_at: session.ends_at().unix_seconds(),
+        absolute_expires_at: session.absolute_expires_at.unix_seconds(),
+    }
+}

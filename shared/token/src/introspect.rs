@@ -1,0 +1,101 @@
+//! Introspection (RFC 7662): what a live token says, to those whose business it is. Never writes.
+
+use serde_json::json;
+
+use crate::{
+    access_token::AuthenticAccessToken,
+    audit::{Event, EventKind},
+    caller::{Caller, CallerIdentification, identify},
+    json::{Map, Value},
+    policy::Policy,
+    ports::{Audit, AuthoritySource, Clock, ReadSession},
+    presented::{CallersToken, Worth, authority_for, recognise, worth},
+    refusal::{Failure, Refusal},
+    session::Session,
+    time::Timestamp,
+};
+
+/// What introspection needs.
+pub struct Introspect<'a, S, A> {
+    pub store: &'a S,
+    pub authority: &'a A,
+    pub policy: &'a Policy,
+    pub clock: &'a dyn Clock,
+    pub audit: &'a dyn Audit,
+}
+
+impl<S: ReadSession, A: AuthoritySource> Introspect<'_, S, A> {
+    /// The answer's members: `active`, and for a live token the rest of RFC 7662 §2.2.
+    pub async fn run(&self, caller: &CallerIdentification, token: &str) -> Result<Map<String, Value>, Failure> {
+        let now = self.clock.now();
+        let authority = self.authority.current(now).await?;
+        self.identify(identify(&authority.registry, caller, self.audit)?)?;
+        let authority = authority_for(self.authority, authority, token, now).await?;
+        let caller = self.identify(identify(&authority.registry, caller, self.audit)?)?;
+        let said = match recognise(token, caller, &authority, self.policy, now) {
+            Err(reason) => Err(reason),
+            Ok(CallersToken::Access(token)) => self.access_token(token, now).await?,
+            Ok(CallersToken::Refresh(token, client)) => match caller {
+                Caller::Client(_) => Err("refresh_token_shown_to_issuers_only"),
+                Caller::Issuer(_) => {
+                    let record = self.store.read(&token.session).await?;
+                    let is_current = worth(&token, client, record.as_ref(), self.policy, now) == Worth::Current;
+                    record
+                        .filter(|_| is_current)
+                        .map(|record| self.refresh_token(&record))
+                        .ok_or("refresh_token_not_live")
+                }
+            },
+        };
+        Ok(said.unwrap_or_else(|reason| {
+            self.audit.record(&caller.mark(Event::new(EventKind::AccessDenied)).because(reason));
+            Map::from_iter([("active".to_owned(), Value::Bool(false))])
+        }))
+    }
+
+    /// Public clients have nothing that only they know, so they are not told anything.
+    fn identify<'a>(&self, caller: Caller<'a>) -> Result<Caller<'a>, Failure> {
+        match caller {
+            Caller::Client(client) if client.is_public() => {
+                let event = Event::new(EventKind::ClientRejected).client(&client.client_id);
+                self.audit.record(&event.because("public_client"));
+                Err(Refusal::InvalidClient.into())
+            }
+            caller => Ok(caller),
+        }
+    }
+
+    async fn access_token(
+        &self,
+        token: AuthenticAccessToken,
+        now: Timestamp,
+    ) -> Result<Result<Map<String, Value>, &'static str>, Failure> {
+        if !token.is_valid_at(now, self.policy.clock_skew_seconds) {
+            return Ok(Err("access_token_expired"));
+        }
+        let record = self.store.read(&token.session).await?;
+        if !record.is_some_and(|record| record.is_live_for(&token, now)) {
+            return Ok(Err("session_not_live"));
+        }
+        Ok(Ok(members(json!({
+            "active": true, "token_type": "Bearer", "iss": self.policy.issuer, "sub": token.subject.as_str(),
+            "client_id": token.client_id.as_str(), "aud": token.audience, "scope": token.scope, "iat": token.iat,
+            "exp": token.exp, "jti": token.jti, "sid": token.session.to_string(),
+        }))))
+    }
+
+    fn refresh_token(&self, record: &Session) -> Map<String, Value> {
+        members(json!({
+            "active": true, "iss": self.policy.issuer, "sub": record.subject.as_str(),
+            "client_id": record.client_id.as_str(), "scope": record.scope.to_string(),
+            "iat": record.rotated_at.unix_seconds(), "exp": record.ends_at().unix_seconds(), "sid": record.key.to_string(),
+        }))
+    }
+}
+
+fn members(value: Value) -> Map<String, Value> {
+    match value {
+        Value::Object(members) => members,
+        _ => Map::new(),
+    }
+}

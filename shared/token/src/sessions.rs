@@ -1,0 +1,99 @@
+//! An issuer's view of its subjects' sessions: list them, end them.
+
+use crate::{
+    audit::{Event, EventKind},
+    caller::{Caller, CallerIdentification, identify},
+    identity::{Owner, SessionKey, Subject},
+    ports::{Audit, AuthoritySource, Clock, ListSessions, ReadSession, RevokeSession},
+    refusal::{Failure, Refusal},
+    registry::{Client, Issuer, Registry},
+    revoke::end,
+    session::Session,
+    time::Timestamp,
+};
+
+/// Whose sessions: a subject's, at one client or at all of the issuer's.
+pub struct SessionFilter {
+    pub subject: Subject,
+    pub client_id: Option<String>,
+}
+
+/// What the use cases need.
+pub struct Sessions<'a, S, A> {
+    pub store: &'a S,
+    pub authority: &'a A,
+    pub clock: &'a dyn Clock,
+    pub audit: &'a dyn Audit,
+}
+
+impl<S: ListSessions + ReadSession + RevokeSession, A: AuthoritySource> Sessions<'_, S, A> {
+    /// The live sessions, oldest first.
+    pub async fn list(&self, caller: &CallerIdentification, filter: &SessionFilter) -> Result<Vec<Session>, Failure> {
+        let now = self.clock.now();
+        let authority = self.authority.current(now).await?;
+        let issuer = self.issuer(&authority.registry, caller)?;
+        self.live(issuer, &authority.registry, filter, now).await
+    }
+
+    /// Ends them all; how many were still going. A session that is issued meanwhile may escape.
+    pub async fn end_all(&self, caller: &CallerIdentification, filter: &SessionFilter) -> Result<usize, Failure> {
+        let now = self.clock.now();
+        let authority = self.authority.current(now).await?;
+        let issuer = self.issuer(&authority.registry, caller)?;
+        let mut ended = 0;
+        for session in self.live(issuer, &authority.registry, filter, now).await? {
+            ended += usize::from(end(self.store, self.audit, Caller::Issuer(issuer), &session.key, now).await?);
+        }
+        Ok(ended)
+    }
+
+    /// Ends one; 0 if it is unknown, another issuer's, or over.
+    pub async fn end_one(&self, caller: &CallerIdentification, key: &SessionKey) -> Result<usize, Failure> {
+        let now = self.clock.now();
+        let authority = self.authority.current(now).await?;
+        let issuer = self.issuer(&authority.registry, caller)?;
+        let record = self.store.read(key).await?;
+        match record.filter(|record| record.is_live_at(now) && issuer.clients.contains(&record.client_id)) {
+            Some(_) => Ok(usize::from(end(self.store, self.audit, Caller::Issuer(issuer), key, now).await?)),
+            None => Ok(0),
+        }
+    }
+
+    fn issuer<'r>(&self, registry: &'r Registry, caller: &CallerIdentification) -> Result<&'r Issuer, Failure> {
+        match identify(registry, caller, self.audit)? {
+            Caller::Issuer(issuer) => Ok(issuer),
+            Caller::Client(client) => {
+                let event = Event::new(EventKind::ClientRejected).client(&client.client_id);
+                self.audit.record(&event.because("not_an_issuer"));
+                Err(Refusal::InvalidClient.into())
+            }
+        }
+    }
+
+    async fn live(
+        &self,
+        issuer: &Issuer,
+        registry: &Registry,
+        filter: &SessionFilter,
+        now: Timestamp,
+    ) -> Result<Vec<Session>, Failure> {
+        let mut sessions = Vec::new();
+        for client in clients(issuer, registry, filter)? {
+            sessions.extend(self.store.list(&Owner::of(&client.client_id, &filter.subject)).await?);
+        }
+        sessions.retain(|session| session.is_live_at(now));
+        sessions.sort_by_key(|session| (session.issued_at, session.key));
+        Ok(sessions)
+    }
+}
+
+fn clients<'r>(issuer: &Issuer, registry: &'r Registry, filter: &SessionFilter) -> Result<Vec<&'r Client>, Failure> {
+    let own = issuer.clients.iter().filter_map(|id| registry.client(id.as_str()));
+    match &filter.client_id {
+        None => Ok(own.collect()),
+        Some(id) => match own.into_iter().find(|client| client.client_id.as_str() == id) {
+            Some(client) => Ok(vec![client]),
+            None => Err(Refusal::UnauthorizedClient.into()),
+        },
+    }
+}

@@ -1,0 +1,223 @@
+//! `POST /token/revoke`, `/sessions`: how sessions end on purpose.
+
+use std::time::Instant;
+
+use lambda_http::http::Request;
+use serde_json::{Value, json};
+
+use crate::support::{Answer, App, FORM, JSON, Tokens, basic, form, logs, secret_of};
+
+async fn revoke(app: &App, caller: &str, token: &str) -> Answer {
+    app.post("/token/revoke", Some(&basic(caller, &secret_of(caller))), FORM, form(&[("token", token)])).await
+}
+
+async fn is_revoked(app: &App) -> bool {
+    app.record().await.contains_key("revoked_at")
+}
+
+#[tokio::test]
+async fn the_current_refresh_token_ends_its_session() {
+    let app = App::start().await;
+    let tokens = app.issue().await;
+    app.operations();
+    let answer = revoke(&app, "librechat", tokens.refresh()).await;
+    assert_eq!((answer.status.as_u16(), answer.text.as_str()), (200, "{}"));
+    assert_eq!(app.operations(), ["GetItem", "UpdateItem"]);
+    app.renew(&tokens).await.invalid_grant();
+    assert_eq!(app.record().await["revoked_reason"].as_s().unwrap(), "by_client");
+    let lines = logs::audit_of(tokens.0["session_id"].as_str().unwrap());
+    assert!(lines.iter().any(|line| line["event"] == "session_revoked" && line["reason"] == "by_client"));
+}
+
+#[tokio::test]
+async fn a_predecessor_that_could_be_retried_and_an_unexpired_access_token_end_it_too() {
+    for token_of in [
+        |first: &Tokens, _: &Tokens| first.refresh().to_owned(),
+        |_: &Tokens, second: &Tokens| second.access().to_owned(),
+    ] {
+        let app = App::start().await;
+        let first = app.issue().await;
+        let second = app.renew(&first).await.tokens();
+        assert_eq!(revoke(&app, "librechat", &token_of(&first, &second)).await.status, 200);
+        app.renew(&second).await.invalid_grant();
+    }
+}
+
+#[tokio::test]
+async fn an_issuer_ends_sessions_of_any_of_its_clients_and_a_public_client_its_own() {
+    for client in ["librechat", "spa", "librechat-oauth"] {
+        let app = App::start().await;
+        let tokens = app.issue_for(client).await;
+        assert_eq!(revoke(&app, "portal", tokens.refresh()).await.status, 200);
+        assert!(is_revoked(&app).await, "{client}");
+    }
+    let app = App::start().await;
+    let tokens = app.issue_for("spa").await;
+    let body = json!({"token": tokens.refresh(), "client_id": "spa", "token_type_hint": "refresh_token"}).to_string();
+    assert_eq!(app.post("/token/revoke", None, JSON, body).await.status, 200);
+    assert!(is_revoked(&app).await);
+}
+
+#[tokio::test]
+async fn whatever_is_older_foreign_forged_or_expired_gets_200_and_changes_nothing() {
+    let app = App::start().await;
+    let first = app.issue().await;
+    let second = app.renew(&first).await.tokens();
+    app.renew(&second).await.tokens();
+    let records = app.records().await;
+    let mut forged = second.refresh().to_owned();
+    forged.replace_range(60..61, if &forged[60..61] == "A" { "B" } else { "A" });
+    for (caller, token) in [
+        ("librechat", first.refresh()),
+        ("librechat", forged.as_str()),
+        ("librechat", "garbage"),
+        ("other", second.refresh()),
+        ("other", second.access()),
+        ("second", second.refresh()),
+        ("librechat", second.0["id_token"].as_str().unwrap()),
+    ] {
+        let answer = revoke(&app, caller, token).await;
+        assert_eq!((answer.status.as_u16(), answer.text.as_str()), (200, "{}"), "{caller}");
+    }
+    app.clock.advance(86_400);
+    assert_eq!(revoke(&app, "librechat", second.access()).await.status, 200);
+    assert_eq!(app.records().await, records);
+}
+
+#[tokio::test]
+async fn revocation_twice_is_200_twice() {
+    let app = App::start().await;
+    let tokens = app.issue().await;
+    revoke(&app, "librechat", tokens.refresh()).await;
+    let records = app.records().await;
+    assert_eq!(revoke(&app, "librechat", tokens.refresh()).await.status, 200);
+    assert_eq!(app.records().await, records);
+}
+
+#[tokio::test]
+async fn who_asks_must_say_who_it_is() {
+    let app = App::start().await;
+    let tokens = app.issue().await;
+    let token = ("token", tokens.refresh());
+    let post = async |authorization: Option<&str>, pairs: &[(&str, &str)]| {
+        app.post("/token/revoke", authorization, FORM, form(pairs)).await
+    };
+    let wrong = post(Some(&basic("librechat", "wrong")), &[token]).await;
+    wrong.refused(401, "invalid_client");
+    assert!(wrong.headers.contains_key("www-authenticate"));
+    let missing = post(None, &[token]).await;
+    missing.refused(401, "invalid_client");
+    assert!(!missing.headers.contains_key("www-authenticate"));
+    post(None, &[token, ("client_id", "librechat")]).await.refused(401, "invalid_client");
+    let librechat = basic("librechat", &secret_of("librechat"));
+    post(Some(&librechat), &[token, ("client_id", "librechat")]).await.refused(400, "invalid_request");
+    post(None, &[token, ("issuer_id", "portal")]).await.refused(400, "invalid_request");
+    post(Some(&librechat), &[]).await.refused(400, "invalid_request");
+    assert!(!is_revoked(&app).await);
+    app.drop_table().await;
+    post(Some(&librechat), &[token]).await.refused(503, "temporarily_unavailable");
+}
+
+/// A thousand races of a sign-out with a client that renews as fast as it can.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_renewal_succeeds_that_began_after_a_revocation_was_answered() {
+    let app = std::sync::Arc::new(App::start().await);
+    for _ in 0..1_000 {
+        let mut tokens = app.issue_for("spa").await;
+        let session = app.session_of(tokens.refresh());
+        let renewing = {
+            let app = std::sync::Arc::clone(&app);
+            tokio::spawn(async move {
+                let mut last_success = None;
+                loop {
+                    let begin = Instant::now();
+                    let answer = app.renew_as("spa", &tokens).await;
+                    if answer.status != 200 {
+                        answer.invalid_grant();
+                        return (last_success, tokens);
+                    }
+                    last_success = Some(begin);
+                    tokens = answer.tokens();
+                }
+            })
+        };
+        let answer = delete(&app, "portal", &format!("/sessions/{session}")).await;
+        let answered = Instant::now();
+        assert_eq!(answer.json()["ended"], 1);
+        let generation = app.generation_of(&session).await;
+        let (last_success, tokens) = renewing.await.unwrap();
+        assert!(last_success.is_none_or(|begin| begin < answered));
+        assert_eq!(app.generation_of(&session).await, generation);
+        app.renew_as("spa", &tokens).await.invalid_grant();
+    }
+}
+
+async fn send(app: &App, method: &str, caller: &str, path: &str) -> Answer {
+    let request =
+        Request::builder().method(method).uri(path).header("authorization", basic(caller, &secret_of(caller)));
+    app.send(request.body(vec![]).unwrap()).await
+}
+
+async fn delete(app: &App, caller: &str, path: &str) -> Answer {
+    send(app, "DELETE", caller, path).await
+}
+
+fn ids(answer: &Answer) -> Vec<Value> {
+    answer.json()["sessions"].as_array().unwrap().iter().map(|session| session["session_id"].clone()).collect()
+}
+
+#[tokio::test]
+async fn an_issuer_sees_its_subjects_live_sessions_and_no_others() {
+    let app = App::start().await;
+    let first = app.issue().await;
+    app.clock.advance(1);
+    let second = app.issue_for("spa").await;
+    app.issue_form(&[("client_id", "librechat"), ("subject", "bob")]).await.tokens();
+    let all = send(&app, "GET", "portal", "/sessions?subject=alice").await;
+    assert_eq!(ids(&all), [first.0["session_id"].clone(), second.0["session_id"].clone()]);
+    assert_eq!(all.headers["cache-control"], "no-store");
+    let session = &all.json()["sessions"][0];
+    assert_eq!(
+        (&session["subject"], &session["client_id"], &session["generation"]),
+        (&json!("alice"), &json!("librechat"), &json!(0))
+    );
+    let one = send(&app, "GET", "portal", "/sessions?subject=alice&client_id=spa").await;
+    assert_eq!(ids(&one), [second.0["session_id"].clone()]);
+    assert!(ids(&send(&app, "GET", "second", "/sessions?subject=alice").await).is_empty());
+    send(&app, "GET", "second", "/sessions?subject=alice&client_id=spa").await.refused(400, "unauthorized_client");
+    send(&app, "GET", "librechat", "/sessions?subject=alice").await.refused(401, "invalid_client");
+    send(&app, "GET", "portal", "/sessions").await.refused(400, "invalid_request");
+    send(&app, "GET", "portal", "/sessions?subject=alice&subject=bob").await.refused(400, "invalid_request");
+    send(&app, "GET", "portal", "/sessions?subject=alice&issuer_secret=x").await.refused(400, "invalid_request");
+    for text in ["lk1_", "secret_hash", "sealed"] {
+        assert!(!all.text.contains(text));
+    }
+}
+
+#[tokio::test]
+async fn all_sessions_of_a_subject_end_at_once_and_anothers_do_not() {
+    let app = App::start().await;
+    let one = app.issue().await;
+    let two = app.issue().await;
+    let bob = app.issue_form(&[("client_id", "librechat"), ("subject", "bob")]).await.tokens();
+    assert_eq!(delete(&app, "portal", "/sessions?subject=alice").await.json(), json!({"ended": 2}));
+    assert_eq!(delete(&app, "portal", "/sessions?subject=alice").await.json(), json!({"ended": 0}));
+    app.renew(&one).await.invalid_grant();
+    app.renew(&two).await.invalid_grant();
+    app.renew(&bob).await.tokens();
+    assert!(ids(&send(&app, "GET", "portal", "/sessions?subject=alice").await).is_empty());
+}
+
+#[tokio::test]
+async fn one_session_ends_by_its_id_and_only_for_its_issuer() {
+    let app = App::start().await;
+    let tokens = app.issue().await;
+    let path = format!("/sessions/{}", tokens.0["session_id"].as_str().unwrap());
+    assert_eq!(delete(&app, "second", &path).await.json(), json!({"ended": 0}));
+    let unknown = format!("/sessions/{}", "A".repeat(43));
+    assert_eq!(delete(&app, "portal", &unknown).await.json(), json!({"ended": 0}));
+    delete(&app, "portal", "/sessions/nonsense").await.refused(400, "invalid_request");
+    assert_eq!(delete(&app, "portal", &path).await.json(), json!({"ended": 1}));
+    app.renew(&tokens).await.invalid_grant();
+    assert_eq!(send(&app, "GET", "portal", &path).await.status, 405);
+}
