@@ -4,7 +4,7 @@ use std::fmt;
 
 use latchkey_token::{
     json::Value,
-    keys::{Algorithm, KeyRing},
+    keys::{Algorithm, KeyRing, NOT_YET},
     ports::Unavailable,
     time::{Seconds, Timestamp},
 };
@@ -107,8 +107,10 @@ pub(super) fn generate(
     publish_seconds: Seconds,
     now: Timestamp,
 ) -> Result<(String, Timestamp), Unavailable> {
-    let is_in_use =
-        |key: &Value| text(key, "alg") == algorithm.name() && retire_at(key).is_none_or(|at| now.unix_seconds() < at);
+    let is_in_use = |key: &Value| {
+        let has_retired = retire_at(key).is_some_and(|at| at <= now.unix_seconds());
+        text(key, "alg") == algorithm.name() && !has_retired && time(key, "sign_from") < NOT_YET
+    };
     // Without another key in use there is nobody's cache to wait for.
     let is_first = !draft.list("signing").iter().any(is_in_use);
     let sign_from = if is_first { now } else { now.plus(publish_seconds) };

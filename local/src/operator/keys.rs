@@ -5,7 +5,7 @@ use std::io::{IsTerminal, Read};
 use clap::{Args, Subcommand, builder::PossibleValuesParser, builder::TypedValueParser};
 use latchkey_token::{
     json::Value,
-    keys::{Algorithm, KeyRing},
+    keys::{Algorithm, KeyRing, NOT_YET},
     time::{Seconds, Timestamp},
 };
 use serde_json::json;
@@ -158,7 +158,8 @@ fn read_secret() -> Result<String, Failure> {
 
 fn as_tables(signing: &[ShownKey], tagging: &[ShownTagKey]) -> String {
     let signing = signing.iter().map(|key| {
-        let times = [from(key.publish_at), from(key.sign_from), until(key.retire_at)];
+        let sign_from = if key.sign_from == NOT_YET { "the next rotation".to_owned() } else { from(key.sign_from) };
+        let times = [from(key.publish_at), sign_from, until(key.retire_at)];
         let [publish_at, sign_from, retire_at] = times;
         [key.kid.clone(), key.algorithm.clone(), publish_at, sign_from, retire_at, key.now.to_string()]
     });
