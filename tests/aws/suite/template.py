@@ -134,6 +134,8 @@ def check():
     assert {name: function["Role"] for name, function in functions.items()} == {
         name: attribute(role) for name, role in ROLES.items()
     }
+    environments = [functions[name]["Environment"] for name in ("IssueFunction", "RenewFunction")]
+    assert environments[0] == environments[1], "issue and renew have the same settings"
     for name, function in functions.items():
         variables = function["Environment"]["Variables"]
         assert ("LATCHKEY_SIGNING_KEYS" in variables) == (name != "DiscoveryFunction"), f"{name}: {sorted(variables)}"
