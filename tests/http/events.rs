@@ -60,6 +60,15 @@ impl Functions {
             "/token" => {
                 serde_json::to_value(lambda::answer(event, |request| issue::handle(&self.0, request)).await.unwrap())
             }
+            "/token/revoke" => {
+                serde_json::to_value(lambda::answer(event, |request| revoke::handle(&self.0, request)).await.unwrap())
+            }
+            "/token/introspect" => serde_json::to_value(
+                lambda::answer(event, |request| introspect::handle(&self.0, request)).await.unwrap(),
+            ),
+            path if path.starts_with("/sessions") => {
+                serde_json::to_value(lambda::answer(event, |request| sessions::handle(&self.0, request)).await.unwrap())
+            }
             "/token/renew" => {
                 serde_json::to_value(lambda::answer(event, |request| renew::handle(&self.0, request)).await.unwrap())
             }
@@ -97,6 +106,9 @@ fn expected() -> BTreeMap<&'static str, (u64, Option<&'static str>)> {
         ("discovery-jwks", (200, None)),
         ("discovery-oauth-authorization-server", (200, None)),
         ("discovery-openid-configuration", (200, None)),
+        ("introspect-access-token", (200, None)),
+        ("introspect-refresh-token", (200, None)),
+        ("introspect-unauthenticated", (401, Some("invalid_client"))),
         ("issue", (200, None)),
         ("issue-base64", (200, None)),
         ("issue-base64-lie", (400, Some("invalid_request"))),
@@ -119,6 +131,14 @@ fn expected() -> BTreeMap<&'static str, (u64, Option<&'static str>)> {
         ("renew-public-base64", (200, None)),
         ("renew-without-access-token", (400, Some("invalid_request"))),
         ("renew-wrong-grant", (400, Some("unsupported_grant_type"))),
+        ("revoke-access-token", (200, None)),
+        ("revoke-refresh-token", (200, None)),
+        ("revoke-unauthenticated", (401, Some("invalid_client"))),
+        ("revoke-unknown-token", (200, None)),
+        ("sessions-end-all", (200, None)),
+        ("sessions-end-one", (200, None)),
+        ("sessions-list", (200, None)),
+        ("sessions-malformed", (400, Some("invalid_request"))),
     ])
 }
 
@@ -128,7 +148,12 @@ async fn every_sample_event_is_answered_as_it_should_be() {
     let functions = Functions::start().await;
     for entry in fs::read_dir(folder()).unwrap() {
         let file = entry.unwrap().file_name().into_string().unwrap();
-        let Some(name) = file.strip_suffix(".json").filter(|name| !name.starts_with("rotate-keys")) else { continue };
+        let Some(name) = file
+            .strip_suffix(".json")
+            .filter(|name| !name.starts_with("rotate-keys") && !name.starts_with("authorizer"))
+        else {
+            continue;
+        };
         let (status, error) = left.remove(name).unwrap_or_else(|| panic!("nothing is expected of {file}"));
         let mut event = read(&file);
         for (client, prefix) in
@@ -156,6 +181,32 @@ async fn a_query_string_that_is_no_url_is_answered_and_not_a_crash() {
     assert!(event.contains("a=<b> c"));
     let (status, body) = functions.invoke(&event).await;
     assert_eq!((status, body["error"].as_str()), (400, Some("invalid_request")));
+}
+
+#[tokio::test]
+async fn the_authorizers_events_are_answered_in_api_gateways_simple_form() {
+    let functions = Functions::start().await;
+    let authorizer = authorizer::Authorizer {
+        store: functions.0.store.clone(),
+        authority: Arc::clone(&functions.0.authority),
+        policy: functions.0.policy.clone(),
+        audience: "librechat".into(),
+        live: authorizer::LiveSessions::new(0),
+        clock: Arc::clone(&functions.0.clock),
+    };
+    let tokens = functions.issue("librechat").await;
+    let answered = async |name: &str| {
+        let event = read(name).replace("{{access_token}}", tokens["access_token"].as_str().unwrap());
+        let event = serde_json::from_str(&event).unwrap();
+        serde_json::to_value(authorizer::handle(&authorizer, event, "r".into()).await.unwrap()).unwrap()
+    };
+    let allowed = answered("authorizer-allow.json").await;
+    assert_eq!(allowed["isAuthorized"], true);
+    let context = serde_json::json!({
+        "sub": "alice", "client_id": "librechat", "scope": "openid email", "sid": tokens["session_id"],
+    });
+    assert_eq!(allowed["context"], context);
+    assert_eq!(answered("authorizer-deny.json").await["isAuthorized"], false);
 }
 
 /// Secrets Manager's steps, against a Secrets Manager that does not answer.

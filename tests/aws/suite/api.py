@@ -46,6 +46,15 @@ class Api:
         form = {"refresh_token": tokens["refresh_token"], "access_token": tokens["access_token"], **form}
         return self.request("POST", "/token/renew", form, client)
 
+    def revoke(self, caller, token):
+        return self.request("POST", "/token/revoke", {"token": token}, caller)
+
+    def introspect(self, caller, token):
+        return self.request("POST", "/token/introspect", {"token": token}, caller)
+
+    def sessions(self, method, issuer, subject):
+        return self.request(method, "/sessions?" + urlencode({"subject": subject}), basic=issuer)
+
     def get(self, path, **headers):
         return self.request("GET", path, headers=headers)
 

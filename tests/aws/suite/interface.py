@@ -27,12 +27,15 @@ REFUSED = {
     "issue-oversized": 413,
     "issue-query": 400,
     "issue-wrong-secret": 401,
+    "introspect-unauthenticated": 401,
     "renew-forged": 400,
     "renew-malformed": 400,
     "renew-no-body": 400,
     "renew-oversized": 413,
     "renew-without-access-token": 400,
     "renew-wrong-grant": 400,
+    "revoke-unauthenticated": 401,
+    "sessions-malformed": 400,
 }
 
 
@@ -111,6 +114,7 @@ def check(emulator, built, folder, rotations):
         "LATCHKEY_TABLE": "interface",
         "LATCHKEY_SIGNING_KEYS": f"file:{keys}",
         "LATCHKEY_PUBLIC_KEYS": f"file:{public}",
+        "LATCHKEY_AUDIENCE": "librechat",
         "LATCHKEY_CLIENTS": f"file:{ROOT / 'local/examples/clients.json'}",
     }
     counts = {}
@@ -122,13 +126,23 @@ def check(emulator, built, folder, rotations):
             for name, event in events("renew"):
                 expect(name, renew.invoke(with_tokens(event, issue)))
                 counts["renew"] = counts.get("renew", 0) + 1
+        for function, prefix in (("Revoke", "revoke"), ("Introspect", "introspect"), ("SubjectSessions", "sessions")):
+            with Function(built / f"{function}Function/bootstrap", folder, environment) as asked:
+                for name, event in events(prefix):
+                    expect(name, asked.invoke(with_tokens(event, issue)))
+                    counts[prefix] = counts.get(prefix, 0) + 1
+        with Function(built / "AuthorizerFunction/bootstrap", folder, environment) as authorizer:
+            for name, event in events("authorizer"):
+                answer = authorizer.invoke(with_tokens(event, issue))
+                assert answer["isAuthorized"] is (name == "authorizer-allow"), f"{name}: {answer}"
+                counts["authorizer"] = counts.get("authorizer", 0) + 1
     with Function(built / "DiscoveryFunction/bootstrap", folder, environment) as discovery:
         for name, event in events("discovery"):
             expect(name, discovery.invoke(event))
             counts["discovery"] = counts.get("discovery", 0) + 1
     counts["rotate-keys"] = rotate(emulator, built, folder, environment, rotations)
     refuse_to_start(built, folder, environment)
-    known = ("issue", "renew", "discovery", "rotate-keys")
+    known = ("issue", "renew", "revoke", "introspect", "sessions", "authorizer", "discovery", "rotate-keys")
     orphans = [path.name for path in (ROOT / "events").glob("*.json") if not path.name.startswith(known)]
     assert not orphans, f"no function for {orphans}"
     return counts

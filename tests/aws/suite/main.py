@@ -315,9 +315,39 @@ class Suite:
         assert claims["id"] == "64f0c0ffee", claims
         self.keep(self.api.renew(self.librechat, own))
 
+        live = self.api.introspect(self.portal, own["access_token"])
+        assert live.json()["active"] is True and live.json()["sub"] == "carol", live
+        listed = self.api.sessions("GET", self.portal, "carol")
+        assert [item["client_id"] for item in listed.json()["sessions"]] == ["librechat-own"], listed
+        assert self.authorized(own["access_token"]) is False, "for another audience"
+        erin = self.issue("erin")
+        assert self.authorized(erin["access_token"]) is True
+        assert self.api.revoke(self.client, erin["refresh_token"]).status == 200
+        assert self.api.introspect(self.portal, erin["access_token"]).json() == {"active": False}
+        assert self.api.renew(self.client, erin).json()["error"] == "invalid_grant"
+        assert self.api.sessions("DELETE", self.portal, "carol").json() == {"ended": 1}
+
         assert self.api.get("/token").status == 404
         assert self.api.get("/").status == 404
         assert self.api.issue(self.portal, client_id="librechat", subject="x" * 20_000).status == 413
+
+    def authorized(self, token):
+        """What the authorizer says of a bearer, asked as API Gateway does."""
+        event = {
+            "version": "2.0",
+            "type": "REQUEST",
+            "routeArn": "arn:aws:execute-api:us-east-1:123456789012:api/$default/GET/x",
+            "identitySource": [f"Bearer {token}"],
+            "routeKey": "GET /x",
+            "rawPath": "/x",
+            "rawQueryString": "",
+            "headers": {"authorization": f"Bearer {token}"},
+            "requestContext": {"http": {"method": "GET", "path": "/x", "protocol": "HTTP/1.1", "sourceIp": "192.0.2.1"}},
+        }
+        answer = self.emulator.client("lambda").invoke(FunctionName=f"{STACK}-authorizer", Payload=json.dumps(event))
+        text = answer["Payload"].read()
+        assert "FunctionError" not in answer, text
+        return json.loads(text)["isAuthorized"]
 
     def refused_rotations(self):
         before = self.ring()
@@ -401,6 +431,10 @@ class Suite:
                 "client_rejected": "INFO",
                 "renewal_rejected": "INFO",
             },
+            "revoke": {"session_revoked": "INFO"},
+            "introspect": {"access_denied": "INFO"},
+            "sessions": {"session_revoked": "INFO"},
+            "authorizer": {"access_denied": "INFO"},
             "rotate-keys": {"keys_rotated": "INFO"},
             "discovery": {},
         }

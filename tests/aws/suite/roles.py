@@ -3,6 +3,10 @@
 from botocore.exceptions import ClientError
 
 
+# Functions that work on sessions read the keys and the registrations.
+ON_SESSIONS = {"IssueRole", "RenewRole", "RevokeRole", "IntrospectRole", "SubjectSessionsRole", "AuthorizerRole"}
+
+
 def attempt(call, **arguments):
     """Whether the role may do this. Any other error than a refusal comes after the permission."""
     try:
@@ -24,20 +28,20 @@ def check(emulator, stack, resources, outputs):
     # The whole truth about every role: each of these calls is allowed to exactly the roles named.
     allowed = {
         "put": {"IssueRole"},
-        "update": {"RenewRole"},
-        "get": {"RenewRole"},
-        "query": set(),
+        "update": {"RenewRole", "RevokeRole", "SubjectSessionsRole"},
+        "get": {"RenewRole", "RevokeRole", "IntrospectRole", "SubjectSessionsRole", "AuthorizerRole"},
+        "query": {"SubjectSessionsRole"},
         "scan": set(),
         "delete": set(),
         "drop": set(),
-        "read keys": {"IssueRole", "RenewRole", "RotateKeysRole"},
-        "read clients": {"IssueRole", "RenewRole"},
+        "read keys": {*ON_SESSIONS, "RotateKeysRole"},
+        "read clients": ON_SESSIONS,
         "read public keys": {"DiscoveryRole", "RotateKeysRole"},
         "write clients": set(),
         "list secrets": set(),
         "invoke": set(),
     }
-    for role in ("IssueRole", "RenewRole", "DiscoveryRole", "RotateKeysRole"):
+    for role in (*sorted(ON_SESSIONS), "DiscoveryRole", "RotateKeysRole"):
         arn = f"arn:aws:iam::{account}:role/{resources[role]}"
         credentials = sts.assume_role(RoleArn=arn, RoleSessionName="test")["Credentials"]
         dynamodb = emulator.client("dynamodb", credentials)

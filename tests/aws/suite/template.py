@@ -14,9 +14,6 @@ UNKNOWN_TO_THE_EMULATOR = {
     "AWS::SecretsManager::RotationSchedule",
 }
 
-# Settings of functions that this template does not have.
-NOT_SET = {"LATCHKEY_AUDIENCE"}
-
 API_GATEWAY = "apigateway.amazonaws.com"
 EXECUTE_API = "arn:${AWS::Partition}:execute-api:${AWS::Region}:${AWS::AccountId}:${HttpApi}/*/"
 
@@ -52,6 +49,14 @@ STATEMENTS = {
         TAKES_KEYS,
         logs("RenewLogs"),
     ],
+    "RevokeRole": [(("dynamodb:GetItem", "dynamodb:UpdateItem"), [TABLE]), TAKES_KEYS, logs("RevokeLogs")],
+    "IntrospectRole": [(("dynamodb:GetItem",), [TABLE]), TAKES_KEYS, logs("IntrospectLogs")],
+    "SubjectSessionsRole": [
+        (("dynamodb:Query", "dynamodb:GetItem", "dynamodb:UpdateItem"), [TABLE]),
+        TAKES_KEYS,
+        logs("SubjectSessionsLogs"),
+    ],
+    "AuthorizerRole": [(("dynamodb:GetItem",), [TABLE]), TAKES_KEYS, logs("AuthorizerLogs")],
     "DiscoveryRole": [(("secretsmanager:GetSecretValue",), [attribute("PublicKeys", "Id")]), logs("DiscoveryLogs")],
     "RotateKeysRole": [
         (
@@ -76,15 +81,24 @@ STATEMENTS = {
 ROLES = {
     "IssueFunction": "IssueRole",
     "RenewFunction": "RenewRole",
+    "RevokeFunction": "RevokeRole",
+    "IntrospectFunction": "IntrospectRole",
+    "SubjectSessionsFunction": "SubjectSessionsRole",
+    "AuthorizerFunction": "AuthorizerRole",
     "DiscoveryFunction": "DiscoveryRole",
     "RotateKeysFunction": "RotateKeysRole",
 }
 
 INVOKERS = [
     ("DiscoveryFunction", API_GATEWAY, {"Fn::Sub": EXECUTE_API + "GET/.well-known/*"}),
+    ("IntrospectFunction", API_GATEWAY, {"Fn::Sub": EXECUTE_API + "POST/token/introspect"}),
     ("IssueFunction", API_GATEWAY, {"Fn::Sub": EXECUTE_API + "POST/token"}),
     ("RenewFunction", API_GATEWAY, {"Fn::Sub": EXECUTE_API + "POST/token/renew"}),
+    ("RevokeFunction", API_GATEWAY, {"Fn::Sub": EXECUTE_API + "POST/token/revoke"}),
     ("RotateKeysFunction", "secretsmanager.amazonaws.com", attribute("SigningKeys", "Id")),
+    ("SubjectSessionsFunction", API_GATEWAY, {"Fn::Sub": EXECUTE_API + "GET/sessions"}),
+    ("SubjectSessionsFunction", API_GATEWAY, {"Fn::Sub": EXECUTE_API + "DELETE/sessions"}),
+    ("SubjectSessionsFunction", API_GATEWAY, {"Fn::Sub": EXECUTE_API + "DELETE/sessions/*"}),
 ]
 
 
@@ -129,13 +143,14 @@ def check():
     functions = of_type("AWS::Lambda::Function")
     given = {name for function in functions.values() for name in function["Environment"]["Variables"]}
     settings = (ROOT / "shared/token-lambda/src/settings.rs").read_text()
-    missing = set(re.findall(r"\bLATCHKEY_[A-Z_]+[A-Z]\b", settings)) - given - NOT_SET
+    missing = set(re.findall(r"\bLATCHKEY_[A-Z_]+[A-Z]\b", settings)) - given
     assert not missing, f"no parameter sets {missing}"
     assert {name: function["Role"] for name, function in functions.items()} == {
         name: attribute(role) for name, role in ROLES.items()
     }
-    environments = [functions[name]["Environment"] for name in ("IssueFunction", "RenewFunction")]
-    assert environments[0] == environments[1], "issue and renew have the same settings"
+    same = ("IssueFunction", "RenewFunction", "RevokeFunction", "IntrospectFunction", "SubjectSessionsFunction")
+    first, *others = [functions[name]["Environment"] for name in same]
+    assert all(other == first for other in others), "functions on the same sessions have the same settings"
     for name, function in functions.items():
         variables = function["Environment"]["Variables"]
         assert ("LATCHKEY_SIGNING_KEYS" in variables) == (name != "DiscoveryFunction"), f"{name}: {sorted(variables)}"
