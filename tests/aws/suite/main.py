@@ -460,10 +460,9 @@ class Suite:
             for event, level in events.items():
                 assert found.get(event) == {level}, f"{group}: {event} at {found.get(event)}, all: {sorted(found)}"
             durations = [float(value) for line in lines for value in re.findall(r"^REPORT .*\tDuration: ([\d.]+) ms", line)]
-            self.note(
-                f"{function}: first invocation {durations[0]:.0f} ms, later ones {statistics.median(durations[1:]):.0f} ms"
-                f" (median of {len(durations) - 1}), as the emulator reports them"
-            )
+            first, *later = durations
+            median = f", later ones {statistics.median(later):.0f} ms (median of {len(later)})" if later else ""
+            self.note(f"{function}: first invocation {first:.0f} ms{median}, as the emulator reports them")
 
     # -- changing and ending ------------------------------------------------------------------------------------------
 
