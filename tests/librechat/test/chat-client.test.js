@@ -8,7 +8,7 @@ import { Proxy } from '../lib/proxy.js';
 // A model of a chat client. It follows README "How LibreChat should renew"; every third answer to it is lost on the way.
 const LIVES = 100;
 
-describe('A chat client, every third answer lost: never signed out', () => {
+describe('A chat client, every third answer lost: never signed out', { concurrency: true }, () => {
   let server;
   let road;
 

@@ -158,6 +158,10 @@ for (const version of ['openid-client-6.5', 'openid-client-6.9']) {
             const payload = await authenticate(openIdJwtLogin(here.serverMetadata(), AUDIENCE), renewed.id_token);
             assert.equal(payload.sub, 'alice', payload.refused);
           }
+          const message = 'discovered metadata issuer does not match the expected issuer';
+          for (const wrong of [`${stage.url}/`, staged.url]) {
+            await assert.rejects(openIdConfig(library, wrong, staged.made.client.librechat), { message });
+          }
         });
       } finally {
         await stage.stop();
@@ -191,6 +195,19 @@ for (const version of ['openid-client-6.5', 'openid-client-6.9']) {
         const verdict = authenticate(openIdJwtLogin(here.serverMetadata(), AUDIENCE), renewed.id_token);
         const refused = await verdict.then(({ refused }) => refused, (error) => String(error));
         assert.ok(refused, 'jwks-rsa verifies EdDSA now: change docs/librechat.md');
+      });
+    });
+
+    it('a renewal window is a failure to LibreChat, though not the end of the session', async () => {
+      await withServer(server.made, { LATCHKEY_WINDOW_SECONDS: '60' }, async (windowed) => {
+        const here = await openIdConfig(library, windowed.url, windowed.made.client.librechat);
+        const tokens = await issue(windowed);
+        await assert.rejects(library.refreshTokenGrant(here, tokens.refresh_token, { scope: SCOPE }), {
+          error: 'invalid_request', error_description: /^too early: renewal of this session opens at /, status: 400,
+        });
+        const soon = await issue(windowed, 'librechat', { expires_in: 30 });
+        const renewed = await library.refreshTokenGrant(here, soon.refresh_token, { scope: SCOPE });
+        assert.equal(renewed.claims().sub, 'alice');
       });
     });
 
