@@ -11,6 +11,7 @@ const LIVES = 100;
 describe('A chat client, every third answer lost: never signed out', { concurrency: true }, () => {
   let server;
   let road;
+  let over = false;
 
   before(async () => {
     const requires = (what) => `--scope openid --grace-seconds 60 --requires ${what}`;
@@ -26,6 +27,7 @@ describe('A chat client, every third answer lost: never signed out', { concurren
     road.target = server.url;
   });
   after(async () => {
+    over = true;
     await road?.stop();
     await server?.stop();
   });
@@ -33,6 +35,7 @@ describe('A chat client, every third answer lost: never signed out', { concurren
   /** Renews until an answer arrives; any answer but new tokens would sign the user out. */
   async function renew(client, tokens) {
     for (let pause = 20; ; pause *= 2) {
+      assert.ok(!over, 'the test has ended');
       const answer = await post(`${road.url}/token/renew`, {
         grant_type: 'refresh_token', refresh_token: tokens.refresh_token, ...client,
         ...(client.client_id.endsWith('both') && { access_token: tokens.access_token }),
