@@ -426,6 +426,20 @@ mod tests {
     }
 
     #[test]
+    fn a_later_rotation_is_not_finished_on_an_earlier_ones_public_keys() {
+        let world = World::new(EMPTY);
+        world.rotate("v1");
+        *world.clock.lock().unwrap() = NOW.plus(1);
+        world.start("v2");
+        world.step(Step::Create, "v2").unwrap();
+        assert!(matches!(world.step(Step::Finish, "v2"), Err(RotationFault::NotPublished)));
+        assert!(matches!(world.step(Step::Test, "v2"), Err(RotationFault::KeyFailed(_))));
+        assert_eq!(world.versions.0.lock().unwrap().current, "v1");
+        world.step(Step::Set, "v2").unwrap();
+        world.step(Step::Finish, "v2").unwrap();
+    }
+
+    #[test]
     fn a_rotation_after_one_that_got_stuck_succeeds() {
         let world = World::new(EMPTY);
         world.start("stuck");
