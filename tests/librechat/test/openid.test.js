@@ -47,7 +47,8 @@ for (const version of ['openid-client-6.5', 'openid-client-6.9']) {
         const renewed = await refresh(tokens);
         assert.notEqual(renewed.refresh_token, tokens.refresh_token);
         assert.equal(renewed.expires_in, 86_400);
-        assert.equal(renewed.expiresIn(), 86_400);
+        // Counted down by the library's own clock, which may have passed a full second since the answer.
+        assert.ok(renewed.expiresIn() > 86_000 && renewed.expiresIn() <= 86_400);
         assert.equal(renewed.token_type, 'bearer');
         const claims = renewed.claims();
         assert.equal(claims.sub, 'alice');
@@ -111,14 +112,14 @@ for (const version of ['openid-client-6.5', 'openid-client-6.9']) {
     });
 
     it('a replay after the retry time is invalid_grant, recognised as such, and ends the session', async () => {
-      await withServer(server.made, { LATCHKEY_RETRY_CONFIDENTIAL_SECONDS: '1' }, async (strict) => {
+      await withServer(server.made, { LATCHKEY_RETRY_CONFIDENTIAL_SECONDS: '3' }, async (strict) => {
         const here = await openIdConfig(library, strict.url, strict.made.client.librechat);
         const again = (tokens) => library.refreshTokenGrant(here, tokens.refresh_token, { scope: SCOPE });
         const refused = { name: 'ResponseBodyError', error: 'invalid_grant', status: 400 };
         const issued = await issue(strict);
         const renewed = await again(issued);
         assert.equal((await again(issued)).refresh_token, renewed.refresh_token, 'a retry in time');
-        await sleep(1300);
+        await sleep(3300);
         await assert.rejects(again(issued), refused);
         await assert.rejects(again(renewed), refused);
       });
