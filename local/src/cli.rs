@@ -43,7 +43,7 @@ enum Command {
 /// their secrets once. Sessions, keys and clients are still there after a restart.
 ///
 /// Lifetimes come from the environment, as on Lambda: LATCHKEY_ACCESS_TOKEN_SECONDS, LATCHKEY_GRACE_SECONDS and
-/// so on; the README lists them. With AWS_ENDPOINT_URL_DYNAMODB set, that DynamoDB is used instead of the
+/// so on; docs/configuration.md lists them. With AWS_ENDPOINT_URL_DYNAMODB set, that DynamoDB is used instead of the
 /// embedded one.
 #[derive(Args)]
 #[command(after_help = "Examples:

@@ -1,4 +1,4 @@
-"""The README's paragraph about cargo lambda: functions under `cargo lambda watch`, on the local server's sessions."""
+"""The paragraph about cargo lambda in docs/local.md: functions under `cargo lambda watch`, on the local server's sessions."""
 
 import http.client
 import json
@@ -14,8 +14,8 @@ PATIENCE = 1800
 
 
 def paragraph():
-    """The README's three commands."""
-    text = (ROOT / "README.md").read_text()
+    """Its three commands."""
+    text = (ROOT / "docs/local.md").read_text()
     (commands,) = re.findall(r"## The functions under cargo lambda\n.*?```sh\n(.*?)```", text, re.DOTALL)
     lines = [line.split() for line in commands.strip().splitlines()]
     assert len(lines) == 3, lines
@@ -71,7 +71,7 @@ def main():
             answer = connection.getresponse()
             text = answer.read().decode()
             assert answer.status == 200, text
-    print("cargo lambda: issue, renew, retry, and on the same session the local server: as the README says")
+    print("cargo lambda: issue, renew, retry, and on the same session the local server: as docs/local.md says")
 
 
 if __name__ == "__main__":

@@ -1,0 +1,108 @@
+//! Every link in the documents that leads to a file or a heading of this project finds it.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
+use std::{
+    collections::BTreeSet,
+    fs,
+    path::{Path, PathBuf},
+};
+
+use pulldown_cmark::{Event, Options, Parser, Tag, TagEnd};
+
+#[test]
+fn every_relative_link_and_anchor_resolves() {
+    let documents = documents();
+    assert!(documents.iter().any(|path| path.ends_with("docs/README.md")), "{documents:?}");
+    let mut checked = 0;
+    let mut broken = Vec::new();
+    for document in &documents {
+        for link in links(&fs::read_to_string(document).unwrap()) {
+            if link.contains("://") || link.starts_with("mailto:") {
+                continue;
+            }
+            checked += 1;
+            if !resolves(document, &link) {
+                broken.push(format!("{}: {link}", document.display()));
+            }
+        }
+    }
+    assert!(checked > 10, "{checked}");
+    assert!(broken.is_empty(), "{broken:#?}");
+}
+
+#[test]
+fn a_heading_is_found_under_the_name_that_it_gets_on_github() {
+    let text =
+        "# A `--flag`, twice\n## A --flag twice\n## Über_all: 2nd\n## A `--flag`, twice\n```\n# no heading\n```\n";
+    let expected = ["a---flag-twice", "a---flag-twice-1", "über_all-2nd", "a---flag-twice-2"];
+    assert_eq!(anchors(text), BTreeSet::from(expected.map(str::to_owned)));
+}
+
+/// Every Markdown file of the project; what is built or installed is not.
+fn documents() -> Vec<PathBuf> {
+    let mut folders = vec![Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")];
+    let mut found = Vec::new();
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            let name = path.file_name().unwrap().to_str().unwrap().to_owned();
+            if path.is_dir() {
+                if !name.starts_with('.') && name != "target" && name != "node_modules" {
+                    folders.push(path);
+                }
+            } else if name.ends_with(".md") {
+                found.push(path);
+            }
+        }
+    }
+    found
+}
+
+fn resolves(document: &Path, link: &str) -> bool {
+    let (path, anchor) = link.split_once('#').unwrap_or((link, ""));
+    let target = match path {
+        "" => document.to_owned(),
+        path => document.parent().unwrap().join(path),
+    };
+    match anchor {
+        "" => target.exists(),
+        anchor => fs::read_to_string(target).is_ok_and(|text| anchors(&text).contains(anchor)),
+    }
+}
+
+fn links(text: &str) -> Vec<String> {
+    let links = Parser::new_ext(text, Options::ENABLE_TABLES).filter_map(|event| match event {
+        Event::Start(Tag::Link { dest_url, .. } | Tag::Image { dest_url, .. }) => Some(dest_url.into_string()),
+        _ => None,
+    });
+    links.collect()
+}
+
+fn anchors(text: &str) -> BTreeSet<String> {
+    let mut anchors = BTreeSet::new();
+    let mut heading = None;
+    for event in Parser::new_ext(text, Options::ENABLE_TABLES) {
+        match event {
+            Event::Start(Tag::Heading { .. }) => heading = Some(String::new()),
+            Event::Text(text) | Event::Code(text) => {
+                if let Some(heading) = &mut heading {
+                    heading.push_str(&text);
+                }
+            }
+            Event::End(TagEnd::Heading(_)) => {
+                let anchor = anchor(&heading.take().unwrap());
+                let repeated = (1..).map(|count| format!("{anchor}-{count}"));
+                let mut names = std::iter::once(anchor.clone()).chain(repeated);
+                anchors.insert(names.find(|name| !anchors.contains(name)).unwrap());
+            }
+            _ => {}
+        }
+    }
+    anchors
+}
+
+fn anchor(heading: &str) -> String {
+    let letters = heading.chars().filter(|letter| letter.is_alphanumeric() || " -_".contains(*letter));
+    letters.map(|letter| if letter == ' ' { '-' } else { letter }).flat_map(char::to_lowercase).collect()
+}
