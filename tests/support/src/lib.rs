@@ -1,4 +1,5 @@
-//! A server, a clock, and a client that remembers every secret it has seen.
+#![doc = include_str!("../README.md")]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 pub mod keys;
 pub mod logs;

@@ -8,7 +8,7 @@ use latchkey_token::keys::{Algorithm, thumbprint};
 use latchkey_token_lambda::system::generate_private_key;
 use serde_json::{Value, json};
 
-use super::secret_of;
+use crate::secret_of;
 
 pub struct Pair {
     pub kid: String,
