@@ -4,12 +4,12 @@
 use crate::{
     audit::{Event, EventKind},
     caller::{Caller, CallerIdentification, identify},
-    identity::SessionKey,
+    identity::{ClientId, SessionKey, Subject},
     policy::Policy,
     ports::{Audit, AuthoritySource, Clock, ReadSession, RevokeSession},
     presented::{CallersToken, Worth, authority_for, recognise, worth},
     refusal::Failure,
-    session::Revocation,
+    session::{Revocation, Session},
     time::Timestamp,
 };
 
@@ -35,20 +35,34 @@ impl<S: ReadSession + RevokeSession, A: AuthoritySource> Revoke<'_, S, A> {
         match recognise(token, caller, &authority, self.policy, now) {
             Err(reason) => denied(reason),
             Ok(CallersToken::Access(token)) if token.is_expired_at(now) => denied("access_token_expired"),
-            Ok(CallersToken::Access(token)) => self.end(caller, &token.session, now).await?,
+            Ok(CallersToken::Access(token)) => {
+                let ending = Ending { key: &token.session, client_id: &token.client_id, subject: &token.subject };
+                end(self.store, self.audit, caller, ending, now).await?;
+            }
             Ok(CallersToken::Refresh(token, client)) => {
                 let record = self.store.read(&token.session).await?;
-                match worth(&token, client, record.as_ref(), self.policy, now) {
-                    Worth::Current | Worth::Retriable => self.end(caller, &token.session, now).await?,
-                    Worth::Nothing => denied("refresh_token_not_live"),
+                match (worth(&token, client, record.as_ref(), self.policy, now), &record) {
+                    (Worth::Current | Worth::Retriable, Some(record)) => {
+                        end(self.store, self.audit, caller, record.into(), now).await?;
+                    }
+                    (Worth::Current | Worth::Retriable | Worth::Nothing, _) => denied("refresh_token_not_live"),
                 }
             }
         }
         Ok(())
     }
+}
 
-    async fn end(&self, caller: Caller<'_>, session: &SessionKey, now: Timestamp) -> Result<(), Failure> {
-        end(self.store, self.audit, caller, session, now).await.map(drop)
+/// A session that is to end.
+pub(crate) struct Ending<'a> {
+    pub key: &'a SessionKey,
+    pub client_id: &'a ClientId,
+    pub subject: &'a Subject,
+}
+
+impl<'a> From<&'a Session> for Ending<'a> {
+    fn from(session: &'a Session) -> Self {
+        Self { key: &session.key, client_id: &session.client_id, subject: &session.subject }
     }
 }
 
@@ -57,14 +71,15 @@ pub(crate) async fn end(
     store: &impl RevokeSession,
     audit: &dyn Audit,
     caller: Caller<'_>,
-    session: &SessionKey,
+    session: Ending<'_>,
     now: Timestamp,
 ) -> Result<bool, Failure> {
     let revocation = Revocation { at: now, reason: caller.name().to_owned() };
-    let has_ended = store.revoke(session, &revocation).await?;
+    let has_ended = store.revoke(session.key, &revocation).await?;
     if has_ended {
-        let mut event = caller.mark(Event::new(EventKind::SessionRevoked)).because(caller.name());
-        event.session = Some(session.audit_name());
+        let event = Event::new(EventKind::SessionRevoked).client(session.client_id).subject(session.subject);
+        let mut event = caller.mark(event).because(caller.name());
+        event.session = Some(session.key.audit_name());
         audit.record(&event);
     }
     Ok(has_ended)

@@ -42,7 +42,7 @@ impl<S: ListSessions + ReadSession + RevokeSession, A: AuthoritySource> Sessions
         let issuer = self.issuer(&authority.registry, caller)?;
         let mut ended = 0;
         for session in self.live(issuer, &authority.registry, filter, now).await? {
-            ended += usize::from(end(self.store, self.audit, Caller::Issuer(issuer), &session.key, now).await?);
+            ended += usize::from(end(self.store, self.audit, Caller::Issuer(issuer), (&session).into(), now).await?);
         }
         Ok(ended)
     }
@@ -54,7 +54,9 @@ impl<S: ListSessions + ReadSession + RevokeSession, A: AuthoritySource> Sessions
         let issuer = self.issuer(&authority.registry, caller)?;
         let record = self.store.read(key).await?;
         match record.filter(|record| record.is_live_at(now) && issuer.clients.contains(&record.client_id)) {
-            Some(_) => Ok(usize::from(end(self.store, self.audit, Caller::Issuer(issuer), key, now).await?)),
+            Some(record) => {
+                Ok(usize::from(end(self.store, self.audit, Caller::Issuer(issuer), (&record).into(), now).await?))
+            }
             None => Ok(0),
         }
     }
