@@ -15,7 +15,7 @@ use latchkey_token::{
     refusal::Failure,
 };
 use latchkey_token_lambda::{
-    credentials::Authorization, response::EdgeError, service::within_deadline, telemetry::RequestAudit,
+    Caller, credentials::Authorization, response::EdgeError, service::within_deadline, telemetry::RequestAudit,
 };
 use serde::{Deserialize, Serialize};
 
@@ -48,7 +48,10 @@ pub async fn handle<S: ReadSession, A: AuthoritySource>(
     event: ApiGatewayV2CustomAuthorizerV2Request,
     request_id: String,
 ) -> Result<ApiGatewayV2CustomAuthorizerSimpleResponse<Bearer>, Unavailable> {
-    let audit = RequestAudit::of_invocation("authorizer", request_id);
+    let context = &event.request_context;
+    let (api_request_id, source_ip) = (context.request_id.clone(), context.http.source_ip.clone());
+    let caller = Caller { request_id, api_request_id, source_ip };
+    let audit = RequestAudit::of_caller("authorizer", caller, &event.headers);
     let token = match Authorization::read(&event.headers) {
         Ok(Authorization::Bearer(token)) => token,
         _ => String::new(),

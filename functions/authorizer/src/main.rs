@@ -1,17 +1,11 @@
 //! Composition root: environment → clients → service → run.
 
-// The SDK's futures are nested deeper than the compiler looks by default.
-#![recursion_limit = "256"]
-
 use std::sync::Arc;
 
 use authorizer::{Authorizer, LiveSessions, handle};
-use lambda_http::{
-    Error, LambdaEvent,
-    lambda_runtime::{run, service_fn},
-};
+use lambda_http::{Error, LambdaEvent};
 use latchkey_token_aws::{AuthoritySecrets, Cached, DynamoDbSessions, SecretText, sdk};
-use latchkey_token_lambda::{settings::AuthorizerSettings, system::SystemClock, telemetry};
+use latchkey_token_lambda::{lambda, metrics, settings::AuthorizerSettings, system::SystemClock, telemetry};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
@@ -21,15 +15,15 @@ async fn main() -> Result<(), Error> {
     let secret = |location: &str| SecretText::at(location, &sdk);
     let secrets = AuthoritySecrets { signing_keys: secret(&function.signing_keys), clients: secret(&function.clients) };
     let authorizer = Authorizer {
-        store: DynamoDbSessions::new(&sdk, function.settings.table),
-        authority: Cached::new(secrets, function.settings.secrets_ttl_seconds),
+        store: DynamoDbSessions::new(&sdk, function.settings.table).observed(metrics::store_answered),
+        authority: Cached::new(secrets, function.settings.secrets_ttl_seconds).observed(metrics::authority_served),
         policy: function.settings.policy,
         audience,
         live: LiveSessions::new(cache_seconds),
         clock: Arc::new(SystemClock),
     };
-    run(service_fn(async |event: LambdaEvent<_>| {
+    lambda::run_events(async |event: LambdaEvent<_>| {
         handle(&authorizer, event.payload, event.context.request_id).await.map_err(Error::from)
-    }))
+    })
     .await
 }

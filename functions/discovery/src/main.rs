@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use discovery::Discovery;
 use latchkey_token_aws::{Cached, PublicKeysSecret, SecretText, sdk};
-use latchkey_token_lambda::{lambda, settings::DiscoverySettings, system::SystemClock, telemetry};
+use latchkey_token_lambda::{lambda, metrics, settings::DiscoverySettings, system::SystemClock, telemetry};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), lambda_http::Error> {
@@ -12,7 +12,7 @@ async fn main() -> Result<(), lambda_http::Error> {
     let (settings, public_keys) = DiscoverySettings::from_env()?;
     let sdk = sdk::config().await;
     let secret = PublicKeysSecret(SecretText::at(&public_keys, &sdk));
-    let keys = Cached::new(secret, settings.secrets_ttl_seconds);
+    let keys = Cached::new(secret, settings.secrets_ttl_seconds).observed(metrics::public_keys_served);
     let discovery = Discovery::new(keys, settings, Arc::new(SystemClock));
     lambda::run(|request| discovery::handle(&discovery, request)).await
 }

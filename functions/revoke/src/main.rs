@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use latchkey_token_aws::{AuthoritySecrets, Cached, DynamoDbSessions, SecretText, sdk};
 use latchkey_token_lambda::{
-    Service, lambda,
+    Service, lambda, metrics,
     settings::FunctionSettings,
     system::{SystemClock, SystemRandomness},
     telemetry,
@@ -18,8 +18,8 @@ async fn main() -> Result<(), lambda_http::Error> {
     let secret = |location: &str| SecretText::at(location, &sdk);
     let secrets = AuthoritySecrets { signing_keys: secret(&signing_keys), clients: secret(&clients) };
     let service = Service {
-        store: DynamoDbSessions::new(&sdk, settings.table),
-        authority: Cached::new(secrets, settings.secrets_ttl_seconds),
+        store: DynamoDbSessions::new(&sdk, settings.table).observed(metrics::store_answered),
+        authority: Cached::new(secrets, settings.secrets_ttl_seconds).observed(metrics::authority_served),
         policy: settings.policy,
         cors: settings.cors,
         clock: Arc::new(SystemClock),

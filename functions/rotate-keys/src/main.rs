@@ -1,11 +1,9 @@
 //! Composition root: environment → secrets → service → run.
 
-use lambda_http::{
-    Error, LambdaEvent,
-    lambda_runtime::{run, service_fn},
-};
+use lambda_http::{Error, LambdaEvent};
 use latchkey_token_aws::{SecretsManagerRing, sdk};
 use latchkey_token_lambda::{
+    lambda,
     settings::RotationSettings,
     system::{SystemClock, SystemKeys, SystemRandomness},
     telemetry::{self, RequestAudit},
@@ -24,10 +22,10 @@ async fn main() -> Result<(), Error> {
         settings.librechat_secret,
     );
     let rotator = Rotator { versions, signing_keys, limits: settings.limits };
-    run(service_fn(async |event: LambdaEvent<RotationEvent>| {
+    lambda::run_events(async |event: LambdaEvent<RotationEvent>| {
         let audit = RequestAudit::of_invocation("rotate-keys", event.context.request_id);
         let machine = Machine { clock: &SystemClock, randomness: &SystemRandomness, keys: &SystemKeys, audit: &audit };
         handle(&rotator, machine, event.payload).await.map_err(Error::from)
-    }))
+    })
     .await
 }

@@ -61,7 +61,8 @@ async fn answer(
         Err(response) => return response.map(into_http_body),
     };
     let mut request = Request::from_parts(parts, Body::Binary(body));
-    request.extensions_mut().insert(Caller { request_id: next_request_id(), source_ip: Some(peer.ip().to_string()) });
+    let source_ip = Some(peer.ip().to_string());
+    request.extensions_mut().insert(Caller { request_id: next_request_id(), api_request_id: None, source_ip });
     route(&functions, request).await.map(into_http_body)
 }
 

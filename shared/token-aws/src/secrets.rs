@@ -100,6 +100,9 @@ impl Load for PublicKeysSecret {
     }
 }
 
+/// Told what is served, since when it has been known, and the time.
+pub type SecretsObserver<T> = fn(&T, Timestamp, Timestamp);
+
 /// Keeps what has been loaded: fresh for a while, stale for a day if it cannot be loaded again.
 pub struct Cached<L: Load> {
     source: L,
@@ -108,6 +111,7 @@ pub struct Cached<L: Load> {
     loaded: RwLock<Option<Kept<L::Loaded>>>,
     /// Held while loading: many requests, one load.
     loading: Mutex<Attempts>,
+    observer: Option<SecretsObserver<L::Loaded>>,
 }
 
 /// Key ring and registry, cached.
@@ -134,7 +138,13 @@ struct EarlyReload {
 
 impl<L: Load> Cached<L> {
     pub fn new(source: L, ttl_seconds: Seconds) -> Self {
-        Self { source, ttl_seconds, loaded: RwLock::new(None), loading: Mutex::new(Attempts::default()) }
+        let (loaded, loading) = (RwLock::new(None), Mutex::new(Attempts::default()));
+        Self { source, ttl_seconds, loaded, loading, observer: None }
+    }
+
+    /// With somebody who measures.
+    pub fn observed(self, observer: SecretsObserver<L::Loaded>) -> Self {
+        Self { observer: Some(observer), ..self }
     }
 
     /// The value, if it is no older than `seconds`.
@@ -170,6 +180,16 @@ impl<L: Load> Cached<L> {
 
     /// The value in force.
     pub async fn current(&self, now: Timestamp) -> Result<Arc<L::Loaded>, Unavailable> {
+        let value = self.refreshed(now).await?;
+        if let (Some(observer), Some(kept)) =
+            (self.observer, &*self.loaded.read().unwrap_or_else(PoisonError::into_inner))
+        {
+            observer(&kept.value, kept.at, now);
+        }
+        Ok(value)
+    }
+
+    async fn refreshed(&self, now: Timestamp) -> Result<Arc<L::Loaded>, Unavailable> {
         if let Some(value) = self.fresh(now) {
             return Ok(value);
         }

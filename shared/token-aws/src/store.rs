@@ -1,5 +1,10 @@
 //! Sessions in DynamoDB: one request per issue, one per renewal.
 
+use std::{
+    future::Future,
+    time::{Duration, Instant},
+};
+
 use aws_config::SdkConfig;
 use aws_sdk_dynamodb::{
     Client,
@@ -18,16 +23,44 @@ use crate::{
     sdk,
 };
 
+/// Told how long the table has kept a request waiting, the SDK's retries included.
+pub type StoreObserver = fn(Duration);
+
 /// The session table.
 #[derive(Clone, Debug)]
 pub struct DynamoDbSessions {
     client: Client,
     table: String,
+    observer: Option<StoreObserver>,
 }
 
 impl DynamoDbSessions {
     pub fn new(sdk: &SdkConfig, table: impl Into<String>) -> Self {
-        Self { client: Client::new(sdk), table: table.into() }
+        Self { client: Client::new(sdk), table: table.into(), observer: None }
+    }
+
+    /// With somebody who measures.
+    pub fn observed(self, observer: StoreObserver) -> Self {
+        Self { observer: Some(observer), ..self }
+    }
+
+    async fn timed<T>(&self, request: impl Future<Output = T>) -> T {
+        let _waiting = Waiting { observer: self.observer, since: Instant::now() };
+        request.await
+    }
+}
+
+/// Ends when it is dropped: a request that is given up has been waited for as well.
+struct Waiting {
+    observer: Option<StoreObserver>,
+    since: Instant,
+}
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        if let Some(observer) = self.observer {
+            observer(self.since.elapsed());
+        }
     }
 }
 
@@ -48,7 +81,7 @@ impl InsertSession for DynamoDbSessions {
             .set_item(Some(record::item(session)))
             .condition_expression("attribute_not_exists(sid)")
             .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld);
-        match request.send().await {
+        match self.timed(request.send()).await {
             Ok(_) => Ok(()),
             Err(error) => match error.as_service_error() {
                 Some(PutItemError::ConditionalCheckFailedException(failure)) => {
@@ -103,7 +136,7 @@ impl RenewSession for DynamoDbSessions {
             .condition_expression(condition)
             .return_values(ReturnValue::AllNew)
             .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld);
-        match request.send().await {
+        match self.timed(request.send()).await {
             Ok(output) => {
                 let item = output.attributes.unwrap_or_default();
                 Ok(RenewalOutcome::Committed(read(&item)?))
@@ -122,7 +155,7 @@ impl ReadSession for DynamoDbSessions {
     async fn read(&self, key: &SessionKey) -> Result<Option<Session>, Unavailable> {
         let request =
             self.client.get_item().table_name(&self.table).set_key(Some(record::key(key))).consistent_read(true);
-        let output = request.send().await.map_err(unavailable)?;
+        let output = self.timed(request.send()).await.map_err(unavailable)?;
         output.item().map(read).transpose()
     }
 }
@@ -141,7 +174,7 @@ impl ListSessions for DynamoDbSessions {
             .into_paginator()
             .send();
         let mut sessions = Vec::new();
-        while let Some(page) = pages.next().await {
+        while let Some(page) = self.timed(pages.next()).await {
             for item in page.map_err(unavailable)?.items() {
                 sessions.push(read(item)?);
             }
@@ -162,7 +195,7 @@ impl RevokeSession for DynamoDbSessions {
             .condition_expression("attribute_exists(sid) AND attribute_not_exists(revoked_at)")
             .expression_attribute_values(":at", time(revocation.at))
             .expression_attribute_values(":reason", AttributeValue::S(revocation.reason.clone()));
-        match request.send().await {
+        match self.timed(request.send()).await {
             Ok(_) => Ok(true),
             Err(error) => match error.as_service_error() {
                 Some(UpdateItemError::ConditionalCheckFailedException(_)) => Ok(false),

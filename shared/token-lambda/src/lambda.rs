@@ -1,28 +1,44 @@
 //! The Lambda runtime as a host of handlers.
 
-use std::{convert::Infallible, future::Future};
+use std::{convert::Infallible, fmt::Debug, future::Future};
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use lambda_http::{
     Adapter, Body, Error, LambdaEvent, Request, RequestExt, Response,
     aws_lambda_events::apigw::ApiGatewayV2httpRequest,
     http::{StatusCode, Uri},
-    lambda_runtime,
+    lambda_runtime::{self, Diagnostic},
     request::{LambdaRequest, RequestContext},
     service_fn,
     tower::ServiceExt,
 };
-use serde::Serialize;
+use serde::{Serialize, de::DeserializeOwned};
 
-use crate::{response::refused, service::Caller};
+use crate::{metrics::Meter, response::refused, service::Caller};
 
-/// Serves API Gateway HTTP API events (payload 2.0) with `handler` until Lambda ends the process.
+/// Serves API Gateway HTTP API events (payload 2.0) with `handler`, and measures it, until Lambda ends the process.
 pub async fn run<H, F>(handler: H) -> Result<(), Error>
 where
     H: Fn(Request) -> F,
     F: Future<Output = Response<Body>> + Send,
 {
-    lambda_runtime::run(service_fn(|event| answer(event, &handler))).await
+    run_events(async |event| answer(event, &handler).await).await
+}
+
+/// The same for events of any kind.
+pub async fn run_events<E, R, Fault>(handler: impl AsyncFn(LambdaEvent<E>) -> Result<R, Fault>) -> Result<(), Error>
+where
+    E: DeserializeOwned,
+    R: Serialize,
+    Fault: Into<Diagnostic> + Debug,
+{
+    let meter = Meter::default();
+    lambda_runtime::run(service_fn(async |event: LambdaEvent<E>| {
+        let context = event.context.clone();
+        // Boxed, because the SDK's futures are nested deeper than the compiler looks.
+        meter.measured(&context, Box::pin(handler(event))).await
+    }))
+    .await
 }
 
 /// One event, answered in API Gateway's form.
@@ -62,9 +78,10 @@ where
 
 fn caller(request: &Request) -> Caller {
     let request_id = request.lambda_context_ref().map(|context| context.request_id.clone()).unwrap_or_default();
-    let source_ip = match request.request_context_ref() {
-        Some(RequestContext::ApiGatewayV2(context)) => context.http.source_ip.clone(),
-        _ => None,
-    };
-    Caller { request_id, source_ip }
+    match request.request_context_ref() {
+        Some(RequestContext::ApiGatewayV2(context)) => {
+            Caller { request_id, api_request_id: context.request_id.clone(), source_ip: context.http.source_ip.clone() }
+        }
+        _ => Caller { request_id, ..Caller::default() },
+    }
 }

@@ -3,6 +3,7 @@
 pub mod cors;
 pub mod credentials;
 pub mod lambda;
+pub mod metrics;
 pub mod request;
 pub mod response;
 pub mod service;

@@ -28,6 +28,8 @@ pub struct Service<S, A> {
 pub struct Caller {
     /// Lambda's request id; unique for each invocation.
     pub request_id: String,
+    /// API Gateway's: the one in its access log and in its answer's header `apigw-requestid`.
+    pub api_request_id: Option<String>,
     pub source_ip: Option<String>,
 }
 

@@ -2,7 +2,10 @@
 
 use std::io::stdout;
 
-use lambda_http::{Request, http::header::USER_AGENT};
+use lambda_http::{
+    Request,
+    http::{HeaderMap, header::USER_AGENT},
+};
 use latchkey_token::{
     audit::{Event, EventKind},
     ports::Audit,
@@ -10,7 +13,7 @@ use latchkey_token::{
 };
 use tracing_subscriber::{EnvFilter, fmt::MakeWriter};
 
-use crate::{response::EdgeError, service::Caller};
+use crate::{metrics, response::EdgeError, service::Caller};
 
 /// The target of audit lines.
 const AUDIT: &str = "audit";
@@ -59,23 +62,30 @@ pub struct RequestAudit {
 
 impl RequestAudit {
     pub fn new(function: &'static str, request: &Request) -> Self {
-        let user_agent =
-            request.headers().get(USER_AGENT).map(|value| one_line(&String::from_utf8_lossy(value.as_bytes())));
-        Self { function, caller: request.extensions().get().cloned().unwrap_or_default(), user_agent }
+        let caller = request.extensions().get().cloned().unwrap_or_default();
+        Self::of_caller(function, caller, request.headers())
     }
 
-    /// The audit trail of an invocation that is no HTTP request.
+    /// The audit trail of an event that only tells of a request.
+    pub fn of_caller(function: &'static str, caller: Caller, headers: &HeaderMap) -> Self {
+        let user_agent = headers.get(USER_AGENT).map(|value| one_line(&String::from_utf8_lossy(value.as_bytes())));
+        Self { function, caller, user_agent }
+    }
+
+    /// The audit trail of an invocation that nobody has requested over HTTP.
     pub fn of_invocation(function: &'static str, request_id: String) -> Self {
-        Self { function, caller: Caller { request_id, source_ip: None }, user_agent: None }
+        Self { function, caller: Caller { request_id, ..Caller::default() }, user_agent: None }
     }
 
     /// Logs infrastructure trouble; anything else has been said.
     pub fn record_failure(&self, error: &EdgeError) {
         if let EdgeError::Failed(Failure::Unavailable(unavailable)) = error {
+            metrics::count("Unavailable", Some(unavailable.what));
             tracing::error!(
                 service = "latchkey",
                 function = self.function,
                 function_request_id = self.caller.request_id,
+                api_request_id = self.caller.api_request_id,
                 what = unavailable.what,
                 detail = unavailable.detail,
                 "temporarily unavailable"
@@ -112,6 +122,7 @@ impl Audit for RequestAudit {
                     service = "latchkey",
                     function = self.function,
                     function_request_id = self.caller.request_id,
+                    api_request_id = self.caller.api_request_id,
                     event = event.kind.name(),
                     client_id = event.client_id.as_deref().map(one_line),
                     issuer_id = event.issuer_id.as_deref().map(one_line),
@@ -127,7 +138,12 @@ impl Audit for RequestAudit {
                 )
             };
         }
-        if event.kind.is_alarming() { line!(warn) } else { line!(info) }
+        if event.kind.is_alarming() {
+            line!(warn)
+        } else {
+            line!(info)
+        }
+        metrics::count(event.kind.name(), event.reason);
     }
 }
 
@@ -159,7 +175,11 @@ mod tests {
         let writer = lines.clone();
         let mut request = Request::new(lambda_http::Body::Empty);
         request.headers_mut().insert(USER_AGENT, lambda_http::http::HeaderValue::from_bytes(user_agent).unwrap());
-        request.extensions_mut().insert(Caller { request_id: "r-1".into(), source_ip: Some("192.0.2.1".into()) });
+        request.extensions_mut().insert(Caller {
+            request_id: "r-1".into(),
+            api_request_id: Some("a-1".into()),
+            source_ip: Some("192.0.2.1".into()),
+        });
         tracing::subscriber::with_default(subscriber(move || writer.clone(), level), || {
             RequestAudit::new("renew", &request).record(event);
         });
@@ -177,6 +197,7 @@ mod tests {
         assert_eq!(json["level"], "INFO");
         assert_eq!(json["generation"], 3);
         assert_eq!(json["function_request_id"], "r-1");
+        assert_eq!(json["api_request_id"], "a-1");
         assert_eq!(json["source_ip"], "192.0.2.1");
         assert_eq!(json["user_agent"], "curl/8");
         assert!(json.get("reason").is_none() && json.get("client_id").is_none());

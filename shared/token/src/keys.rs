@@ -219,6 +219,23 @@ impl KeyRing {
         }
     }
 
+    /// How long the key that has signed longest has done so, in seconds: rotation replaces it. `None` where nothing
+    /// signs, or only what has signed since ever. HS256 keys do not count: nobody rotates them here.
+    pub fn longest_signing(&self, now: i64) -> Option<i64> {
+        let since = |key: &SigningKey| (key.lifetime.sign_from > 0).then_some(now - key.lifetime.sign_from);
+        self.signers(now).filter_map(since).max()
+    }
+
+    /// How long until a key that signs now is retired, in seconds: by then another one must have taken over. `None`
+    /// while none is to be retired.
+    pub fn soonest_retirement(&self, now: i64) -> Option<i64> {
+        self.signers(now).filter_map(|key| key.lifetime.retire_at).map(|retire_at| retire_at - now).min()
+    }
+
+    fn signers(&self, now: i64) -> impl Iterator<Item = &SigningKey> {
+        Algorithm::ALL.into_iter().filter_map(move |algorithm| self.signer(algorithm, None, now))
+    }
+
     /// The key that signs with `algorithm` now: the one named, or else the one with the greatest `sign_from`.
     /// HS256 keys are chosen only by name.
     pub fn signer(&self, algorithm: Algorithm, kid: Option<&Kid>, now: i64) -> Option<&SigningKey> {
