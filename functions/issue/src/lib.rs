@@ -3,9 +3,9 @@
 use latchkey_token::{
     audit::EventKind,
     identity::Subject,
-    issue::{Issue, IssueRequest},
+    issue::{Grant, Issue, IssueRequest},
     mint::TokenSet,
-    ports::{AuthoritySource, InsertSession},
+    ports::{AuthoritySource, InsertSession, RedeemAssertion},
     refusal::{Failure, Refusal},
 };
 use latchkey_token_lambda::{
@@ -17,10 +17,13 @@ use latchkey_token_lambda::{
     telemetry::RequestAudit,
 };
 
+/// `grant_type` of an issue by assertion (RFC 7523 §2.1).
+const JWT_BEARER: &str = "urn:ietf:params:oauth:grant-type:jwt-bearer";
+
 /// Answers one request. Never fails: every outcome is a response.
 pub async fn handle<S, A>(service: &Service<S, A>, request: Request) -> Response<Body>
 where
-    S: InsertSession,
+    S: InsertSession + RedeemAssertion,
     A: AuthoritySource,
 {
     let audit = RequestAudit::new("issue", &request);
@@ -47,7 +50,7 @@ async fn issue<S, A>(
     audit: &RequestAudit,
 ) -> Result<TokenSet, EdgeError>
 where
-    S: InsertSession,
+    S: InsertSession + RedeemAssertion,
     A: AuthoritySource,
 {
     let request = parse(request, authorization)?;
@@ -64,22 +67,45 @@ where
 
 fn parse(request: &Request, authorization: &Authorization) -> Result<IssueRequest, EdgeError> {
     let mut members = Members::read(request)?;
-    if members.text("grant_type")?.is_some() {
-        return Err(Failure::Refused(Refusal::UnsupportedGrantType).into());
-    }
-    let subject = Subject::parse(&members.required("subject")?)
-        .ok_or_else(|| RequestFault::invalid("subject must be 1 to 255 bytes without control characters"))?;
+    let grant = match members.text("grant_type")?.as_deref() {
+        None => statement(authorization, &mut members)?,
+        Some(JWT_BEARER) => assertion(authorization, &mut members)?,
+        Some(_) => return Err(Failure::Refused(Refusal::UnsupportedGrantType).into()),
+    };
     let nonce = members.text("nonce")?;
     if nonce.as_ref().is_some_and(|nonce| nonce.len() > 255 || nonce.chars().any(char::is_control)) {
         return Err(RequestFault::invalid("nonce must be at most 255 bytes without control characters").into());
     }
     Ok(IssueRequest {
-        issuer: credentials::issuer(authorization, &mut members)?,
+        grant,
         client_id: members.text("client_id")?,
-        subject,
         scope: members.text("scope")?,
-        claims: members.object("claims")?,
         expires_in: members.seconds("expires_in")?,
         nonce,
     })
+}
+
+fn statement(authorization: &Authorization, members: &mut Members) -> Result<Grant, RequestFault> {
+    let subject = Subject::parse(&members.required("subject")?)
+        .ok_or_else(|| RequestFault::invalid("subject must be 1 to 255 bytes without control characters"))?;
+    Ok(Grant::Statement {
+        issuer: credentials::issuer(authorization, members)?,
+        subject,
+        claims: members.object("claims")?,
+    })
+}
+
+/// An assertion says who issues and about whom, and nothing beside it may say so: whoever holds it would else choose.
+fn assertion(authorization: &Authorization, members: &mut Members) -> Result<Grant, RequestFault> {
+    let assertion = members.required("assertion")?;
+    let is_named_twice = !matches!(authorization, Authorization::Absent)
+        || members.text("issuer_id")?.is_some()
+        || members.text("issuer_secret")?.is_some();
+    if is_named_twice {
+        return Err(RequestFault::invalid("the issuer is named both by the assertion and by credentials: use one"));
+    }
+    if members.text("subject")?.is_some() || !members.object("claims")?.is_empty() {
+        return Err(RequestFault::invalid("subject and claims come from the assertion: leave them out"));
+    }
+    Ok(Grant::Assertion(assertion))
 }

@@ -77,8 +77,13 @@ where
 {
     let mut query = Members::of_query(request.uri(), &["subject", "client_id"])?;
     let caller = credentials::of_header(authorization);
-    let use_case =
-        Sessions { store: &service.store, authority: &service.authority, clock: service.clock.as_ref(), audit };
+    let use_case = Sessions {
+        store: &service.store,
+        authority: &service.authority,
+        policy: &service.policy,
+        clock: service.clock.as_ref(),
+        audit,
+    };
     let (_, last) = request.uri().path().rsplit_once('/').unwrap_or_default();
     if last != "sessions" {
         let key = SessionKey::parse(last).ok_or_else(|| RequestFault::invalid("the path ends in no session_id"))?;

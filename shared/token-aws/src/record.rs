@@ -5,6 +5,7 @@ use std::collections::HashMap;
 
 use aws_sdk_dynamodb::{primitives::Blob, types::AttributeValue};
 use latchkey_token::{
+    assertion::SingleUse,
     claims::CustomClaims,
     identity::{ClientId, Generation, IssuerId, Owner, SessionKey, Sid, Subject},
     json::{Map, Value},
@@ -12,10 +13,15 @@ use latchkey_token::{
     scope::Scope,
     seal::SealedSuccessor,
     session::{Predecessor, Revocation, Session},
-    time::Timestamp,
+    time::{Seconds, Timestamp},
 };
 
 pub(crate) type Item = HashMap<String, AttributeValue>;
+
+/// Which session came of an assertion: the hash of its first refresh token.
+const USED_FOR: &str = "used_for";
+/// A used assertion is remembered this much longer than it could be used, whatever the clocks say.
+const FORGET_DELAY_SECONDS: Seconds = 86_400;
 
 /// A record that is not of the contract's form; names the attribute, never its value.
 #[derive(Debug, thiserror::Error)]
@@ -54,6 +60,29 @@ pub(crate) fn item(session: &Session) -> Item {
     }
     put("expires_at", number(session.deletable_at()));
     item
+}
+
+/// The record of a used assertion: which session came of it, and when it may be forgotten.
+pub(crate) fn used_assertion(assertion: &SingleUse, session: &Session) -> Item {
+    let forget_at = assertion.until.plus(FORGET_DELAY_SECONDS).unix_seconds();
+    HashMap::from(
+        [
+            ("owner", binary(&assertion.key.owner())),
+            ("sid", binary(assertion.key.sid())),
+            (USED_FOR, used_for(session)),
+            ("expires_at", number(forget_at)),
+        ]
+        .map(|(name, value)| (name.to_owned(), value)),
+    )
+}
+
+/// Whether the record of a used assertion names `session`.
+pub(crate) fn was_used_for(item: &Item, session: &Session) -> bool {
+    item.get(USED_FOR) == Some(&used_for(session))
+}
+
+fn used_for(session: &Session) -> AttributeValue {
+    binary(session.secret_hash.as_bytes())
 }
 
 pub(crate) fn session(item: &Item) -> Result<Session, Corrupt> {

@@ -9,12 +9,16 @@ use aws_config::SdkConfig;
 use aws_sdk_dynamodb::{
     Client,
     error::{ProvideErrorMetadata, SdkError},
-    operation::{put_item::PutItemError, update_item::UpdateItemError},
-    types::{AttributeValue, ReturnValue, ReturnValuesOnConditionCheckFailure},
+    operation::{put_item::PutItemError, transact_write_items::TransactWriteItemsError, update_item::UpdateItemError},
+    types::{AttributeValue, Put, ReturnValue, ReturnValuesOnConditionCheckFailure, TransactWriteItem},
 };
 use latchkey_token::{
+    assertion::SingleUse,
     identity::{Owner, SessionKey},
-    ports::{InsertSession, ListSessions, ReadSession, RenewSession, RenewalOutcome, RevokeSession, Unavailable},
+    ports::{
+        InsertSession, ListSessions, ReadSession, RedeemAssertion, Redemption, RenewSession, RenewalOutcome,
+        RevokeSession, Unavailable,
+    },
     session::{Renewal, Revocation, Session},
 };
 
@@ -94,6 +98,41 @@ impl InsertSession for DynamoDbSessions {
                 }
                 _ => Err(unavailable(error)),
             },
+        }
+    }
+}
+
+impl RedeemAssertion for DynamoDbSessions {
+    async fn redeem(&self, assertion: &SingleUse, session: &Session) -> Result<Redemption, Unavailable> {
+        let put = |item| {
+            let put = Put::builder()
+                .table_name(&self.table)
+                .set_item(Some(item))
+                .condition_expression("attribute_not_exists(sid)")
+                .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
+                .build();
+            put.map(|put| TransactWriteItem::builder().put(put).build())
+                .map_err(|error| Unavailable::new("session store", error.to_string()))
+        };
+        let request = self
+            .client
+            .transact_write_items()
+            .transact_items(put(record::used_assertion(assertion, session))?)
+            .transact_items(put(record::item(session))?);
+        let error = match request.send().await {
+            Ok(_) => return Ok(Redemption::Redeemed),
+            Err(error) => error,
+        };
+        let Some(TransactWriteItemsError::TransactionCanceledException(canceled)) = error.as_service_error() else {
+            return Err(unavailable(error));
+        };
+        match canceled.cancellation_reasons().first() {
+            Some(reason) if reason.code() == Some("ConditionalCheckFailed") => {
+                let is_ours = reason.item().is_some_and(|old| record::was_used_for(old, session));
+                Ok(if is_ours { Redemption::Redeemed } else { Redemption::AlreadyUsed })
+            }
+            // A conflict, throttling, or an id that is taken.
+            _ => Err(unavailable(error)),
         }
     }
 }

@@ -2,7 +2,9 @@
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use lambda_http::http::{HeaderMap, header::AUTHORIZATION};
-use latchkey_token::{caller::CallerIdentification, registry::Credentials, renew::ClientIdentification};
+use latchkey_token::{
+    assertion::ClientAssertion, caller::CallerIdentification, registry::Credentials, renew::ClientIdentification,
+};
 
 use crate::request::{Members, RequestFault, form_decode};
 
@@ -68,6 +70,21 @@ pub fn issuer(authorization: &Authorization, members: &mut Members) -> Result<Ve
     }
 }
 
+/// `client_assertion_type` of `private_key_jwt` (RFC 7523 §2.2).
+const JWT_BEARER: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
+
+const SECRET_AND_ASSERTION: &str = "client_secret and client_assertion are both there: use one";
+
+/// A client's assertion about itself, if there is one.
+fn client_assertion(members: &mut Members) -> Result<Option<String>, RequestFault> {
+    match (members.text("client_assertion_type")?.as_deref(), members.text("client_assertion")?) {
+        (None, None) => Ok(None),
+        (Some(JWT_BEARER), Some(assertion)) => Ok(Some(assertion)),
+        (Some(JWT_BEARER), None) => Err(RequestFault::invalid("client_assertion is missing")),
+        (_, _) => Err(RequestFault::invalid(format!("client_assertion_type must be {JWT_BEARER}"))),
+    }
+}
+
 /// The client and the access token of a renewal.
 pub fn client(
     authorization: Authorization,
@@ -75,20 +92,26 @@ pub fn client(
 ) -> Result<(ClientIdentification, Option<String>), RequestFault> {
     let id = members.text("client_id")?;
     let secret = members.text("client_secret")?;
+    let assertion = client_assertion(members)?;
     let access_token = members.text("access_token")?;
-    let in_body = |id: Option<String>, secret: Option<String>| match (id, secret) {
-        (Some(id), Some(secret)) => Ok(ClientIdentification::Authenticated(vec![Credentials { id, secret }])),
-        (Some(id), None) => Ok(ClientIdentification::Named(vec![id])),
-        (None, None) => Ok(ClientIdentification::FromAccessToken),
-        (None, Some(_)) => Err(RequestFault::invalid("client_secret is there, client_id is missing")),
+    let is_in_body = id.is_some() || secret.is_some() || assertion.is_some();
+    let in_body = || match (id, secret, assertion) {
+        (client_id, None, Some(assertion)) => {
+            Ok(ClientIdentification::Assertion(ClientAssertion { assertion, client_id }))
+        }
+        (_, Some(_), Some(_)) => Err(RequestFault::invalid(SECRET_AND_ASSERTION)),
+        (Some(id), Some(secret), None) => Ok(ClientIdentification::Authenticated(vec![Credentials { id, secret }])),
+        (Some(id), None, None) => Ok(ClientIdentification::Named(vec![id])),
+        (None, None, None) => Ok(ClientIdentification::FromAccessToken),
+        (None, Some(_), None) => Err(RequestFault::invalid("client_secret is there, client_id is missing")),
     };
     match authorization {
-        Authorization::Absent => Ok((in_body(id, secret)?, access_token)),
+        Authorization::Absent => Ok((in_body()?, access_token)),
         Authorization::Bearer(_) if access_token.is_some() => {
             Err(RequestFault::invalid("the access token is both in the Authorization header and in the body: use one"))
         }
-        Authorization::Bearer(token) => Ok((in_body(id, secret)?, Some(token))),
-        Authorization::Basic(_) if id.is_some() || secret.is_some() => {
+        Authorization::Bearer(token) => Ok((in_body()?, Some(token))),
+        Authorization::Basic(_) if is_in_body => {
             Err(RequestFault::invalid("the client is named both in the Authorization header and in the body: use one"))
         }
         // A public client may say its id this way, with an empty password.
@@ -108,8 +131,12 @@ pub fn client(
 pub fn caller(authorization: Authorization, members: &mut Members) -> Result<CallerIdentification, RequestFault> {
     let issuer = (members.text("issuer_id")?, members.text("issuer_secret")?);
     let client = (members.text("client_id")?, members.text("client_secret")?);
-    let is_in_body = [&issuer.0, &issuer.1, &client.0, &client.1].into_iter().any(Option::is_some);
+    let assertion = client_assertion(members)?;
+    let is_in_body = [&issuer.0, &issuer.1, &client.0, &client.1, &assertion].into_iter().any(Option::is_some);
     match (authorization, issuer, client) {
+        (Authorization::Absent, (None, None), (client_id, None)) if let Some(assertion) = assertion => {
+            Ok(CallerIdentification::Assertion(ClientAssertion { assertion, client_id }))
+        }
         (Authorization::Absent, (None, None), (Some(id), None)) => Ok(CallerIdentification::Named(vec![id])),
         (Authorization::Absent, (None, None), (Some(id), Some(secret))) => {
             Ok(CallerIdentification::Client(vec![Credentials { id, secret }]))

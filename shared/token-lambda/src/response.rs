@@ -118,7 +118,7 @@ fn refusal_response(refusal: &Refusal, tried_to_authenticate: bool) -> Response<
                 false => response,
             }
         }
-        Refusal::InvalidGrant => bad_request("invalid_grant", "the refresh token or the access token is not valid"),
+        Refusal::InvalidGrant => bad_request("invalid_grant", "the token that was presented is not valid"),
         Refusal::InvalidScope => bad_request("invalid_scope", "the scope is malformed or not allowed for this client"),
         Refusal::UnauthorizedClient => bad_request("unauthorized_client", "this issuer may not act for that client"),
         Refusal::UnsupportedGrantType => {

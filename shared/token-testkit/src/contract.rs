@@ -2,8 +2,12 @@
 //! own; [`check_all`] runs them one after the other and panics at the first that does not hold.
 
 use latchkey_token::{
-    identity::{ClientId, Generation},
-    ports::{InsertSession, ListSessions, ReadSession, RenewSession, RenewalOutcome, RevokeSession},
+    assertion::SingleUse,
+    identity::{AssertionKey, ClientId, Generation, Sid},
+    ports::{
+        InsertSession, ListSessions, ReadSession, RedeemAssertion, Redemption, RenewSession, RenewalOutcome,
+        RevokeSession,
+    },
     session::{Renewal, Revocation, Session},
     time::Timestamp,
 };
@@ -11,9 +15,15 @@ use latchkey_token::{
 use crate::fixture::{NOW, renewal, secret, session};
 
 /// A complete session store.
-pub trait SessionStore: InsertSession + RenewSession + ReadSession + RevokeSession + ListSessions {}
+pub trait SessionStore:
+    InsertSession + RedeemAssertion + RenewSession + ReadSession + RevokeSession + ListSessions
+{
+}
 
-impl<S: InsertSession + RenewSession + ReadSession + RevokeSession + ListSessions> SessionStore for S {}
+impl<S> SessionStore for S where
+    S: InsertSession + RedeemAssertion + RenewSession + ReadSession + RevokeSession + ListSessions
+{
+}
 
 /// Runs every rule.
 pub async fn check_all(store: &impl SessionStore) {
@@ -31,6 +41,7 @@ pub async fn check_all(store: &impl SessionStore) {
     a_chain_of_renewals_holds(store, 11).await;
     of_many_renewals_at_once_one_is_written(store, 12).await;
     an_owners_sessions_are_listed_completely(store, 13).await;
+    an_assertion_is_redeemed_once_with_its_session_or_not_at_all(store, 14).await;
 }
 
 async fn inserted(store: &impl SessionStore, number: u32) -> Session {
@@ -215,4 +226,30 @@ async fn of_many_renewals_at_once_one_is_written(store: &impl SessionStore, numb
     });
     assert_eq!(outcomes.await, 1);
     assert_eq!(stored(store, &session).await.generation, Generation::new(1));
+}
+
+async fn an_assertion_is_redeemed_once_with_its_session_or_not_at_all(store: &impl SessionStore, number: u32) {
+    let session = session(number);
+    let assertion = SingleUse { key: AssertionKey::of(&session.issuer_id, "once"), until: NOW.plus(600) };
+    let redeem = async |session: &Session| store.redeem(&assertion, session).await.expect("an answer");
+    assert_eq!(redeem(&session).await, Redemption::Redeemed);
+    assert_eq!(stored(store, &session).await, session);
+    assert_eq!(redeem(&session).await, Redemption::Redeemed, "our own write seen twice");
+
+    let second = fixture_of_the_same_owner(&session);
+    assert_eq!(redeem(&second).await, Redemption::AlreadyUsed);
+    assert_eq!(store.read(&second.key).await.expect("read"), None, "nothing was written");
+    let other = SingleUse { key: AssertionKey::of(&session.issuer_id, "another"), ..assertion };
+    assert_eq!(store.redeem(&other, &second).await.expect("an answer"), Redemption::Redeemed);
+
+    // The records of used assertions are nobody's sessions.
+    let listed = store.list(&session.key.owner).await.expect("a list");
+    assert_eq!(listed.len(), 2);
+}
+
+fn fixture_of_the_same_owner(session: &Session) -> Session {
+    let mut second = session.clone();
+    second.key.sid = Sid::new(session.absolute_expires_at, session.access_token_seconds, [9; 7]);
+    second.secret_hash = secret(77).hash();
+    second
 }

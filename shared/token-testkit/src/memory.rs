@@ -6,18 +6,27 @@ use std::{
 };
 
 use latchkey_token::{
-    identity::{Owner, SessionKey},
-    ports::{InsertSession, ListSessions, ReadSession, RenewSession, RenewalOutcome, RevokeSession, Unavailable},
+    assertion::SingleUse,
+    identity::{AssertionKey, Owner, SessionKey},
+    ports::{
+        InsertSession, ListSessions, ReadSession, RedeemAssertion, Redemption, RenewSession, RenewalOutcome,
+        RevokeSession, Unavailable,
+    },
+    refresh_token::SecretHash,
     session::{Decision, Presented, Renewal, Revocation, Session, Write, decide},
 };
 
 /// A session store without a disk.
 #[derive(Default)]
-pub struct InMemorySessions(Mutex<BTreeMap<SessionKey, Session>>);
+pub struct InMemorySessions {
+    sessions: Mutex<BTreeMap<SessionKey, Session>>,
+    /// Used assertions, each with the first refresh token of the session that came of it.
+    used: Mutex<BTreeMap<AssertionKey, SecretHash>>,
+}
 
 impl InMemorySessions {
     fn sessions(&self) -> MutexGuard<'_, BTreeMap<SessionKey, Session>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.sessions.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -31,6 +40,21 @@ impl InsertSession for InMemorySessions {
             }
             Some(old) if old.secret_hash == session.secret_hash => Ok(()),
             Some(_) => Err(Unavailable::new("session store", "the drawn session id is taken")),
+        }
+    }
+}
+
+impl RedeemAssertion for InMemorySessions {
+    async fn redeem(&self, assertion: &SingleUse, session: &Session) -> Result<Redemption, Unavailable> {
+        let mut used = self.used.lock().unwrap_or_else(PoisonError::into_inner);
+        match used.get(&assertion.key) {
+            Some(hash) if *hash == session.secret_hash => Ok(Redemption::Redeemed),
+            Some(_) => Ok(Redemption::AlreadyUsed),
+            None => {
+                self.sessions().insert(session.key, session.clone());
+                used.insert(assertion.key, session.secret_hash);
+                Ok(Redemption::Redeemed)
+            }
         }
     }
 }

@@ -4,19 +4,15 @@
 //! `exp`), so the token is split and read strictly here and the library checks the signature alone. Times are
 //! judged against the caller's clock.
 
-use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
-
 use crate::{
     identity::{ClientId, Owner, SessionKey, Subject},
-    json::{self, Map, Value},
+    json::{Map, Value},
+    jwt::{self, Compact},
     keys::{Algorithm, KeyRing, SigningKey},
     policy::{ClientPolicy, MAX_ACCESS_TOKEN_SECONDS, MAX_IAT_AHEAD_SECONDS},
     registry::{Client, Registry},
     time::{Seconds, Timestamp},
 };
-
-/// Longest token that is looked at, in bytes.
-pub const MAX_BYTES: usize = 8192;
 
 /// Why an access token is refused; for the audit trail only.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,35 +49,23 @@ impl Rejection {
 
 /// A token in compact form whose signature nobody has checked. Its only use is [`UnverifiedAccessToken::verify`].
 pub struct UnverifiedAccessToken<'a> {
-    signing_input: &'a str,
-    signature: &'a str,
-    payload: &'a str,
+    token: Compact<'a>,
     algorithm: String,
     kid: String,
     typ: String,
 }
 
 impl<'a> UnverifiedAccessToken<'a> {
-    /// Splits the compact form (RFC 7515 §7.1). Exactly three parts of canonical, unpadded base64url; the header
-    /// holds `alg`, `kid` and `typ`, each a string, and nothing else: no `crit`, `jku`, `jwk`, `x5u`, `b64` or `zip`
-    /// is ever looked at.
+    /// Splits the compact form. The header holds `alg`, `kid` and `typ`, each a string, and nothing else: no `crit`,
+    /// `jku`, `jwk`, `x5u`, `b64` or `zip` is ever looked at.
     pub fn parse(token: &'a str) -> Result<Self, Rejection> {
-        if token.len() > MAX_BYTES {
-            return Err(Rejection::Malformed);
-        }
-        let (signing_input, signature) = token.rsplit_once('.').ok_or(Rejection::Malformed)?;
-        let (header, payload) = signing_input.split_once('.').ok_or(Rejection::Malformed)?;
-        if payload.contains('.') || decode(signature)?.is_empty() {
-            return Err(Rejection::Malformed);
-        }
-        let mut header = json::parse_object(&decode(header)?).map_err(|_| Rejection::Malformed)?;
-        let mut take = |name| match header.remove(name) {
+        let mut token = Compact::parse(token).ok_or(Rejection::Malformed)?;
+        let mut take = |name| match token.header.remove(name) {
             Some(Value::String(text)) => Ok(text),
             _ => Err(Rejection::Header),
         };
-        let token =
-            Self { signing_input, signature, payload, algorithm: take("alg")?, kid: take("kid")?, typ: take("typ")? };
-        if header.is_empty() { Ok(token) } else { Err(Rejection::Header) }
+        let (algorithm, kid, typ) = (take("alg")?, take("kid")?, take("typ")?);
+        if token.header.is_empty() { Ok(Self { token, algorithm, kid, typ }) } else { Err(Rejection::Header) }
     }
 
     /// Which key the token names. May be unknown, and may be anything a stranger likes.
@@ -105,16 +89,10 @@ impl<'a> UnverifiedAccessToken<'a> {
         if self.typ != access_token_type(key.algorithm()) {
             return Err(Rejection::Type);
         }
-        let signed = jsonwebtoken::crypto::verify(
-            self.signature,
-            self.signing_input.as_bytes(),
-            key.verifier(),
-            key.algorithm().jose(),
-        );
-        if !signed.unwrap_or(false) {
+        if !self.token.is_signed_by(key.verifier(), key.algorithm()) {
             return Err(Rejection::Signature);
         }
-        let token = read_claims(&decode(self.payload)?, issuer)?;
+        let token = read_claims(&self.token.claims().ok_or(Rejection::Claims)?, issuer)?;
         let client = registry.client(token.client_id.as_str()).ok_or(Rejection::UnknownClient)?;
         if !is_key_for(key, client) {
             return Err(Rejection::KeyNotTheClients);
@@ -180,24 +158,19 @@ impl AuthenticAccessToken {
     }
 }
 
-fn decode(part: &str) -> Result<Vec<u8>, Rejection> {
-    URL_SAFE_NO_PAD.decode(part).map_err(|_| Rejection::Malformed)
-}
-
-fn read_claims(payload: &[u8], issuer: &str) -> Result<AuthenticAccessToken, Rejection> {
-    let claims = json::parse_object(payload).map_err(|_| Rejection::Claims)?;
-    if text(&claims, "iss")? != issuer {
+fn read_claims(claims: &Map<String, Value>, issuer: &str) -> Result<AuthenticAccessToken, Rejection> {
+    if text(claims, "iss")? != issuer {
         return Err(Rejection::Issuer);
     }
     let token = AuthenticAccessToken {
-        session: SessionKey::parse(text(&claims, "sid")?).ok_or(Rejection::Claims)?,
-        client_id: ClientId::parse(text(&claims, "client_id")?).ok_or(Rejection::Claims)?,
-        subject: Subject::parse(text(&claims, "sub")?).ok_or(Rejection::Claims)?,
-        audience: audience(claims.get("aud"))?,
-        iat: seconds(&claims, "iat")?,
-        exp: seconds(&claims, "exp")?,
-        jti: text(&claims, "jti")?.to_owned(),
-        scope: text(&claims, "scope")?.to_owned(),
+        session: SessionKey::parse(text(claims, "sid")?).ok_or(Rejection::Claims)?,
+        client_id: ClientId::parse(text(claims, "client_id")?).ok_or(Rejection::Claims)?,
+        subject: Subject::parse(text(claims, "sub")?).ok_or(Rejection::Claims)?,
+        audience: claims.get("aud").and_then(jwt::audience).ok_or(Rejection::Claims)?,
+        iat: seconds(claims, "iat")?,
+        exp: seconds(claims, "exp")?,
+        jti: text(claims, "jti")?.to_owned(),
+        scope: text(claims, "scope")?.to_owned(),
     };
     let life = token.exp - token.iat;
     if !(0..=i64::from(MAX_ACCESS_TOKEN_SECONDS)).contains(&life) || token.jti.is_empty() {
@@ -213,30 +186,16 @@ fn text<'a>(claims: &'a Map<String, Value>, name: &str) -> Result<&'a str, Rejec
     claims.get(name).and_then(Value::as_str).ok_or(Rejection::Claims)
 }
 
-/// A NumericDate that is a whole number, not negative, in JSON's plain notation.
 fn seconds(claims: &Map<String, Value>, name: &str) -> Result<i64, Rejection> {
-    let number = claims.get(name).and_then(Value::as_u64).ok_or(Rejection::Claims)?;
-    // A year far beyond 9999, and still room to add any grace period.
-    if number > 1 << 48 {
-        return Err(Rejection::Claims);
-    }
-    i64::try_from(number).map_err(|_| Rejection::Claims)
-}
-
-/// RFC 7519 §4.1.3: one string or a list of strings.
-fn audience(value: Option<&Value>) -> Result<Vec<String>, Rejection> {
-    match value {
-        Some(Value::String(one)) => Ok(vec![one.clone()]),
-        Some(Value::Array(several)) if !several.is_empty() => {
-            several.iter().map(|one| one.as_str().map(str::to_owned).ok_or(Rejection::Claims)).collect()
-        }
-        _ => Err(Rejection::Claims),
-    }
+    claims.get(name).and_then(jwt::numeric_date).ok_or(Rejection::Claims)
 }
 
 #[cfg(test)]
 mod tests {
+    use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+
     use super::*;
+    use crate::json;
     use crate::testing::{self, NOW, sign_raw};
 
     const ISSUER: &str = "https://issuer.example";

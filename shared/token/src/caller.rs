@@ -1,11 +1,14 @@
 //! Who may ask about tokens: issuers for all of their clients, clients for themselves.
 
 use crate::{
+    assertion::ClientAssertion,
     audit::{Event, EventKind},
     identity::ClientId,
+    policy::Policy,
     ports::Audit,
     refusal::{Failure, Refusal},
     registry::{Client, Credentials, Issuer, Registry},
+    time::Timestamp,
 };
 
 /// How a caller says who it is.
@@ -16,6 +19,8 @@ pub enum CallerIdentification {
     Issuer(Vec<Credentials>),
     /// A confidential client's.
     Client(Vec<Credentials>),
+    /// A confidential client's, signed by itself.
+    Assertion(ClientAssertion),
     /// A public client's id.
     Named(Vec<String>),
     Missing,
@@ -67,14 +72,22 @@ impl<'a> Caller<'a> {
 pub fn identify<'a>(
     registry: &'a Registry,
     identification: &CallerIdentification,
+    policy: &Policy,
+    now: Timestamp,
     audit: &dyn Audit,
 ) -> Result<Caller<'a>, Failure> {
+    let mut reason = "caller_unauthenticated";
     let client = |candidates: &[Credentials]| registry.authenticate_client(candidates).map(Caller::Client);
     let issuer = |candidates: &[Credentials]| registry.authenticate_issuer(candidates).map(Caller::Issuer);
     let caller = match identification {
         CallerIdentification::Either(candidates) => issuer(candidates).or_else(|| client(candidates)),
         CallerIdentification::Issuer(candidates) => issuer(candidates),
         CallerIdentification::Client(candidates) => client(candidates),
+        CallerIdentification::Assertion(assertion) => registry
+            .authenticate_by_assertion(assertion, policy, now)
+            .map_err(|(_, fault)| reason = fault.name())
+            .ok()
+            .map(Caller::Client),
         CallerIdentification::Named(ids) => {
             let named = ids.iter().find_map(|id| registry.client(id));
             named.filter(|client| client.is_public()).map(Caller::Client)
@@ -82,7 +95,7 @@ pub fn identify<'a>(
         CallerIdentification::Missing => None,
     };
     caller.ok_or_else(|| {
-        audit.record(&Event::new(EventKind::ClientRejected).because("caller_unauthenticated"));
+        audit.record(&Event::new(EventKind::ClientRejected).because(reason));
         Refusal::InvalidClient.into()
     })
 }

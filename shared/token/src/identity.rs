@@ -185,6 +185,26 @@ impl fmt::Display for SessionKey {
     }
 }
 
+/// Primary key of the record that an assertion has been used: SHA-256(0x00 ‖ `issuer_id` ‖ 0x00 ‖ `jti`), its first 16
+/// bytes as `owner`, all 32 as `sid`. No session can have it: a session's `sid` has 16 bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct AssertionKey([u8; 32]);
+
+impl AssertionKey {
+    pub fn of(issuer: &IssuerId, jti: &str) -> Self {
+        let parts = [&[0][..], issuer.as_str().as_bytes(), &[0], jti.as_bytes()];
+        Self(sha256(&parts.concat()))
+    }
+
+    pub fn owner(&self) -> [u8; 16] {
+        first_16(&self.0)
+    }
+
+    pub const fn sid(&self) -> &[u8; 32] {
+        &self.0
+    }
+}
+
 /// How often a session has rotated; issue creates generation 0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Generation(u32);

@@ -29,9 +29,9 @@ impl<S: ReadSession, A: AuthoritySource> Introspect<'_, S, A> {
     pub async fn run(&self, caller: &CallerIdentification, token: &str) -> Result<Map<String, Value>, Failure> {
         let now = self.clock.now();
         let authority = self.authority.current(now).await?;
-        self.identify(identify(&authority.registry, caller, self.audit)?)?;
+        self.identify(identify(&authority.registry, caller, self.policy, now, self.audit)?)?;
         let authority = authority_for(self.authority, authority, token, now).await?;
-        let caller = self.identify(identify(&authority.registry, caller, self.audit)?)?;
+        let caller = self.identify(identify(&authority.registry, caller, self.policy, now, self.audit)?)?;
         let said = match recognise(token, caller, &authority, self.policy, now) {
             Err(reason) => Err(reason),
             Ok(CallersToken::Access(token)) => self.access_token(token, now).await?,

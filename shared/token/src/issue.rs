@@ -1,35 +1,62 @@
 //! Issue: the external system turns a signed-in user into a session with tokens.
 
 use crate::{
+    assertion::{AssertionFault, SingleUse, UnverifiedAssertion},
     audit::{Event, EventKind},
-    claims::CustomClaims,
+    claims::{self, CustomClaims},
     identity::{Generation, Owner, SessionKey, Sid, Subject},
     json::{Map, Value},
     mint::{Mint, Signers, TokenSet, Validity},
     policy::Policy,
-    ports::{Audit, AuthoritySource, Clock, InsertSession, Randomness, random},
+    ports::{Audit, AuthoritySource, Clock, InsertSession, Randomness, RedeemAssertion, Redemption, random},
     refresh_token::RefreshSecret,
     refusal::{Failure, Refusal},
     registry::{Client, Credentials, Issuer, Profile, Registry},
     scope::Scope,
     session::Session,
-    time::Seconds,
+    time::{Seconds, Timestamp},
 };
 
 /// A parsed request to `POST /token`.
 pub struct IssueRequest {
-    /// How the issuer's id and secret may be read, most literal first; empty when none were sent.
-    pub issuer: Vec<Credentials>,
+    pub grant: Grant,
     /// Required when the issuer may act for several clients.
     pub client_id: Option<String>,
-    pub subject: Subject,
     /// Left out: all scopes of the client's registration.
     pub scope: Option<String>,
-    pub claims: Map<String, Value>,
     /// Seconds; shortens the life of this session's access tokens, never lengthens it.
     pub expires_in: Option<Seconds>,
     /// For the first ID token.
     pub nonce: Option<String>,
+}
+
+/// How an issuer says who has signed in.
+pub enum Grant {
+    /// In the request, which it authenticates.
+    Statement {
+        /// How the issuer's id and secret may be read, most literal first; empty when none were sent.
+        issuer: Vec<Credentials>,
+        subject: Subject,
+        claims: Map<String, Value>,
+    },
+    /// By a JWT that it has signed (RFC 7523 §2.1). Whoever sends it, what it says of the user is in it: the claims that
+    /// the client's registration allows are taken from there.
+    Assertion(String),
+}
+
+/// An issuer, and whom it vouches for.
+struct Vouching<'r> {
+    issuer: &'r Issuer,
+    subject: Subject,
+    claims: Claims,
+    once: Option<SingleUse>,
+}
+
+enum Claims {
+    /// Each must be allowed.
+    Stated(Map<String, Value>),
+    /// Those that are allowed count.
+    Asserted(Map<String, Value>),
 }
 
 /// What issue needs.
@@ -42,18 +69,19 @@ pub struct Issue<'a, S, A> {
     pub audit: &'a dyn Audit,
 }
 
-impl<S: InsertSession, A: AuthoritySource> Issue<'_, S, A> {
+impl<S: InsertSession + RedeemAssertion, A: AuthoritySource> Issue<'_, S, A> {
     /// Creates a session with one write and answers its first tokens. Everything that can be refused is refused before
     /// the write.
     pub async fn run(&self, request: IssueRequest) -> Result<TokenSet, Failure> {
         let now = self.clock.now();
         let authority = self.authority.current(now).await?;
-        let (issuer, client) = self.authorize(&authority.registry, &request)?;
+        let Vouching { issuer, subject, claims, once } = self.vouching(&authority.registry, request.grant, now)?;
+        let client = self.client(&authority.registry, issuer, request.client_id.as_deref())?;
         let reject = |refusal, reason| self.reject(issuer, client, refusal, reason);
 
         let scope =
             self.scope(client, request.scope.as_deref()).map_err(|refusal| reject(refusal, "scope_not_allowed"))?;
-        let claims = claims(client, request.claims).map_err(|refusal| reject(refusal, "claims_not_allowed"))?;
+        let claims = custom_claims(client, claims).map_err(|refusal| reject(refusal, "claims_not_allowed"))?;
         let signers = Signers::choose(&authority.keys, client, now)?;
 
         let policy = self.policy.for_client(client);
@@ -63,10 +91,10 @@ impl<S: InsertSession, A: AuthoritySource> Issue<'_, S, A> {
         let secret = RefreshSecret::from_bytes(random(self.randomness)?);
         let session = Session {
             key: SessionKey {
-                owner: Owner::of(&client.client_id, &request.subject),
+                owner: Owner::of(&client.client_id, &subject),
                 sid: Sid::new(absolute_expires_at, access_token_seconds, random(self.randomness)?),
             },
-            subject: request.subject,
+            subject,
             client_id: client.client_id.clone(),
             issuer_id: issuer.issuer_id.clone(),
             scope,
@@ -84,7 +112,14 @@ impl<S: InsertSession, A: AuthoritySource> Issue<'_, S, A> {
             absolute_expires_at,
             revocation: None,
         };
-        self.store.insert(&session).await?;
+        match once {
+            None => self.store.insert(&session).await?,
+            Some(assertion) => {
+                if self.store.redeem(&assertion, &session).await? == Redemption::AlreadyUsed {
+                    return Err(reject(Refusal::InvalidGrant, AssertionFault::Replayed.name()));
+                }
+            }
+        }
 
         let mint = Mint { session: &session, client, issuer: &self.policy.issuer, signers: &signers, now };
         let validity = Validity { iat: now.unix_seconds(), exp: session.access_token_exp() };
@@ -103,20 +138,50 @@ impl<S: InsertSession, A: AuthoritySource> Issue<'_, S, A> {
         Ok(tokens)
     }
 
-    fn authorize<'r>(
-        &self,
-        registry: &'r Registry,
-        request: &IssueRequest,
-    ) -> Result<(&'r Issuer, &'r Client), Failure> {
-        let Some(issuer) = registry.authenticate_issuer(&request.issuer) else {
+    fn vouching<'r>(&self, registry: &'r Registry, grant: Grant, now: Timestamp) -> Result<Vouching<'r>, Failure> {
+        match grant {
+            Grant::Statement { issuer, subject, claims } => {
+                let issuer = self.authenticate(registry, &issuer)?;
+                Ok(Vouching { issuer, subject, claims: Claims::Stated(claims), once: None })
+            }
+            Grant::Assertion(assertion) => {
+                let rejected = |issuer: Option<&Issuer>, fault: AssertionFault| {
+                    let event = Event::new(EventKind::ClientRejected).because(fault.name());
+                    self.audit.record(&issuer.map_or(event.clone(), |issuer| event.issuer(&issuer.issuer_id)));
+                    Failure::Refused(Refusal::InvalidGrant)
+                };
+                let assertion = UnverifiedAssertion::parse(&assertion).map_err(|fault| rejected(None, fault))?;
+                let (issuer, rules) = registry
+                    .issuer_of_assertions(assertion.iss())
+                    .ok_or_else(|| rejected(None, AssertionFault::UnknownIssuer))?;
+                let vouched = assertion
+                    .verify(&issuer.issuer_id, rules, self.policy, now)
+                    .map_err(|fault| rejected(Some(issuer), fault))?;
+                let claims = Claims::Asserted(vouched.claims);
+                Ok(Vouching { issuer, subject: vouched.subject, claims, once: vouched.once })
+            }
+        }
+    }
+
+    fn authenticate<'r>(&self, registry: &'r Registry, candidates: &[Credentials]) -> Result<&'r Issuer, Failure> {
+        registry.authenticate_issuer(candidates).ok_or_else(|| {
             // Only a registered id enters the audit trail: anything else may be a secret in the wrong place.
-            let known = request.issuer.iter().find_map(|candidate| registry.issuer(&candidate.id));
+            let known = candidates.iter().find_map(|candidate| registry.issuer(&candidate.id));
             let event = Event::new(EventKind::ClientRejected).because("issuer_unauthenticated");
             self.audit.record(&known.map_or(event.clone(), |issuer| event.issuer(&issuer.issuer_id)));
-            return Err(Refusal::InvalidClient.into());
-        };
+            Refusal::InvalidClient.into()
+        })
+    }
+
+    /// The client that `issuer` issues for.
+    fn client<'r>(
+        &self,
+        registry: &'r Registry,
+        issuer: &Issuer,
+        client_id: Option<&str>,
+    ) -> Result<&'r Client, Failure> {
         let rejected = |reason| Event::new(EventKind::ClientRejected).issuer(&issuer.issuer_id).because(reason);
-        let client_id = match (request.client_id.as_deref(), issuer.clients.as_slice()) {
+        let client_id = match (client_id, issuer.clients.as_slice()) {
             (Some(id), _) => id,
             (None, [only]) => only.as_str(),
             (None, []) => "",
@@ -129,7 +194,7 @@ impl<S: InsertSession, A: AuthoritySource> Issue<'_, S, A> {
         // An unknown client and another issuer's client look the same.
         let client =
             issuer.clients.iter().find(|id| id.as_str() == client_id).and_then(|id| registry.client(id.as_str()));
-        client.map(|client| (issuer, client)).ok_or_else(|| {
+        client.ok_or_else(|| {
             let event = rejected("issuer_may_not_act_for_client");
             let known = registry.client(client_id);
             self.audit.record(&known.map_or(event.clone(), |client| event.client(&client.client_id)));
@@ -150,7 +215,14 @@ impl<S: InsertSession, A: AuthoritySource> Issue<'_, S, A> {
     }
 }
 
-fn claims(client: &Client, members: Map<String, Value>) -> Result<CustomClaims, Refusal> {
+fn custom_claims(client: &Client, claims: Claims) -> Result<CustomClaims, Refusal> {
+    let members = match claims {
+        Claims::Stated(members) => members,
+        Claims::Asserted(members) => {
+            let allowed = |name: &String| !claims::is_reserved(name) && client.claims.contains(name);
+            members.into_iter().filter(|(name, value)| allowed(name) && !value.is_null()).collect()
+        }
+    };
     let claims =
         CustomClaims::parse(members, &client.claims).map_err(|fault| Refusal::InvalidRequest(fault.to_string()))?;
     let has_id = claims.get("id").and_then(Value::as_str).is_some_and(|id| !id.is_empty());

@@ -28,6 +28,11 @@ pub enum Algorithm {
 /// `sign_from` of a key that is published and waits for its promotion: the end of the year 9999.
 pub const NOT_YET: i64 = 253_402_300_799;
 
+/// Shortest secret for HS256, in bytes (RFC 7518 §3.2).
+pub const MIN_HMAC_BYTES: usize = 32;
+/// Shortest RSA modulus, in bits (RFC 7518 §3.3).
+pub const MIN_RSA_BITS: usize = 2048;
+
 impl Algorithm {
     /// All of them; RS256 first, which every library verifies.
     pub const ALL: [Self; 5] = [Self::Rs256, Self::Ps256, Self::Es256, Self::EdDsa, Self::Hs256];
@@ -371,8 +376,8 @@ fn read_signing_key(mut members: Members<'_>) -> Option<SigningKey> {
             None
         }
         Some(Algorithm::Hs256) => members.required_string("secret").and_then(|secret| {
-            if secret.len() < 32 {
-                members.fault("secret", "is shorter than the 32 bytes that HS256 needs");
+            if secret.len() < MIN_HMAC_BYTES {
+                members.fault("secret", format_args!("is shorter than the {MIN_HMAC_BYTES} bytes that HS256 needs"));
                 return None;
             }
             Some((EncodingKey::from_secret(secret.as_bytes()), DecodingKey::from_secret(secret.as_bytes()), None))
@@ -411,8 +416,8 @@ fn key_pair(algorithm: Algorithm, kid: &Kid, pem: &str) -> Result<(EncodingKey, 
     let mut jwk = Jwk::from_encoding_key(&signer, algorithm.jose()).map_err(|_| unfit())?;
     if let AlgorithmParameters::RSA(parameters) = &jwk.algorithm {
         let bits = rsa_bits(&parameters.n);
-        if bits < 2048 {
-            return Err(format!("is an RSA key of {bits} bits, weaker than 2048"));
+        if bits < MIN_RSA_BITS {
+            return Err(format!("is an RSA key of {bits} bits, weaker than {MIN_RSA_BITS}"));
         }
     }
     let verifier = DecodingKey::from_jwk(&jwk).map_err(|_| unfit())?;
@@ -427,7 +432,8 @@ fn key_pair(algorithm: Algorithm, kid: &Kid, pem: &str) -> Result<(EncodingKey, 
     Ok((signer, verifier, Some(jwk)))
 }
 
-fn rsa_bits(modulus: &str) -> usize {
+/// The length of a modulus in base64url.
+pub(crate) fn rsa_bits(modulus: &str) -> usize {
     let bytes = URL_SAFE_NO_PAD.decode(modulus).unwrap_or_default();
     let significant: Vec<u8> = bytes.into_iter().skip_while(|byte| *byte == 0).collect();
     let leading = significant.first().map_or(0, |byte| byte.leading_zeros() as usize);

@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 pub mod access_token;
+pub mod assertion;
 pub mod audit;
 pub mod authority;
 pub mod authorize;
@@ -11,6 +12,7 @@ pub mod identity;
 pub mod introspect;
 pub mod issue;
 pub mod json;
+mod jwt;
 pub mod keys;
 pub mod metadata;
 pub mod mint;

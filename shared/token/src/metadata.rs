@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
-use crate::keys::PublicKeys;
+use crate::keys::{Algorithm, PublicKeys};
 
 /// Paths of the HTTP API, below the issuer.
 const RENEW: &str = "/token/renew";
@@ -44,10 +44,14 @@ impl Metadata<'_> {
         add("introspection_endpoint", format!("{}{INTROSPECT}", self.issuer).into());
         add("response_types_supported", json!(response_types));
         add("grant_types_supported", json!(["refresh_token"]));
-        let methods = ["client_secret_basic", "client_secret_post", "none"];
-        add("token_endpoint_auth_methods_supported", json!(methods));
-        add("revocation_endpoint_auth_methods_supported", json!(methods));
-        add("introspection_endpoint_auth_methods_supported", json!(["client_secret_basic", "client_secret_post"]));
+        let confidential = ["client_secret_basic", "client_secret_post", "private_key_jwt"];
+        let any = [&confidential[..], &["none"]].concat();
+        let algorithms: Vec<&str> =
+            Algorithm::ALL.into_iter().filter(|algorithm| !algorithm.is_symmetric()).map(Algorithm::name).collect();
+        for (endpoint, methods) in [("token", &any[..]), ("revocation", &any), ("introspection", &confidential)] {
+            add(&format!("{endpoint}_endpoint_auth_methods_supported"), json!(methods));
+            add(&format!("{endpoint}_endpoint_auth_signing_alg_values_supported"), json!(algorithms));
+        }
         if document == Document::OpenIdConfiguration {
             add("subject_types_supported", json!(["public"]));
             add("id_token_signing_alg_values_supported", json!(self.keys.algorithms()));

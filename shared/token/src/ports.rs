@@ -4,6 +4,7 @@
 use std::{future::Future, sync::Arc};
 
 use crate::{
+    assertion::SingleUse,
     audit::Event,
     authority::Authority,
     identity::{Owner, SessionKey},
@@ -89,6 +90,26 @@ pub trait InsertSession: Send + Sync {
     /// Creates `session`, whose id is new. One request. A record that already holds this very session is our own
     /// write seen twice: success.
     fn insert(&self, session: &Session) -> impl Future<Output = Result<(), Unavailable>> + Send;
+}
+
+/// Whether an assertion that may be used once has been used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Redemption {
+    /// By this call, which has created the session.
+    Redeemed,
+    /// By another one; nothing has been written.
+    AlreadyUsed,
+}
+
+/// Creates sessions for assertions that may be used once.
+pub trait RedeemAssertion: Send + Sync {
+    /// Creates `session`, whose id is new, and records the use of `assertion`: both or neither, in one request. A record
+    /// that names this very session is our own write seen twice: redeemed.
+    fn redeem(
+        &self,
+        assertion: &SingleUse,
+        session: &Session,
+    ) -> impl Future<Output = Result<Redemption, Unavailable>> + Send;
 }
 
 /// Makes private keys.

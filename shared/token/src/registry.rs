@@ -5,14 +5,17 @@ use std::collections::BTreeSet;
 use aws_lc_rs::constant_time;
 
 use crate::{
+    assertion::{AssertionFault, AssertionKeys, AssertionRules, ClientAssertion, MAX_LEGACY_AGE_SECONDS},
     claims,
     document::{Faults, Members, Report},
     identity::{ClientId, IssuerId, sha256},
     json::Value,
     keys::{Algorithm, KeyRing, Kid},
-    policy::{MAX_ACCESS_TOKEN_SECONDS, MAX_GRACE_SECONDS, MAX_RETRY_CONFIDENTIAL_SECONDS, MAX_RETRY_PUBLIC_SECONDS},
+    policy::{
+        MAX_ACCESS_TOKEN_SECONDS, MAX_GRACE_SECONDS, MAX_RETRY_CONFIDENTIAL_SECONDS, MAX_RETRY_PUBLIC_SECONDS, Policy,
+    },
     scope::Scope,
-    time::Seconds,
+    time::{Seconds, Timestamp},
 };
 
 /// The claims that LibreChat reads in its own tokens; allowed for every client of the `librechat` profile.
@@ -52,6 +55,8 @@ impl SecretHashes {
 pub struct Issuer {
     pub issuer_id: IssuerId,
     secrets: SecretHashes,
+    /// How its assertions are verified, if it may issue by assertion (RFC 7523 §2.1).
+    pub(crate) assertions: Option<AssertionRules>,
     pub clients: Vec<ClientId>,
 }
 
@@ -95,6 +100,8 @@ pub struct RenewalSettings {
 pub struct Client {
     pub client_id: ClientId,
     client_type: ClientType,
+    /// What its own assertions are verified with, if it authenticates by `private_key_jwt`.
+    assertion_keys: Option<AssertionKeys>,
     pub profile: Profile,
     pub algorithm: Algorithm,
     /// The signing key by name; always set for HS256.
@@ -160,7 +167,11 @@ impl Registry {
             }
         }
         let mut ids = BTreeSet::new();
+        let mut assertion_issuers = BTreeSet::new();
         for issuer in &self.issuers {
+            if let Some(rules) = issuer.assertions.as_ref().filter(|rules| !assertion_issuers.insert(&rules.iss)) {
+                report.add(format!("issuers: assertion_iss {:?} stands twice", rules.iss));
+            }
             if !ids.insert(issuer.issuer_id.as_str()) {
                 report.add(format!("issuers: issuer_id {:?} stands twice", issuer.issuer_id.as_str()));
             }
@@ -222,6 +233,28 @@ impl Registry {
             admit(secrets, &credentials.secret).then_some(client)?
         })
     }
+
+    /// The issuer whose assertions carry this `iss`, and how they are verified.
+    pub(crate) fn issuer_of_assertions(&self, iss: &str) -> Option<(&Issuer, &AssertionRules)> {
+        self.issuers.iter().find_map(|issuer| {
+            let rules = issuer.assertions.as_ref()?;
+            (rules.iss == iss).then_some((issuer, rules))
+        })
+    }
+
+    /// The confidential client that made `assertion`.
+    pub(crate) fn authenticate_by_assertion(
+        &self,
+        assertion: &ClientAssertion,
+        policy: &Policy,
+        now: Timestamp,
+    ) -> Result<&Client, (Option<&Client>, AssertionFault)> {
+        let id = assertion.claimed_id().ok_or((None, AssertionFault::Malformed))?;
+        let client = self.client(&id).ok_or((None, AssertionFault::UnknownIssuer))?;
+        let keys = client.assertion_keys.as_ref().ok_or((Some(client), AssertionFault::UnknownIssuer))?;
+        assertion.verify(&id, keys, policy, now).map_err(|fault| (Some(client), fault))?;
+        Ok(client)
+    }
 }
 
 /// Does the same work whether or not the party is known.
@@ -245,8 +278,9 @@ fn read_issuer(mut members: Members<'_>) -> Option<Issuer> {
         parsed
     });
     let secrets = read_hashes(&mut members);
-    if secrets.is_empty() {
-        members.fault("secret_sha256", "an issuer needs at least one hash");
+    let assertions = read_assertion_rules(&mut members);
+    if secrets.is_empty() && !assertions.is_meant {
+        members.fault("secret_sha256", "an issuer needs at least one hash, or jwks or hs256_secret for its assertions");
     }
     let clients = members.strings("clients");
     let parsed: Vec<ClientId> = clients.iter().filter_map(|id| ClientId::parse(id)).collect();
@@ -254,7 +288,71 @@ fn read_issuer(mut members: Members<'_>) -> Option<Issuer> {
         members.fault("clients", "holds something that cannot be a client_id");
     }
     members.end();
-    Some(Issuer { issuer_id: issuer_id?, secrets: SecretHashes(secrets), clients: parsed })
+    Some(Issuer {
+        issuer_id: issuer_id?,
+        secrets: SecretHashes(secrets),
+        assertions: assertions.rules,
+        clients: parsed,
+    })
+}
+
+/// What was read about an issuer's assertions.
+struct ReadAssertionRules {
+    /// Something stood there, right or wrong.
+    is_meant: bool,
+    rules: Option<AssertionRules>,
+}
+
+fn read_assertion_rules(members: &mut Members<'_>) -> ReadAssertionRules {
+    let jwks = read_jwks(members);
+    let secret = members.string("hs256_secret");
+    let iss = members.string("assertion_iss").filter(|iss| !iss.is_empty());
+    let aud = members.string("assertion_aud").filter(|aud| !aud.is_empty());
+    let subject_claim = members.string("subject_claim").filter(|name| !name.is_empty());
+    let legacy_max_age_seconds = seconds(members, "legacy_max_age_seconds", 1, MAX_LEGACY_AGE_SECONDS);
+    let keys = match (jwks, secret) {
+        (None, None) => {
+            for (member, is_there) in [
+                ("assertion_iss", iss.is_some()),
+                ("assertion_aud", aud.is_some()),
+                ("subject_claim", subject_claim.is_some()),
+                ("legacy_max_age_seconds", legacy_max_age_seconds.is_some()),
+            ] {
+                if is_there {
+                    members.fault(member, "is for assertions, which need jwks or hs256_secret");
+                }
+            }
+            return ReadAssertionRules { is_meant: false, rules: None };
+        }
+        (Some(_), Some(_)) => {
+            members.fault("hs256_secret", "stands beside jwks: an issuer's assertions have one algorithm");
+            None
+        }
+        (Some(keys), None) => keys,
+        (None, Some(secret)) => {
+            AssertionKeys::of_hs256_secret(&secret).map_err(|what| members.fault("hs256_secret", what)).ok()
+        }
+    };
+    if iss.is_none() {
+        members.fault("assertion_iss", "is missing: the exact iss of this issuer's assertions");
+    }
+    if aud.is_none() && legacy_max_age_seconds.is_none() {
+        members.fault("assertion_aud", "is missing: the exact aud of this issuer's assertions");
+    }
+    let rules = keys.zip(iss).map(|(keys, iss)| AssertionRules {
+        keys,
+        iss,
+        aud,
+        subject_claim: subject_claim.unwrap_or_else(|| "sub".to_owned()),
+        legacy_max_age_seconds,
+    });
+    ReadAssertionRules { is_meant: true, rules }
+}
+
+/// `None` if there is no JWK set; `Some(None)` if it is of no use, which has been reported.
+fn read_jwks(members: &mut Members<'_>) -> Option<Option<AssertionKeys>> {
+    let (_, value) = members.object("jwks")?;
+    Some(AssertionKeys::of_jwks(value).map_err(|what| members.fault("jwks", what)).ok())
 }
 
 fn read_hashes(members: &mut Members<'_>) -> Vec<[u8; 32]> {
@@ -287,7 +385,8 @@ fn read_client(path: String, value: Value, report: &mut Report) -> Option<Client
         }
         parsed
     });
-    let client_type = read_client_type(&mut members);
+    let assertion_keys = read_jwks(&mut members);
+    let client_type = read_client_type(&mut members, assertion_keys.is_some());
     let profile = match members.string("profile").as_deref() {
         None | Some("standard") => Profile::Standard,
         Some("librechat") => Profile::LibreChat,
@@ -317,6 +416,7 @@ fn read_client(path: String, value: Value, report: &mut Report) -> Option<Client
     Some(Client {
         client_id: client_id?,
         client_type: client_type?,
+        assertion_keys: assertion_keys.flatten(),
         profile,
         algorithm,
         kid,
@@ -328,7 +428,7 @@ fn read_client(path: String, value: Value, report: &mut Report) -> Option<Client
     })
 }
 
-fn read_client_type(members: &mut Members<'_>) -> Option<ClientType> {
+fn read_client_type(members: &mut Members<'_>, has_jwks: bool) -> Option<ClientType> {
     let kind = members.required_string("type");
     let hashes = read_hashes(members);
     match kind?.as_str() {
@@ -336,11 +436,14 @@ fn read_client_type(members: &mut Members<'_>) -> Option<ClientType> {
             if !hashes.is_empty() {
                 members.fault("secret_sha256", "a public client has no secret");
             }
+            if has_jwks {
+                members.fault("jwks", "a public client has no key of its own");
+            }
             Some(ClientType::Public)
         }
         "confidential" => {
-            if hashes.is_empty() {
-                members.fault("secret_sha256", "a confidential client needs at least one hash");
+            if hashes.is_empty() && !has_jwks {
+                members.fault("secret_sha256", "a confidential client needs at least one hash, or jwks");
             }
             Some(ClientType::Confidential(SecretHashes(hashes)))
         }
@@ -466,6 +569,32 @@ mod tests {
         assert!(fault(r#"{"issuer_id":"p","secret_sha256":["zz"]}"#, "").contains("64 hex digits"));
         assert!(fault(r#"{"issuer_id":"p"}"#, "").contains("an issuer needs at least one hash"));
         assert!(Registry::parse("{}").unwrap_err().to_string().contains("clients: is missing"));
+    }
+
+    #[test]
+    fn what_is_said_of_assertions_must_be_complete_and_of_one_kind() {
+        let secret = "an example secret of 32+ bytes, not real";
+        let asserting = |more: &str| issuer(&format!(r#","hs256_secret":"{secret}"{more}"#));
+        let complete = asserting(r#","assertion_iss":"p","assertion_aud":"a""#);
+        assert!(registry(&complete, &client("")).is_ok());
+        let hash = format!(r#""secret_sha256":["{}"],"#, sha256_hex("s1"));
+        assert!(registry(&complete.replace(&hash, ""), &client("")).is_ok(), "assertions are enough");
+        assert!(registry(&asserting(r#","assertion_iss":"p","legacy_max_age_seconds":60"#), &client("")).is_ok());
+        for (issuer, expected) in [
+            (asserting(r#","assertion_aud":"a""#), "assertion_iss: is missing"),
+            (asserting(r#","assertion_iss":"p""#), "assertion_aud: is missing"),
+            (asserting(r#","assertion_iss":"p","assertion_aud":"a","jwks":{}"#), "one algorithm"),
+            (asserting(r#","assertion_iss":"p","legacy_max_age_seconds":0"#), "legacy_max_age_seconds: must be"),
+            (issuer(r#","assertion_iss":"p""#), "assertion_iss: is for assertions, which need"),
+            (issuer(r#","jwks":{"keys":[]},"assertion_iss":"p","assertion_aud":"a""#), "jwks: must be a JWK set"),
+            ([complete.clone(), complete.replace("portal", "second")].join(","), r#"assertion_iss "p" stands twice"#),
+        ] {
+            let said = fault(&issuer, &client(""));
+            assert!(said.contains(expected) && !said.contains(secret), "{said}");
+        }
+        assert!(fault("", &client(r#","jwks":{"keys":[]}"#)).contains("a public client has no key of its own"));
+        let confidential = client(r#","jwks":{"keys":[]}"#).replace("public", "confidential");
+        assert!(fault("", &confidential).contains("jwks: must be a JWK set"));
     }
 
     #[test]

@@ -5,6 +5,7 @@
 
 use crate::{
     access_token::{AuthenticAccessToken, Rejection, UnverifiedAccessToken},
+    assertion::ClientAssertion,
     audit::{Event, EventKind},
     authority::Authority,
     identity::Generation,
@@ -33,6 +34,8 @@ const IDENTICAL_RETRY_SECONDS: i64 = 60;
 pub enum ClientIdentification {
     /// Id and secret, as they may be read, most literal first.
     Authenticated(Vec<Credentials>),
+    /// By a JWT that the client has signed.
+    Assertion(ClientAssertion),
     /// An id without a secret, as it may be read, most literal first.
     Named(Vec<String>),
     /// Not at all; the access token must tell.
@@ -171,7 +174,7 @@ where
         };
         let mut authority = self.authority.current(now).await?;
         // A stranger must not be able to have the keys reloaded.
-        self.stated_client(&authority.registry, unverified.client)?;
+        self.stated_client(&authority.registry, unverified.client, now)?;
         if unverified.names_a_key_unknown_to(&authority.keys) {
             authority = self.authority.reloaded(now).await?;
         }
@@ -211,7 +214,7 @@ where
             Ok(token) => token.verify(&authority.keys, &authority.registry, &self.policy.issuer, now),
             Err(rejection) => Err(*rejection),
         };
-        let (client, naming_access_token) = match self.stated_client(&authority.registry, request.client)? {
+        let (client, naming_access_token) = match self.stated_client(&authority.registry, request.client, now)? {
             Some(client) => (client, None),
             None => {
                 let token = self.naming_access_token(request.access_token.as_ref().map(verify))?;
@@ -258,6 +261,7 @@ where
         &self,
         registry: &'a Registry,
         identification: &ClientIdentification,
+        now: Timestamp,
     ) -> Result<Option<&'a Client>, Failure> {
         match identification {
             ClientIdentification::Authenticated(candidates) => match registry.authenticate_client(candidates) {
@@ -267,6 +271,10 @@ where
                     Err(self.reject_client(known, "client_unauthenticated"))
                 }
             },
+            ClientIdentification::Assertion(assertion) => {
+                let authenticated = registry.authenticate_by_assertion(assertion, self.policy, now);
+                authenticated.map(Some).map_err(|(known, fault)| self.reject_client(known, fault.name()))
+            }
             ClientIdentification::Named(ids) => self.public_client(registry, ids).map(Some),
             ClientIdentification::FromAccessToken => Ok(None),
         }

@@ -28,9 +28,9 @@ impl<S: ReadSession + RevokeSession, A: AuthoritySource> Revoke<'_, S, A> {
     pub async fn run(&self, caller: &CallerIdentification, token: &str) -> Result<(), Failure> {
         let now = self.clock.now();
         let authority = self.authority.current(now).await?;
-        identify(&authority.registry, caller, self.audit)?;
+        identify(&authority.registry, caller, self.policy, now, self.audit)?;
         let authority = authority_for(self.authority, authority, token, now).await?;
-        let caller = identify(&authority.registry, caller, self.audit)?;
+        let caller = identify(&authority.registry, caller, self.policy, now, self.audit)?;
         let denied = |reason| self.audit.record(&caller.mark(Event::new(EventKind::AccessDenied)).because(reason));
         match recognise(token, caller, &authority, self.policy, now) {
             Err(reason) => denied(reason),

@@ -4,6 +4,7 @@ use crate::{
     audit::{Event, EventKind},
     caller::{Caller, CallerIdentification, identify},
     identity::{Owner, SessionKey, Subject},
+    policy::Policy,
     ports::{Audit, AuthoritySource, Clock, ListSessions, ReadSession, RevokeSession},
     refusal::{Failure, Refusal},
     registry::{Client, Issuer, Registry},
@@ -22,6 +23,7 @@ pub struct SessionFilter {
 pub struct Sessions<'a, S, A> {
     pub store: &'a S,
     pub authority: &'a A,
+    pub policy: &'a Policy,
     pub clock: &'a dyn Clock,
     pub audit: &'a dyn Audit,
 }
@@ -31,7 +33,7 @@ impl<S: ListSessions + ReadSession + RevokeSession, A: AuthoritySource> Sessions
     pub async fn list(&self, caller: &CallerIdentification, filter: &SessionFilter) -> Result<Vec<Session>, Failure> {
         let now = self.clock.now();
         let authority = self.authority.current(now).await?;
-        let issuer = self.issuer(&authority.registry, caller)?;
+        let issuer = self.issuer(&authority.registry, caller, now)?;
         self.live(issuer, &authority.registry, filter, now).await
     }
 
@@ -39,7 +41,7 @@ impl<S: ListSessions + ReadSession + RevokeSession, A: AuthoritySource> Sessions
     pub async fn end_all(&self, caller: &CallerIdentification, filter: &SessionFilter) -> Result<usize, Failure> {
         let now = self.clock.now();
         let authority = self.authority.current(now).await?;
-        let issuer = self.issuer(&authority.registry, caller)?;
+        let issuer = self.issuer(&authority.registry, caller, now)?;
         let mut ended = 0;
         for session in self.live(issuer, &authority.registry, filter, now).await? {
             ended += usize::from(end(self.store, self.audit, Caller::Issuer(issuer), (&session).into(), now).await?);
@@ -51,7 +53,7 @@ impl<S: ListSessions + ReadSession + RevokeSession, A: AuthoritySource> Sessions
     pub async fn end_one(&self, caller: &CallerIdentification, key: &SessionKey) -> Result<usize, Failure> {
         let now = self.clock.now();
         let authority = self.authority.current(now).await?;
-        let issuer = self.issuer(&authority.registry, caller)?;
+        let issuer = self.issuer(&authority.registry, caller, now)?;
         let record = self.store.read(key).await?;
         match record.filter(|record| record.is_live_at(now) && issuer.clients.contains(&record.client_id)) {
             Some(record) => {
@@ -61,8 +63,13 @@ impl<S: ListSessions + ReadSession + RevokeSession, A: AuthoritySource> Sessions
         }
     }
 
-    fn issuer<'r>(&self, registry: &'r Registry, caller: &CallerIdentification) -> Result<&'r Issuer, Failure> {
-        match identify(registry, caller, self.audit)? {
+    fn issuer<'r>(
+        &self,
+        registry: &'r Registry,
+        caller: &CallerIdentification,
+        now: Timestamp,
+    ) -> Result<&'r Issuer, Failure> {
+        match identify(registry, caller, self.policy, now, self.audit)? {
             Caller::Issuer(issuer) => Ok(issuer),
             Caller::Client(client) => {
                 let event = Event::new(EventKind::ClientRejected).client(&client.client_id);

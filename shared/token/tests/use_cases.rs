@@ -9,15 +9,17 @@ use std::{
 };
 
 use latchkey_token::{
+    assertion::SingleUse,
     audit::{Event, EventKind},
     authority::Authority,
     identity::{SessionKey, Subject},
-    issue::{Issue, IssueRequest},
+    issue::{Grant, Issue, IssueRequest},
     json::Map,
     mint::TokenSet,
     policy::Policy,
     ports::{
-        Audit, AuthoritySource, InsertSession, ReadSession, RenewSession, RenewalOutcome, RevokeSession, Unavailable,
+        Audit, AuthoritySource, InsertSession, ReadSession, RedeemAssertion, Redemption, RenewSession, RenewalOutcome,
+        RevokeSession, Unavailable,
     },
     refusal::{Failure, Refusal},
     registry::Credentials,
@@ -72,6 +74,20 @@ impl InsertSession for FaultyStore {
             Some(Fault::SeenTwice) => {
                 self.sessions.insert(session).await?;
                 self.sessions.insert(session).await
+            }
+            Some(fault) => panic!("{fault:?}"),
+        }
+    }
+}
+
+impl RedeemAssertion for FaultyStore {
+    async fn redeem(&self, assertion: &SingleUse, session: &Session) -> Result<Redemption, Unavailable> {
+        match self.take() {
+            None => self.sessions.redeem(assertion, session).await,
+            Some(Fault::Lost) => Err(down()),
+            Some(Fault::SeenTwice) => {
+                self.sessions.redeem(assertion, session).await?;
+                self.sessions.redeem(assertion, session).await
             }
             Some(fault) => panic!("{fault:?}"),
         }
@@ -195,11 +211,13 @@ impl World {
             audit: &self.trail,
         };
         let request = IssueRequest {
-            issuer: vec![Credentials { id: "portal".into(), secret: SECRET.into() }],
+            grant: Grant::Statement {
+                issuer: vec![Credentials { id: "portal".into(), secret: SECRET.into() }],
+                subject: Subject::parse("alice").unwrap(),
+                claims: Map::new(),
+            },
             client_id: None,
-            subject: Subject::parse("alice").unwrap(),
             scope: None,
-            claims: Map::new(),
             expires_in: None,
             nonce: None,
         };

@@ -92,7 +92,7 @@ impl Answer {
 
 /// The one body of every refused grant.
 pub const INVALID_GRANT: &str =
-    r#"{"error":"invalid_grant","error_description":"the refresh token or the access token is not valid"}"#;
+    r#"{"error":"invalid_grant","error_description":"the token that was presented is not valid"}"#;
 
 /// What issue and renewal answered.
 #[derive(Clone, Debug, PartialEq)]
