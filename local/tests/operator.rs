@@ -153,6 +153,42 @@ fn librechats_own_secret_signs_for_the_client_that_names_it() {
 }
 
 #[test]
+fn an_issuer_registered_by_command_issues_with_the_tokens_that_it_signs_today() {
+    const SECRET: &str = "test-hs256-secret-of-an-old-portal-0123456789";
+    let files = Files::new();
+    fs::write(files.path("secret.txt"), format!("{SECRET}\n")).unwrap();
+    files.done("keys generate --alg RS256 --file keys.json");
+    assert_eq!(
+        files.done(
+            "issuer add old-portal --file clients.json --hs256-secret-file secret.txt --assertion-iss old-portal \
+             --subject-claim user_id --legacy-max-age-seconds 7776000"
+        ),
+        "",
+        "there is no secret to show"
+    );
+    files.done("client add librechat --file clients.json --public --issuer old-portal");
+    let listed = files.done("issuer list --file clients.json --json");
+    assert!(listed.contains("old-portal") && !listed.contains(SECRET), "{listed}");
+
+    let part = |text: String| URL_SAFE_NO_PAD.encode(text);
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs();
+    let claims = json!({"iss": "old-portal", "user_id": 4711, "iat": now - 5_000_000});
+    let input = format!("{}.{}", part(json!({"alg": "HS256", "typ": "JWT"}).to_string()), part(claims.to_string()));
+    let key = aws_lc_rs::hmac::Key::new(aws_lc_rs::hmac::HMAC_SHA256, SECRET.as_bytes());
+    let signature = URL_SAFE_NO_PAD.encode(aws_lc_rs::hmac::sign(&key, input.as_bytes()));
+    let body = format!("grant_type=urn:ietf:params:oauth:grant-type:jwt-bearer&assertion={input}.{signature}");
+    let server = files.serve();
+    let (status, tokens) = server.post("/token", "", &body);
+    assert_eq!((status, tokens["expires_in"].as_i64()), (200, Some(86_400)), "{tokens}");
+    let (printed, _) = server.interrupt();
+    assert!(!printed.contains(SECRET));
+
+    let said =
+        files.refused("issuer add second --file clients.json --jwks clients.json --assertion-iss x", "clients.json");
+    assert!(said.contains("jwks: must be a JWK set") && said.contains("assertion_aud: is missing"), "{said}");
+}
+
+#[test]
 fn a_weak_or_second_hs256_secret_is_refused_and_never_shown() {
     let files = Files::new();
     let import = "keys import-hs256 --kid hs --file keys.json";

@@ -5,6 +5,7 @@
 
 use test_support as support;
 
+mod assertion;
 mod clients;
 mod discovery;
 mod errors;

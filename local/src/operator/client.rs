@@ -1,6 +1,6 @@
 //! `latchkey client`: the applications that hold tokens and renew them.
 
-use std::{fs, path::PathBuf};
+use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 use latchkey_token::{
@@ -16,7 +16,7 @@ use super::{
     Failure,
     document::Checked,
     party::{Disable, List, RotateSecret},
-    place::{Location, Place},
+    place::{Location, Place, read_file, read_json},
     print,
     registrations::{self, Party},
     reveal, strings,
@@ -62,7 +62,8 @@ pub(crate) enum ClientCommand {
   latchkey client add librechat-oauth --secret-id latchkey/clients --issuer portal \\
     --requires refresh_token
   latchkey client add librechat-own --file clients.json --keys signing-keys.json --issuer portal \\
-    --profile librechat --kid librechat-hs")]
+    --profile librechat --kid librechat-hs
+  latchkey client add agents --file clients.json --issuer portal --jwks agents-jwks.json")]
 pub(crate) struct Add {
     /// The client's id: 1 to 255 printable ASCII characters
     id: String,
@@ -74,6 +75,9 @@ pub(crate) struct Add {
     /// The client cannot keep a secret, such as an app in a browser; none is made
     #[arg(long)]
     public: bool,
+    /// JWK set with the client's public keys: it authenticates by private_key_jwt, and no secret is made
+    #[arg(long, value_name = "FILE", conflicts_with = "public")]
+    jwks: Option<PathBuf>,
     /// What the access token is for: standard (RFC 9068) or librechat (HS256 with LibreChat's own secret)
     #[arg(long, default_value = "standard")]
     profile: String,
@@ -140,8 +144,9 @@ impl Add {
     fn run(&self, now: Timestamp) -> Result<(), Failure> {
         let place = self.location.place();
         let mut draft = place.open()?;
-        let secret = if self.public { None } else { Some(new_secret()?) };
-        registrations::add(&mut draft, Party::Client, &self.id, self.registration(secret.as_deref()));
+        let secret = if self.public || self.jwks.is_some() { None } else { Some(new_secret()?) };
+        let jwks = self.jwks.as_deref().map(read_json).transpose()?;
+        registrations::add(&mut draft, Party::Client, &self.id, self.registration(secret.as_deref(), jwks));
         registrations::entitle(&mut draft, &self.issuer, &self.id);
         let checked = place.check(draft)?;
         self.check_keys(&place, &checked, now)?;
@@ -162,7 +167,7 @@ impl Add {
     }
 
     /// Values as they were given: the parser judges them, all at once.
-    fn registration(&self, secret: Option<&str>) -> Value {
+    fn registration(&self, secret: Option<&str>, jwks: Option<Value>) -> Value {
         let default_alg = if self.profile == "librechat" { "HS256" } else { "RS256" };
         let mut renewal = Map::from_iter([("requires".to_owned(), json!(self.requires))]);
         for (member, seconds) in [
@@ -188,6 +193,7 @@ impl Add {
         );
         for (member, value) in [
             ("secret_sha256", secret.map(|secret| json!([sha256_hex(secret)]))),
+            ("jwks", jwks),
             ("kid", self.kid.as_ref().map(|kid| json!(kid))),
             ("access_token_seconds", self.access_token_seconds.map(|seconds| json!(seconds))),
         ] {
@@ -205,8 +211,7 @@ impl Add {
             return Ok(());
         };
         let name = path.display().to_string();
-        let text = fs::read_to_string(path)
-            .map_err(|error| Failure::Place { place: name.clone(), detail: error.to_string() })?;
+        let text = read_file(path)?;
         let keys = KeyRing::parse(&text)
             .map_err(|faults| Failure::Unusable { place: name, faults: faults.lines().to_vec() })?;
         checked.parsed.check_keys(&keys).map_err(|faults| place.refuse(faults.lines().to_vec()))?;

@@ -1,14 +1,20 @@
 //! `latchkey issuer`: the external systems that issue tokens for their users.
 
+use std::path::PathBuf;
+
 use clap::{Args, Subcommand};
-use latchkey_token::{json::Value, registry::Registry};
+use latchkey_token::{
+    json::{Map, Value},
+    registry::Registry,
+};
 use serde_json::json;
 
 use super::{
     Failure,
     document::Checked,
     party::{Disable, List, RotateSecret},
-    place::Location,
+    place::{Location, read_file, read_json},
+    print,
     registrations::{self, Party},
     reveal, strings,
     table::table,
@@ -43,11 +49,18 @@ pub(crate) enum IssuerCommand {
 
 /// Register an issuer and print its secret, once
 ///
-/// The secret (256 bits, hex digits) is printed alone on standard output; only its SHA-256 is kept.
+/// The secret (256 bits, hex digits) is printed alone on standard output; only its SHA-256 is kept. An issuer that
+/// signs JWTs may issue with them instead (RFC 7523): with --jwks or --hs256-secret-file it gets no secret.
 #[derive(Args)]
 #[command(after_help = "Examples:
   latchkey issuer add portal --file clients.json
-  latchkey issuer add back-office --secret-id latchkey/clients --client librechat librechat-oauth --json")]
+  latchkey issuer add back-office --secret-id latchkey/clients --client librechat librechat-oauth --json
+  # by assertion, with the issuer's public keys:
+  latchkey issuer add signing --jwks jwks.json --assertion-iss https://portal.example.org \\
+    --assertion-aud https://id.example.org --client librechat --file clients.json
+  # the same for tokens that never expire, signed with a shared secret, if they are no older than 90 days:
+  latchkey issuer add legacy --hs256-secret-file secret.txt --assertion-iss old-portal --subject-claim user_id \\
+    --legacy-max-age-seconds 7776000 --client librechat --file clients.json")]
 pub(crate) struct Add {
     /// The issuer's id: 1 to 255 printable ASCII characters
     id: String,
@@ -56,9 +69,59 @@ pub(crate) struct Add {
     /// Registered clients that it may issue for; `client add --issuer` adds more
     #[arg(long, num_args = 1..)]
     client: Vec<String>,
+    #[command(flatten)]
+    assertions: Assertions,
     /// Print {"issuer_id":…,"issuer_secret":…} instead of the secret alone
     #[arg(long)]
     json: bool,
+}
+
+/// What the issuer's assertions are like.
+#[derive(Args)]
+#[command(next_help_heading = "Issue by assertion")]
+struct Assertions {
+    /// JWK set with the public keys that verify the issuer's assertions, all of one algorithm
+    #[arg(long, value_name = "FILE", requires = "assertion_iss")]
+    jwks: Option<PathBuf>,
+    /// File with the shared secret of HS256 assertions, as it stands there but for a last line break
+    #[arg(long, value_name = "FILE", requires = "assertion_iss", conflicts_with = "jwks")]
+    hs256_secret_file: Option<PathBuf>,
+    /// The assertions' iss, byte for byte
+    #[arg(long, value_name = "ISS")]
+    assertion_iss: Option<String>,
+    /// The assertions' aud, byte for byte; needed unless --legacy-max-age-seconds is given
+    #[arg(long, value_name = "AUD")]
+    assertion_aud: Option<String>,
+    /// The claim that names the user [default: sub]
+    #[arg(long, value_name = "CLAIM")]
+    subject_claim: Option<String>,
+    /// Let exp and aud be missing while iat is no older than this
+    #[arg(long, value_name = "SECONDS")]
+    legacy_max_age_seconds: Option<u32>,
+}
+
+impl Assertions {
+    fn is_meant(&self) -> bool {
+        self.jwks.is_some() || self.hs256_secret_file.is_some()
+    }
+
+    /// Values as they were given: the parser judges them, all at once.
+    fn members(&self) -> Result<Map<String, Value>, Failure> {
+        let jwks = self.jwks.as_deref().map(read_json).transpose()?;
+        let secret = self.hs256_secret_file.as_deref().map(read_file).transpose()?;
+        let secret =
+            secret.map(|text| json!(text.strip_suffix('\n').map_or(&*text, |line| line.trim_end_matches('\r'))));
+        let text = |text: &Option<String>| text.as_ref().map(|text| json!(text));
+        let members = [
+            ("jwks", jwks),
+            ("hs256_secret", secret),
+            ("assertion_iss", text(&self.assertion_iss)),
+            ("assertion_aud", text(&self.assertion_aud)),
+            ("subject_claim", text(&self.subject_claim)),
+            ("legacy_max_age_seconds", self.legacy_max_age_seconds.map(|seconds| json!(seconds))),
+        ];
+        Ok(members.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?))).collect())
+    }
 }
 
 impl IssuerCommand {
@@ -80,14 +143,24 @@ impl Add {
     fn run(&self) -> Result<(), Failure> {
         let place = self.location.place();
         let mut draft = place.open()?;
-        let secret = new_secret()?;
-        let registration =
-            json!({"issuer_id": self.id, "secret_sha256": [sha256_hex(&secret)], "clients": self.client});
-        registrations::add(&mut draft, Party::Issuer, &self.id, registration);
+        let secret = if self.assertions.is_meant() { None } else { Some(new_secret()?) };
+        let mut registration =
+            Map::from_iter([("issuer_id".to_owned(), json!(self.id)), ("clients".to_owned(), json!(self.client))]);
+        registration.extend(secret.as_deref().map(|secret| ("secret_sha256".to_owned(), json!([sha256_hex(secret)]))));
+        registration.extend(self.assertions.members()?);
+        registrations::add(&mut draft, Party::Issuer, &self.id, Value::Object(registration));
         let checked = place.check(draft)?;
         place.write(&checked)?;
-        eprintln!("issuer {:?} is registered in {place}; its secret is shown this once:", self.id);
-        reveal(Party::Issuer, &self.id, &secret, self.json)
+        match secret {
+            Some(secret) => {
+                eprintln!("issuer {:?} is registered in {place}; its secret is shown this once:", self.id);
+                reveal(Party::Issuer, &self.id, &secret, self.json)
+            }
+            None => {
+                eprintln!("issuer {:?} is registered in {place} and issues by assertion", self.id);
+                if self.json { print(&format!("{}\n", json!({"issuer_id": self.id}))) } else { Ok(()) }
+            }
+        }
     }
 }
 

@@ -1,6 +1,9 @@
 //! Where a document is kept: a file, or a secret of Secrets Manager.
 
-use std::{fmt, fs, io, path::PathBuf};
+use std::{
+    fmt, fs, io,
+    path::{Path, PathBuf},
+};
 
 use aws_sdk_secretsmanager::{
     Client,
@@ -8,6 +11,7 @@ use aws_sdk_secretsmanager::{
     operation::{get_secret_value::GetSecretValueError, put_secret_value::PutSecretValueError},
 };
 use clap::Args;
+use latchkey_token::json::{self, Value};
 use latchkey_token_aws::sdk;
 
 use super::{
@@ -36,6 +40,18 @@ impl Location {
             (None, id) => Place::Secret(id.clone().unwrap_or_default()),
         }
     }
+}
+
+/// A file that an option names.
+pub(super) fn read_file(path: &Path) -> Result<String, Failure> {
+    fs::read_to_string(path)
+        .map_err(|error| Failure::Place { place: path.display().to_string(), detail: error.to_string() })
+}
+
+/// The same, as JSON.
+pub(super) fn read_json(path: &Path) -> Result<Value, Failure> {
+    json::parse(read_file(path)?.as_bytes())
+        .map_err(|fault| Failure::Place { place: path.display().to_string(), detail: fault.to_string() })
 }
 
 pub(super) enum Place {

@@ -8,6 +8,7 @@ use latchkey_token::{
 use super::{document::Draft, strings};
 
 const SECRET_SHA256: &str = "secret_sha256";
+const HS256_SECRET: &str = "hs256_secret";
 
 /// Who has a registration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -108,10 +109,11 @@ pub(super) fn keep_newest_hash(draft: &mut Draft<Registry>, party: Party, id: &s
     superseded
 }
 
-/// A registration as it may be shown: how many secrets, not their hashes.
+/// A registration as it may be shown: how many secrets, not their hashes, and no shared secret.
 pub(super) fn shown(registration: &Value) -> Map<String, Value> {
     let mut shown = registration.as_object().cloned().unwrap_or_default();
     shown.remove(SECRET_SHA256);
+    shown.remove(HS256_SECRET);
     shown.insert("secrets".into(), strings(registration, SECRET_SHA256).len().into());
     shown
 }
@@ -213,9 +215,11 @@ mod tests {
     }
 
     #[test]
-    fn what_is_shown_has_no_hash() {
-        let shown = shown(&registry().list("clients")[0]);
-        assert_eq!(shown["secrets"], 1);
-        assert!(!Value::Object(shown).to_string().contains(&sha256_hex("first")));
+    fn what_is_shown_has_no_hash_and_no_secret() {
+        let first = shown(&registry().list("clients")[0]);
+        assert_eq!(first["secrets"], 1);
+        assert!(!Value::Object(first).to_string().contains(&sha256_hex("first")));
+        let asserting = serde_json::json!({"issuer_id": "p", "hs256_secret": "shared", "assertion_iss": "p"});
+        assert!(!Value::Object(shown(&asserting)).to_string().contains("shared"));
     }
 }

@@ -72,9 +72,13 @@ impl Server {
 
     /// One request over a connection of its own; the answer's status and JSON.
     pub fn post(&self, path: &str, authorization: &str, body: &str) -> (u16, Value) {
+        let authorization = match authorization {
+            "" => String::new(),
+            credentials => format!("Authorization: {credentials}\r\n"),
+        };
         let mut connection = TcpStream::connect(&self.address).unwrap();
         let request = format!(
-            "POST {path} HTTP/1.1\r\nHost: {}\r\nAuthorization: {authorization}\r\nConnection: close\r\n\
+            "POST {path} HTTP/1.1\r\nHost: {}\r\n{authorization}Connection: close\r\n\
              Content-Type: application/x-www-form-urlencoded\r\nContent-Length: {}\r\n\r\n{body}",
             self.address,
             body.len()

@@ -41,7 +41,7 @@ pub async fn check_all(store: &impl SessionStore) {
     a_chain_of_renewals_holds(store, 11).await;
     of_many_renewals_at_once_one_is_written(store, 12).await;
     an_owners_sessions_are_listed_completely(store, 13).await;
-    an_assertion_is_redeemed_once_with_its_session_or_not_at_all(store, 14).await;
+    an_assertion_is_redeemed_once_with_its_session_or_not_at_all(store, 40).await;
 }
 
 async fn inserted(store: &impl SessionStore, number: u32) -> Session {

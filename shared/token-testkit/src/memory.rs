@@ -51,7 +51,11 @@ impl RedeemAssertion for InMemorySessions {
             Some(hash) if *hash == session.secret_hash => Ok(Redemption::Redeemed),
             Some(_) => Ok(Redemption::AlreadyUsed),
             None => {
-                self.sessions().insert(session.key, session.clone());
+                let mut sessions = self.sessions();
+                if sessions.contains_key(&session.key) {
+                    return Err(Unavailable::new("session store", "the drawn session id is taken"));
+                }
+                sessions.insert(session.key, session.clone());
                 used.insert(assertion.key, session.secret_hash);
                 Ok(Redemption::Redeemed)
             }

@@ -3,12 +3,12 @@
 use std::sync::OnceLock;
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
-use jsonwebtoken::{EncodingKey, Header};
+use jsonwebtoken::{EncodingKey, Header, jwk::Jwk};
 use latchkey_token::keys::{Algorithm, thumbprint};
 use latchkey_token_lambda::system::generate_private_key;
 use serde_json::{Value, json};
 
-use crate::secret_of;
+use crate::{ISSUER, secret_of};
 
 pub struct Pair {
     pub kid: String,
@@ -33,9 +33,31 @@ once!(rs256, Rs256);
 once!(ps256, Ps256);
 once!(es256, Es256);
 once!(eddsa, EdDsa);
+// Keys of others: of the issuer `signing` and of the client `keyed`, for their assertions.
+once!(signing_issuer, Es256);
+once!(keyed_client, Rs256);
 
 /// What would be LibreChat's JWT_SECRET.
 pub const JWT_SECRET: &str = "test-jwt-secret-of-librechat-0123456789abcdef";
+
+/// What the issuer `legacy` signs its tokens with.
+pub const LEGACY_SECRET: &str = "test-hs256-secret-of-a-legacy-portal-0123456789";
+
+/// The public half of a key as a JWK.
+fn jwk(pair: &Pair, algorithm: jsonwebtoken::Algorithm) -> Value {
+    let mut jwk = Jwk::from_encoding_key(&encoding_key(pair, algorithm), algorithm).unwrap();
+    jwk.common.key_id = Some(pair.kid.clone());
+    serde_json::to_value(jwk).unwrap()
+}
+
+/// The private half, to sign with.
+pub fn encoding_key(pair: &Pair, algorithm: jsonwebtoken::Algorithm) -> EncodingKey {
+    match algorithm {
+        jsonwebtoken::Algorithm::ES256 => EncodingKey::from_ec_pem(pair.pem.as_bytes()).unwrap(),
+        jsonwebtoken::Algorithm::EdDSA => EncodingKey::from_ed_pem(pair.pem.as_bytes()).unwrap(),
+        _ => EncodingKey::from_rsa_pem(pair.pem.as_bytes()).unwrap(),
+    }
+}
 
 /// The secret of tag key 1.
 pub fn tag_secret() -> String {
@@ -48,7 +70,7 @@ pub fn secrets() -> Vec<String> {
         let lines: Vec<&str> = pair.pem.lines().filter(|line| !line.starts_with('-')).collect();
         lines.join("")
     });
-    bodies.into_iter().chain([JWT_SECRET.to_owned(), tag_secret()]).collect()
+    bodies.into_iter().chain([JWT_SECRET.to_owned(), LEGACY_SECRET.to_owned(), tag_secret()]).collect()
 }
 
 pub fn ring() -> String {
@@ -105,6 +127,11 @@ pub fn clients() -> Vec<Value> {
         client("hs", json!({"alg": "HS256", "kid": "librechat-hs", "profile": "librechat"})),
         client("scopeless", json!({"scopes": []})),
         client("wide", json!({"audience": ["wide", "https://api.example.org"]})),
+        client(
+            "keyed",
+            json!({"secret_sha256": [], "jwks": {"keys": [jwk(keyed_client(), jsonwebtoken::Algorithm::RS256)]},
+                "renewal": {"requires": "refresh_token"}}),
+        ),
         client("other", json!({})),
     ]
 }
@@ -113,15 +140,21 @@ pub fn registry() -> String {
     registry_of(&clients())
 }
 
-/// `portal` may act for all clients but `other`, for whom `second` may.
+/// `portal` may act for all clients but `other`, for whom `second` may. `signing` and `legacy` issue by assertion only.
 pub fn registry_of(clients: &[Value]) -> String {
     let ids: Vec<&str> = clients.iter().filter_map(|client| client["client_id"].as_str()).collect();
     let portals: Vec<&&str> = ids.iter().filter(|id| **id != "other").collect();
+    let asserted = |wanted: &[&str]| ids.iter().filter(|id| wanted.contains(id)).copied().collect::<Vec<_>>();
     let seconds: Vec<&&str> = ids.iter().filter(|id| **id == "other").collect();
     json!({
         "issuers": [
             {"issuer_id": "portal", "secret_sha256": [sha256(&secret_of("portal"))], "clients": portals},
             {"issuer_id": "second", "secret_sha256": [sha256(&secret_of("second"))], "clients": seconds},
+            {"issuer_id": "signing", "jwks": {"keys": [jwk(signing_issuer(), jsonwebtoken::Algorithm::ES256)]},
+                "assertion_iss": "https://portal.example", "assertion_aud": ISSUER,
+                "clients": asserted(&["librechat", "hs"])},
+            {"issuer_id": "legacy", "hs256_secret": LEGACY_SECRET, "assertion_iss": "old-portal",
+                "subject_claim": "user_id", "legacy_max_age_seconds": 31_536_000, "clients": asserted(&["librechat"])},
         ],
         "clients": clients,
     })

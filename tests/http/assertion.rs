@@ -1,0 +1,376 @@
+//! Issue by assertion (RFC 7523 §2.1) and clients that authenticate with one (§2.2).
+
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use jsonwebtoken::{Algorithm, EncodingKey};
+use serde_json::{Value, json};
+
+use crate::support::{Answer, App, FORM, ISSUER, JSON, START, Tokens, basic, form, keys, logs, secret_of};
+
+const GRANT: &str = "urn:ietf:params:oauth:grant-type:jwt-bearer";
+const CLIENT_ASSERTION: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
+const OTHER_SECRET: &str = "test-hs256-secret-of-nobody-0123456789abcdef";
+
+fn es256(claims: &Value) -> String {
+    let header = json!({"alg": "ES256", "typ": "JWT", "kid": keys::signing_issuer().kid});
+    keys::signed(&header, claims, Algorithm::ES256, &keys::encoding_key(keys::signing_issuer(), Algorithm::ES256))
+}
+
+fn hs256(secret: &str, claims: &Value) -> String {
+    let key = EncodingKey::from_secret(secret.as_bytes());
+    keys::signed(&json!({"alg": "HS256", "typ": "JWT"}), claims, Algorithm::HS256, &key)
+}
+
+/// What the issuer `signing` says of alice, with some members changed and those that are `null` left out.
+fn claims(changes: Value) -> Value {
+    let now = START.unix_seconds();
+    let claims = json!({
+        "iss": "https://portal.example", "aud": ISSUER, "sub": "alice", "iat": now, "exp": now + 300,
+        "email": "alice@example.org", "department": "sales",
+    });
+    changed(claims, changes)
+}
+
+fn changed(mut claims: Value, changes: Value) -> Value {
+    for (name, value) in changes.as_object().unwrap() {
+        match value {
+            Value::Null => drop(claims.as_object_mut().unwrap().remove(name)),
+            value => claims[name] = value.clone(),
+        }
+    }
+    claims
+}
+
+async fn post(app: &App, assertion: &str, more: &[(&str, &str)]) -> Answer {
+    let mut pairs = vec![("grant_type", GRANT), ("assertion", assertion)];
+    if !more.iter().any(|(name, _)| *name == "client_id") {
+        pairs.push(("client_id", "librechat"));
+    }
+    pairs.extend(more);
+    app.post("/token", None, FORM, form(&pairs)).await
+}
+
+#[tokio::test]
+async fn an_assertion_becomes_an_expiring_token_and_a_refresh_token() {
+    let app = App::start().await;
+    let tokens = post(&app, &es256(&claims(json!({}))), &[]).await.tokens();
+    assert_eq!(app.operations(), ["PutItem"]);
+    assert_eq!(tokens.0["expires_in"], 86_400);
+    let said = tokens.claims();
+    assert_eq!((&said["sub"], &said["aud"]), (&json!("alice"), &json!("librechat")));
+    let renewed = app.renew(&tokens).await.tokens();
+    assert_eq!(renewed.claims()["sub"], "alice");
+    let issued = &logs::audit_of(tokens.0["session_id"].as_str().unwrap())[0];
+    assert_eq!((&issued["event"], &issued["issuer_id"]), (&json!("token_issued"), &json!("signing")));
+}
+
+#[tokio::test]
+async fn json_and_the_narrowing_members_work_as_ever() {
+    let app = App::start().await;
+    let body = json!({
+        "grant_type": GRANT, "assertion": es256(&claims(json!({}))), "client_id": "librechat", "scope": "openid",
+        "expires_in": 60, "nonce": "n-1",
+    });
+    let tokens = app.post("/token", None, JSON, body.to_string()).await.tokens();
+    assert_eq!((&tokens.0["scope"], &tokens.0["expires_in"]), (&json!("openid"), &json!(60)));
+    assert_eq!(tokens.id_claims()["nonce"], "n-1");
+}
+
+#[tokio::test]
+async fn custom_claims_come_from_the_assertion_and_only_those_that_are_registered() {
+    let app = App::start().await;
+    let tokens = post(&app, &es256(&claims(json!({"nonce": "theirs", "name": null}))), &[]).await.tokens();
+    let said = tokens.claims();
+    assert_eq!(said["email"], "alice@example.org");
+    assert!(said.get("department").is_none() && said.get("nonce").is_none() && said.get("name").is_none());
+
+    let with_id = es256(&claims(json!({"id": "65a1b2c3d4e5f60718293a4b", "jti": "x"})));
+    let librechat = post(&app, &with_id, &[("client_id", "hs")]).await.tokens();
+    assert_eq!(librechat.claims()["id"], "65a1b2c3d4e5f60718293a4b");
+    let without = post(&app, &es256(&claims(json!({}))), &[("client_id", "hs")]).await;
+    assert!(without.refused(400, "invalid_request").text.contains("claims.id"));
+}
+
+#[tokio::test]
+async fn nothing_beside_the_assertion_says_who_issues_or_about_whom() {
+    let app = App::start().await;
+    let assertion = es256(&claims(json!({})));
+    for more in [
+        [("subject", "mallory")],
+        [("claims", r#"{"email":"mallory@example.org"}"#)],
+        [("issuer_id", "portal")],
+        [("issuer_secret", "x")],
+    ] {
+        post(&app, &assertion, &more).await.refused(400, "invalid_request");
+    }
+    let pairs = [("grant_type", GRANT), ("assertion", assertion.as_str()), ("client_id", "librechat")];
+    let basic = basic("portal", &secret_of("portal"));
+    app.post("/token", Some(&basic), FORM, form(&pairs)).await.refused(400, "invalid_request");
+    app.post("/token", Some(&basic), FORM, form(&pairs[..1])).await.refused(400, "invalid_request");
+    app.post("/token", None, FORM, form(&[("assertion", &assertion)])).await.refused(400, "invalid_request");
+    assert_eq!(app.operations(), [""; 0]);
+}
+
+#[tokio::test]
+async fn an_issuer_issues_by_assertion_for_its_own_clients_only() {
+    let app = App::start().await;
+    let assertion = es256(&claims(json!({})));
+    for client in ["spa", "other", "nobody"] {
+        post(&app, &assertion, &[("client_id", client)]).await.refused(400, "unauthorized_client");
+    }
+    let pairs = [("grant_type", GRANT), ("assertion", assertion.as_str())];
+    let unnamed = app.post("/token", None, FORM, form(&pairs)).await;
+    assert!(unnamed.refused(400, "invalid_request").text.contains("client_id is missing"));
+    post(&app, &assertion, &[("scope", "admin")]).await.refused(400, "invalid_scope");
+    assert_eq!(app.operations(), [""; 0]);
+    // By its secret it issues nothing: it has none.
+    let pairs = [("issuer_id", "signing"), ("issuer_secret", ""), ("subject", "a"), ("client_id", "librechat")];
+    app.post("/token", None, FORM, form(&pairs)).await.refused(401, "invalid_client");
+}
+
+#[tokio::test]
+async fn whatever_is_wrong_with_an_assertion_the_answer_is_the_same_and_nothing_is_written() {
+    let app = App::start().await;
+    let now = START.unix_seconds();
+    let good = claims(json!({}));
+    let signing = keys::signing_issuer();
+    let key = keys::encoding_key(signing, Algorithm::ES256);
+    let with_header = |header: Value| keys::signed(&header, &good, Algorithm::ES256, &key);
+    let header = json!({"alg": "ES256", "typ": "JWT", "kid": signing.kid});
+    let unsigned = {
+        let part = |value: Value| URL_SAFE_NO_PAD.encode(value.to_string());
+        format!("{}.{}.", part(json!({"alg": "none"})), part(good.clone()))
+    };
+    let of_our_own_key =
+        keys::signed(&header, &good, Algorithm::ES256, &keys::encoding_key(keys::es256(), Algorithm::ES256));
+    let public_key_as_secret = hs256(&signing.kid, &good);
+    let ours = app.issue().await;
+    app.operations();
+    let before = app.records().await;
+    for (assertion, reason) in [
+        ("x".to_owned(), "assertion_malformed"),
+        (unsigned, "assertion_malformed"),
+        (ours.access().to_owned(), "assertion_unknown_issuer"),
+        (ours.refresh().to_owned(), "assertion_malformed"),
+        (es256(&claims(json!({"iss": "https://portal.example/"}))), "assertion_unknown_issuer"),
+        (es256(&claims(json!({"iss": ISSUER}))), "assertion_unknown_issuer"),
+        (es256(&claims(json!({"aud": "https://elsewhere.example"}))), "assertion_audience"),
+        (es256(&claims(json!({"aud": [ISSUER, "https://elsewhere.example"]}))), "assertion_audience"),
+        (es256(&claims(json!({"aud": null}))), "assertion_audience"),
+        (es256(&claims(json!({"exp": now}))), "assertion_expired"),
+        (es256(&claims(json!({"exp": null}))), "assertion_endless"),
+        (es256(&claims(json!({"exp": now + 604_801}))), "assertion_endless"),
+        (es256(&claims(json!({"iat": now + 61}))), "assertion_from_the_future"),
+        (es256(&claims(json!({"sub": null}))), "assertion_subject"),
+        (es256(&claims(json!({"sub": "a\nb"}))), "assertion_subject"),
+        (of_our_own_key, "assertion_signature"),
+        (public_key_as_secret, "assertion_algorithm"),
+        (with_header(json!({"alg": "ES256", "kid": "another"})), "assertion_unknown_kid"),
+        (with_header(json!({"alg": "RS256", "kid": signing.kid})), "assertion_algorithm"),
+        (with_header(json!({"alg": "ES256", "jku": "http://127.0.0.1:1/"})), "assertion_header"),
+        (with_header(json!({"alg": "ES256", "typ": "at+jwt"})), "assertion_header"),
+        // The issuer `legacy` signs with HS256, and not for the other.
+        (hs256(keys::LEGACY_SECRET, &good), "assertion_algorithm"),
+        (hs256(OTHER_SECRET, &json!({"iss": "old-portal", "user_id": 7, "iat": now})), "assertion_signature"),
+        (hs256(keys::LEGACY_SECRET, &json!({"iss": "old-portal", "user_id": 7})), "assertion_claims"),
+        (
+            hs256(keys::LEGACY_SECRET, &json!({"iss": "old-portal", "user_id": 7, "iat": now - 31_536_000})),
+            "assertion_too_old",
+        ),
+        (
+            hs256(keys::LEGACY_SECRET, &json!({"iss": "old-portal", "user_id": 7, "iat": now, "aud": "x"})),
+            "assertion_audience",
+        ),
+        (
+            hs256(keys::LEGACY_SECRET, &json!({"iss": "old-portal", "user_id": 7, "iat": now, "exp": now - 1})),
+            "assertion_expired",
+        ),
+    ] {
+        post(&app, &assertion, &[("scope", "openid")]).await.invalid_grant();
+        let said = logs::lines(|line| line["event"] == "client_rejected" && line["reason"] == reason);
+        assert!(!said.is_empty(), "{reason}");
+    }
+    assert_eq!(app.operations(), [""; 0], "not even a request to the store");
+    assert_eq!(app.records().await, before);
+}
+
+#[tokio::test]
+async fn an_assertion_with_a_jti_is_used_once() {
+    let app = App::start().await;
+    let once = es256(&claims(json!({"jti": "j-1"})));
+    let tokens = post(&app, &once, &[]).await.tokens();
+    assert_eq!(app.operations(), ["TransactWriteItems"]);
+    let before = app.records().await;
+    for _ in 0..2 {
+        post(&app, &once, &[]).await.invalid_grant();
+    }
+    // The same jti in another assertion of the same issuer, too.
+    post(&app, &es256(&claims(json!({"jti": "j-1", "sub": "bob"}))), &[]).await.invalid_grant();
+    assert_eq!(app.records().await, before, "a refusal writes nothing");
+    post(&app, &es256(&claims(json!({"jti": "j-2"}))), &[]).await.tokens();
+    let elsewhere = json!({"iss": "old-portal", "user_id": "alice", "iat": START.unix_seconds(), "jti": "j-1"});
+    post(&app, &hs256(keys::LEGACY_SECRET, &elsewhere), &[]).await.tokens();
+    app.renew(&tokens).await.tokens();
+    let replays = logs::lines(|line| line["reason"] == "assertion_replayed" && line["issuer_id"] == "signing");
+    assert!(replays.len() >= 3);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_many_uses_at_once_one_succeeds() {
+    let app = std::sync::Arc::new(App::start().await);
+    let once = es256(&claims(json!({"jti": "race"})));
+    let tasks: Vec<_> = (0..16)
+        .map(|_| {
+            let (app, once) = (std::sync::Arc::clone(&app), once.clone());
+            tokio::spawn(async move { post(&app, &once, &[]).await })
+        })
+        .collect();
+    let mut succeeded = 0;
+    for task in tasks {
+        let answer = task.await.unwrap();
+        match answer.status.as_u16() {
+            200 => succeeded += 1,
+            // A transaction that met another one may have to come again; it has written nothing.
+            503 => {}
+            _ => drop(answer.invalid_grant()),
+        }
+    }
+    assert_eq!(succeeded, 1);
+    assert_eq!(app.records().await.len(), 2, "one session, and the assertion's use");
+}
+
+#[tokio::test]
+async fn without_a_jti_it_may_come_again_while_it_lives() {
+    let app = App::start().await;
+    let assertion = es256(&claims(json!({})));
+    let first = post(&app, &assertion, &[]).await.tokens();
+    let second = post(&app, &assertion, &[]).await.tokens();
+    assert_ne!(first.0["session_id"], second.0["session_id"]);
+    app.clock.advance(300);
+    post(&app, &assertion, &[]).await.invalid_grant();
+}
+
+#[tokio::test]
+async fn a_legacy_token_that_never_expires_is_changed_for_one_that_does() {
+    let app = App::start().await;
+    let now = START.unix_seconds();
+    let legacy = hs256(keys::LEGACY_SECRET, &json!({"iss": "old-portal", "user_id": 4711, "iat": now - 31_535_999}));
+    let tokens = post(&app, &legacy, &[]).await.tokens();
+    assert_eq!(tokens.claims()["sub"], "4711");
+    assert_eq!(tokens.claims()["exp"], now + 86_400);
+    app.clock.advance(1);
+    post(&app, &legacy, &[]).await.invalid_grant();
+}
+
+#[tokio::test]
+async fn trouble_with_the_table_costs_nobody_the_assertion() {
+    let app = App::start().await;
+    let once = es256(&claims(json!({"jti": "lost"})));
+    app.drop_table().await;
+    let answer = post(&app, &once, &[]).await;
+    assert_eq!((answer.status.as_u16(), answer.headers.contains_key("retry-after")), (503, true));
+    let sdk = latchkey::serve::dynamodb::embedded(app.database.clone(), None).await;
+    latchkey_token_aws::table::create_if_missing(&sdk, "latchkey").await.unwrap();
+    post(&app, &once, &[]).await.tokens();
+    post(&app, &once, &[]).await.invalid_grant();
+}
+
+fn client_assertion(changes: Value) -> String {
+    let now = START.unix_seconds();
+    let claims = json!({"iss": "keyed", "sub": "keyed", "aud": ISSUER, "jti": "c-1", "iat": now, "exp": now + 60});
+    let pair = keys::keyed_client();
+    let header = json!({"alg": "RS256", "typ": "JWT", "kid": pair.kid});
+    keys::signed(&header, &changed(claims, changes), Algorithm::RS256, &keys::encoding_key(pair, Algorithm::RS256))
+}
+
+async fn by_assertion(app: &App, path: &str, assertion: &str, more: &[(&str, &str)]) -> Answer {
+    let mut pairs = vec![("client_assertion_type", CLIENT_ASSERTION), ("client_assertion", assertion)];
+    pairs.extend(more);
+    app.post(path, None, FORM, form(&pairs)).await
+}
+
+#[tokio::test]
+async fn a_confidential_client_authenticates_by_an_assertion_of_its_own_wherever_it_may_by_a_secret() {
+    let app = App::start().await;
+    let tokens = app.issue_for("keyed").await;
+    let renew = async |tokens: &Tokens, more: &[(&str, &str)]| {
+        let members = [&[("grant_type", "refresh_token"), ("refresh_token", tokens.refresh())], more].concat();
+        by_assertion(&app, "/token/renew", &client_assertion(json!({})), &members).await
+    };
+    app.operations();
+    let second = renew(&tokens, &[]).await.tokens();
+    assert_eq!(app.operations(), ["UpdateItem"]);
+    let third = renew(&second, &[("client_id", "keyed")]).await.tokens();
+    let token = [("token", third.access())];
+    let said = by_assertion(&app, "/token/introspect", &client_assertion(json!({})), &token).await;
+    assert_eq!(said.json()["active"], true);
+    let typed = keys::signed(
+        &json!({"alg": "RS256", "typ": "client-authentication+jwt"}),
+        &json!({"iss": "keyed", "sub": "keyed", "aud": [ISSUER], "exp": START.unix_seconds() + 3600}),
+        Algorithm::RS256,
+        &keys::encoding_key(keys::keyed_client(), Algorithm::RS256),
+    );
+    assert_eq!(by_assertion(&app, "/token/revoke", &typed, &token).await.status, 200);
+    renew(&third, &[]).await.invalid_grant();
+}
+
+#[tokio::test]
+async fn a_clients_assertion_that_is_not_good_is_a_client_that_is_not_known() {
+    let app = App::start().await;
+    let tokens = app.issue_for("keyed").await;
+    let now = START.unix_seconds();
+    app.operations();
+    let before = app.records().await;
+    let by_another_key = {
+        let claims = json!({"iss": "keyed", "sub": "keyed", "aud": ISSUER, "exp": now + 60});
+        keys::signed(
+            &json!({"alg": "RS256"}),
+            &claims,
+            Algorithm::RS256,
+            &keys::encoding_key(keys::rs256(), Algorithm::RS256),
+        )
+    };
+    for assertion in [
+        "x".to_owned(),
+        client_assertion(json!({"iss": "librechat"})),
+        client_assertion(json!({"sub": "librechat"})),
+        client_assertion(json!({"iss": "librechat", "sub": "librechat"})),
+        client_assertion(json!({"iss": "spa", "sub": "spa"})),
+        client_assertion(json!({"aud": "https://elsewhere.example"})),
+        client_assertion(json!({"aud": format!("{ISSUER}/token/renew")})),
+        client_assertion(json!({"aud": [ISSUER, "https://elsewhere.example"]})),
+        client_assertion(json!({"aud": null})),
+        client_assertion(json!({"exp": now})),
+        client_assertion(json!({"exp": null})),
+        client_assertion(json!({"exp": now + 3601})),
+        client_assertion(json!({"iat": now + 61})),
+        by_another_key,
+        tokens.access().to_owned(),
+    ] {
+        for (path, member) in
+            [("/token/renew", "refresh_token"), ("/token/revoke", "token"), ("/token/introspect", "token")]
+        {
+            let answer = by_assertion(&app, path, &assertion, &[(member, tokens.refresh())]).await;
+            assert!(!answer.refused(401, "invalid_client").headers.contains_key("www-authenticate"));
+        }
+    }
+    let renew = |more: &'static [(&'static str, &'static str)]| {
+        let refresh_token = tokens.refresh().to_owned();
+        let app = &app;
+        async move {
+            let members = [&[("refresh_token", refresh_token.as_str())], more].concat();
+            by_assertion(app, "/token/renew", &client_assertion(json!({})), &members).await
+        }
+    };
+    renew(&[("client_id", "librechat")]).await.refused(401, "invalid_client");
+    renew(&[("client_id", "keyed"), ("client_secret", "x")]).await.refused(400, "invalid_request");
+    let pairs = [("refresh_token", tokens.refresh()), ("client_assertion", "x"), ("client_assertion_type", "other")];
+    app.post("/token/renew", None, FORM, form(&pairs)).await.refused(400, "invalid_request");
+    app.post("/token/renew", None, FORM, form(&pairs[..2])).await.refused(400, "invalid_request");
+    let basic = basic("librechat", &secret_of("librechat"));
+    app.post("/token/renew", Some(&basic), FORM, form(&pairs)).await.refused(400, "invalid_request");
+    assert_eq!(app.operations(), [""; 0]);
+    assert_eq!(app.records().await, before);
+    by_assertion(&app, "/token/renew", &client_assertion(json!({})), &[("refresh_token", tokens.refresh())])
+        .await
+        .tokens();
+}
