@@ -43,6 +43,9 @@ async fn metadata_announces_what_there_is() {
     let app = App::with(&[("LATCHKEY_AUTHORIZATION_ENDPOINT", "https://portal.example.org/sign-in")]).await;
     let openid = get(&app, "/.well-known/openid-configuration").await.json();
     assert_eq!(openid["issuer"], app.issue().await.claims()["iss"], "byte-identical");
+    let methods = ["client_secret_basic", "client_secret_post", "private_key_jwt"];
+    let methods_and_none = ["client_secret_basic", "client_secret_post", "private_key_jwt", "none"];
+    let algorithms = ["RS256", "PS256", "ES256", "EdDSA"];
     assert_eq!(
         openid,
         json!({
@@ -50,15 +53,18 @@ async fn metadata_announces_what_there_is() {
             "authorization_endpoint": "https://portal.example.org/sign-in",
             "token_endpoint": format!("{ISSUER}/token/renew"),
             "revocation_endpoint": format!("{ISSUER}/token/revoke"),
-            "revocation_endpoint_auth_methods_supported": ["client_secret_basic", "client_secret_post", "none"],
+            "revocation_endpoint_auth_methods_supported": methods_and_none,
             "introspection_endpoint": format!("{ISSUER}/token/introspect"),
-            "introspection_endpoint_auth_methods_supported": ["client_secret_basic", "client_secret_post"],
+            "introspection_endpoint_auth_methods_supported": methods,
             "jwks_uri": format!("{ISSUER}/.well-known/jwks.json"),
             "response_types_supported": ["code"],
             "subject_types_supported": ["public"],
             "id_token_signing_alg_values_supported": ["RS256", "PS256", "ES256", "EdDSA"],
             "grant_types_supported": ["refresh_token"],
-            "token_endpoint_auth_methods_supported": ["client_secret_basic", "client_secret_post", "none"],
+            "token_endpoint_auth_methods_supported": methods_and_none,
+            "token_endpoint_auth_signing_alg_values_supported": algorithms,
+            "revocation_endpoint_auth_signing_alg_values_supported": algorithms,
+            "introspection_endpoint_auth_signing_alg_values_supported": algorithms,
         })
     );
     let oauth = get(&app, "/.well-known/oauth-authorization-server").await.json();
