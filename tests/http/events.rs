@@ -110,6 +110,7 @@ fn expected() -> BTreeMap<&'static str, (u64, Option<&'static str>)> {
         ("introspect-refresh-token", (200, None)),
         ("introspect-unauthenticated", (401, Some("invalid_client"))),
         ("issue", (200, None)),
+        ("issue-assertion-forged", (400, Some("invalid_grant"))),
         ("issue-base64", (200, None)),
         ("issue-base64-lie", (400, Some("invalid_request"))),
         ("issue-basic", (200, None)),

@@ -20,6 +20,7 @@ PROGRAM = "aws-lambda-rie-arm64" if platform.machine() in ("arm64", "aarch64") e
 
 # Sample events that are not to be answered with 200.
 REFUSED = {
+    "issue-assertion-forged": 400,
     "issue-base64-lie": 400,
     "issue-duplicate": 400,
     "issue-malformed": 400,
