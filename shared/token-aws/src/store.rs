@@ -119,7 +119,7 @@ impl RedeemAssertion for DynamoDbSessions {
             .transact_write_items()
             .transact_items(put(record::used_assertion(assertion, session))?)
             .transact_items(put(record::item(session))?);
-        let error = match request.send().await {
+        let error = match self.timed(request.send()).await {
             Ok(_) => return Ok(Redemption::Redeemed),
             Err(error) => error,
         };
