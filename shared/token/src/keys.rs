@@ -13,6 +13,7 @@ use crate::{
     document::{Faults, Members, Report},
     identity::sha256,
     json,
+    prepared::SigningMaterial,
 };
 
 /// The signing algorithms of RFC 7518 and RFC 8037 that Latchkey offers. One key has one algorithm.
@@ -111,7 +112,7 @@ pub struct SigningKey {
     kid: Kid,
     algorithm: Algorithm,
     lifetime: Lifetime,
-    signer: EncodingKey,
+    signer: SigningMaterial,
     verifier: DecodingKey,
     /// What may be published; none for HS256.
     public: Option<Jwk>,
@@ -127,7 +128,7 @@ impl SigningKey {
     }
 
     pub(crate) fn signer(&self) -> &EncodingKey {
-        &self.signer
+        self.signer.key()
     }
 
     pub(crate) fn verifier(&self) -> &DecodingKey {
@@ -208,10 +209,10 @@ impl KeyRing {
             if !kids.insert(&key.kid) {
                 report.add(format!("signing: kid {:?} stands twice", key.kid.as_str()));
             }
-            if materials.contains(&key.signer.as_bytes()) {
+            if materials.contains(&key.signer().as_bytes()) {
                 report.add(format!("signing: key {:?} repeats another key's material", key.kid.as_str()));
             }
-            materials.push(key.signer.as_bytes());
+            materials.push(key.signer().as_bytes());
         }
         let mut tag_kids = BTreeSet::new();
         for key in &self.tagging {
@@ -273,7 +274,7 @@ impl KeyRing {
             let message = key.kid.as_str().as_bytes();
             let jwk = published.0.find(key.kid.as_str())?;
             let verifier = DecodingKey::from_jwk(jwk).ok()?;
-            let signature = jsonwebtoken::crypto::sign(message, &key.signer, key.algorithm.jose()).ok()?;
+            let signature = jsonwebtoken::crypto::sign(message, key.signer(), key.algorithm.jose()).ok()?;
             jsonwebtoken::crypto::verify(&signature, message, &verifier, key.algorithm.jose()).ok()
         };
         let asymmetric = self.signing.iter().filter(|key| key.public.is_some() && key.lifetime.verifies_at(now));
@@ -380,7 +381,11 @@ fn read_signing_key(mut members: Members<'_>) -> Option<SigningKey> {
                 members.fault("secret", format_args!("is shorter than the {MIN_HMAC_BYTES} bytes that HS256 needs"));
                 return None;
             }
-            Some((EncodingKey::from_secret(secret.as_bytes()), DecodingKey::from_secret(secret.as_bytes()), None))
+            Some((
+                SigningMaterial::new(EncodingKey::from_secret(secret.as_bytes())),
+                DecodingKey::from_secret(secret.as_bytes()),
+                None,
+            ))
         }),
         Some(algorithm) => members.required_string("private_key").and_then(|pem| {
             let pair = key_pair(algorithm, kid.as_ref()?, &pem);
@@ -404,7 +409,7 @@ fn encoding_key(algorithm: Algorithm, pem: &str) -> Option<EncodingKey> {
     }
 }
 
-fn key_pair(algorithm: Algorithm, kid: &Kid, pem: &str) -> Result<(EncodingKey, DecodingKey, Option<Jwk>), String> {
+fn key_pair(algorithm: Algorithm, kid: &Kid, pem: &str) -> Result<(SigningMaterial, DecodingKey, Option<Jwk>), String> {
     let unfit = || match algorithm {
         Algorithm::Rs256 | Algorithm::Ps256 => {
             "is not an RSA private key of 2048 to 8192 bits as PKCS#8 PEM".to_owned()
@@ -412,8 +417,8 @@ fn key_pair(algorithm: Algorithm, kid: &Kid, pem: &str) -> Result<(EncodingKey, 
         Algorithm::Es256 => "is not a P-256 private key as PKCS#8 PEM".to_owned(),
         Algorithm::EdDsa | Algorithm::Hs256 => "is not an Ed25519 private key as PKCS#8 PEM".to_owned(),
     };
-    let signer = encoding_key(algorithm, pem).ok_or_else(unfit)?;
-    let mut jwk = Jwk::from_encoding_key(&signer, algorithm.jose()).map_err(|_| unfit())?;
+    let signer = SigningMaterial::new(encoding_key(algorithm, pem).ok_or_else(unfit)?);
+    let mut jwk = Jwk::from_encoding_key(signer.key(), algorithm.jose()).map_err(|_| unfit())?;
     if let AlgorithmParameters::RSA(parameters) = &jwk.algorithm {
         let bits = rsa_bits(&parameters.n);
         if bits < MIN_RSA_BITS {
@@ -422,7 +427,7 @@ fn key_pair(algorithm: Algorithm, kid: &Kid, pem: &str) -> Result<(EncodingKey, 
     }
     let verifier = DecodingKey::from_jwk(&jwk).map_err(|_| unfit())?;
     // A key that cannot verify what it signs would lock every user out at its first renewal.
-    let probe = jsonwebtoken::crypto::sign(b"probe", &signer, algorithm.jose()).map_err(|_| unfit())?;
+    let probe = jsonwebtoken::crypto::sign(b"probe", signer.key(), algorithm.jose()).map_err(|_| unfit())?;
     match jsonwebtoken::crypto::verify(&probe, b"probe", &verifier, algorithm.jose()) {
         Ok(true) => {}
         Ok(false) | Err(_) => return Err(unfit()),

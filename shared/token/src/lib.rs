@@ -18,6 +18,7 @@ pub mod metadata;
 pub mod mint;
 pub mod policy;
 pub mod ports;
+mod prepared;
 mod presented;
 pub mod refresh_token;
 pub mod refusal;
