@@ -22,6 +22,7 @@ async fn main() -> Result<(), Error> {
         live: LiveSessions::new(cache_seconds),
         clock: Arc::new(SystemClock),
     };
+    tokio::join!(authorizer.store.connect(), authorizer.authority.warm_up(authorizer.clock.now()));
     lambda::run_events(async |event: LambdaEvent<_>| {
         handle(&authorizer, event.payload, event.context.request_id).await.map_err(Error::from)
     })

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use discovery::Discovery;
+use latchkey_token::ports::Clock;
 use latchkey_token_aws::{Cached, PublicKeysSecret, SecretText, sdk};
 use latchkey_token_lambda::{lambda, metrics, settings::DiscoverySettings, system::SystemClock, telemetry};
 
@@ -13,6 +14,7 @@ async fn main() -> Result<(), lambda_http::Error> {
     let sdk = sdk::config().await;
     let secret = PublicKeysSecret(SecretText::at(&public_keys, &sdk));
     let keys = Cached::new(secret, settings.secrets_ttl_seconds).observed(metrics::public_keys_served);
+    keys.warm_up(SystemClock.now()).await;
     let discovery = Discovery::new(keys, settings, Arc::new(SystemClock));
     lambda::run(|request| discovery::handle(&discovery, request)).await
 }

@@ -25,5 +25,6 @@ async fn main() -> Result<(), lambda_http::Error> {
         clock: Arc::new(SystemClock),
         randomness: Arc::new(SystemRandomness),
     };
+    tokio::join!(service.store.connect(), service.authority.warm_up(service.clock.now()));
     lambda::run(|request| revoke::handle(&service, request)).await
 }

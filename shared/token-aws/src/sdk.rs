@@ -1,9 +1,15 @@
 //! How the AWS SDK is set up: bounded waiting, few retries, one behaviour version.
 
-use std::time::Duration;
+use std::{sync::OnceLock, time::Duration};
 
 use aws_config::{BehaviorVersion, SdkConfig, retry::RetryConfig, timeout::TimeoutConfig};
 use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
+use aws_smithy_http_client::{
+    Connector,
+    proxy::ProxyConfig,
+    tls::{Provider, rustls_provider::CryptoMode},
+};
+use aws_smithy_runtime_api::client::http::{SharedHttpClient, SharedHttpConnector, http_client_fn};
 
 /// One attempt takes at most this long.
 const ATTEMPT_TIMEOUT: Duration = Duration::from_millis(2_200);
@@ -14,7 +20,24 @@ const MAX_ATTEMPTS: u32 = 3;
 
 /// Region, credentials and endpoints from the environment; the SDK's own `AWS_ENDPOINT_URL*` variables hold.
 pub async fn config() -> SdkConfig {
-    loader().load().await
+    loader().http_client(https()).load().await
+}
+
+/// One connector for all clients. Left to itself, the SDK makes two for each of them, and reads the machine's root
+/// certificates into every one.
+fn https() -> SharedHttpClient {
+    let connector = OnceLock::new();
+    http_client_fn(move |settings, components| {
+        let make = || {
+            let mut builder = Connector::builder()
+                .tls_provider(Provider::Rustls(CryptoMode::AwsLc))
+                .connector_settings(settings.clone())
+                .proxy_config(ProxyConfig::from_env());
+            builder.set_sleep_impl(components.sleep_impl());
+            SharedHttpConnector::new(builder.build())
+        };
+        connector.get_or_init(make).clone()
+    })
 }
 
 /// The same, for callers who replace a part of it.

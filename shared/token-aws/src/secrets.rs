@@ -147,6 +147,14 @@ impl<L: Load> Cached<L> {
         Self { observer: Some(observer), ..self }
     }
 
+    /// Loads it before the first request asks. A source that does not answer, or has nothing yet, is no reason not to
+    /// start: requests look again.
+    pub async fn warm_up(&self, now: Timestamp) {
+        if let Err(unavailable) = self.current(now).await {
+            tracing::warn!(error = %unavailable, "nothing to start with");
+        }
+    }
+
     /// The value, if it is no older than `seconds`.
     fn kept_for(&self, seconds: Seconds, now: Timestamp) -> Option<Arc<L::Loaded>> {
         let loaded = self.loaded.read().unwrap_or_else(PoisonError::into_inner);
@@ -341,6 +349,20 @@ mod tests {
         fixture.write(ONE_CLIENT);
         assert_eq!(fixture.knows_new_client(309).await, Some(false));
         assert_eq!(fixture.knows_new_client(310).await, Some(true));
+    }
+
+    #[tokio::test]
+    async fn what_was_warmed_up_is_served_and_a_warm_up_that_failed_is_made_up_for() {
+        let fixture = Fixture::new();
+        fixture.write("garbage");
+        fixture.source.warm_up(at(0)).await;
+        fixture.write(REGISTRY);
+        assert_eq!(fixture.knows_new_client(0).await, Some(false));
+
+        let fixture = Fixture::new();
+        fixture.source.warm_up(at(0)).await;
+        fixture.write(ONE_CLIENT);
+        assert_eq!(fixture.knows_new_client(0).await, Some(false), "loaded before the request");
     }
 
     #[tokio::test]

@@ -7,11 +7,13 @@ use std::{
 
 use aws_config::SdkConfig;
 use aws_sdk_dynamodb::{
-    Client,
+    Client, Config,
+    config::retry::RetryConfig,
     error::{ProvideErrorMetadata, SdkError},
     operation::{put_item::PutItemError, transact_write_items::TransactWriteItemsError, update_item::UpdateItemError},
     types::{AttributeValue, Put, ReturnValue, ReturnValuesOnConditionCheckFailure, TransactWriteItem},
 };
+use aws_smithy_types::body::SdkBody;
 use latchkey_token::{
     assertion::SingleUse,
     identity::{Owner, SessionKey},
@@ -46,6 +48,28 @@ impl DynamoDbSessions {
     /// With somebody who measures.
     pub fn observed(self, observer: StoreObserver) -> Self {
         Self { observer: Some(observer), ..self }
+    }
+
+    /// Opens the connection that the first request would otherwise wait for. What goes out is `GET /`, which DynamoDB
+    /// answers with its health: it needs no permission, costs no capacity, touches no item. The operation in whose clothes
+    /// it goes has credentials and endpoint looked up, the same ones that the requests to come will use.
+    pub async fn connect(&self) {
+        let health = self
+            .client
+            .get_item()
+            .table_name(&self.table)
+            .key("owner", binary(&[0]))
+            .customize()
+            .config_override(Config::builder().retry_config(RetryConfig::disabled()))
+            .mutate_request(|request| {
+                let _ = request.set_method("GET");
+                for of_the_operation in ["x-amz-target", "content-type", "content-length"] {
+                    request.headers_mut().remove(of_the_operation);
+                }
+                *request.body_mut() = SdkBody::empty();
+            });
+        // It is no item, and whether there was an answer at all, the first request will find out.
+        let _ = health.send().await;
     }
 
     async fn timed<T>(&self, request: impl Future<Output = T>) -> T {
@@ -240,6 +264,50 @@ impl RevokeSession for DynamoDbSessions {
                 Some(UpdateItemError::ConditionalCheckFailedException(_)) => Ok(false),
                 _ => Err(unavailable(error)),
             },
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use aws_config::Region;
+    use aws_sdk_dynamodb::config::Credentials;
+    use aws_smithy_runtime_api::client::{
+        http::{HttpConnector, HttpConnectorFuture, SharedHttpConnector, http_client_fn},
+        orchestrator::HttpRequest,
+        result::ConnectorError,
+    };
+    use std::sync::{Arc, Mutex};
+
+    /// Notes every request, and is down.
+    #[derive(Clone, Debug, Default)]
+    struct Down(Arc<Mutex<Vec<HttpRequest>>>);
+
+    impl HttpConnector for Down {
+        fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
+            self.0.lock().unwrap().push(request);
+            HttpConnectorFuture::ready(Err(ConnectorError::io("down".into())))
+        }
+    }
+
+    #[tokio::test]
+    async fn connecting_asks_once_for_the_services_health_and_for_nothing_else() {
+        let down = Down::default();
+        let connector = SharedHttpConnector::new(down.clone());
+        let sdk = sdk::loader()
+            .region(Region::new("eu-central-1"))
+            .credentials_provider(Credentials::new("id", "secret", None, None, "test"))
+            .http_client(http_client_fn(move |_, _| connector.clone()))
+            .load()
+            .await;
+        DynamoDbSessions::new(&sdk, "sessions").connect().await;
+        let requests = down.0.lock().unwrap();
+        let [request] = requests.as_slice() else { panic!("{} requests", requests.len()) };
+        assert_eq!((request.method(), request.uri()), ("GET", "https://dynamodb.eu-central-1.amazonaws.com/"));
+        assert_eq!(request.body().bytes(), Some(&[][..]));
+        for header in ["x-amz-target", "content-length"] {
+            assert_eq!(request.headers().get(header), None);
         }
     }
 }
