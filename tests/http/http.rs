@@ -6,6 +6,7 @@
 use test_support as support;
 
 mod assertion;
+mod audit;
 mod clients;
 mod discovery;
 mod errors;
