@@ -2,28 +2,46 @@
 
 use std::{io::Read, net::SocketAddr, path::PathBuf, process::ExitCode, sync::Arc};
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, CommandFactory, Parser, Subcommand};
+use clap_complete::Shell;
 use latchkey_token::ports::Clock;
 use latchkey_token_lambda::{system::SystemClock, telemetry};
 
 use crate::{
     inspect,
-    operator::{ClientCommand, IssuerCommand, KeysCommand},
+    operator::{AuditCommand, ClientCommand, Failure, IssuerCommand, KeysCommand, SessionsCommand},
     serve::{DataLocation, Options, Server},
 };
 
-/// Issues expiring JWTs for LibreChat and renews them safely.
+/// Issues expiring JWTs for LibreChat and renews them safely
+///
+/// `serve` runs all of it on this machine. The other commands are the operator's: they register who may use the service,
+/// look after its keys, and see and end sessions, here or on AWS. Each has examples: `latchkey keys --help`.
 #[derive(Parser)]
-#[command(name = "latchkey", version, max_term_width = 100)]
+#[command(name = "latchkey", version, max_term_width = 100, after_help = EXIT_CODES, after_long_help = FIRST_STEPS)]
 struct Cli {
     #[command(subcommand)]
     command: Command,
 }
 
+const EXIT_CODES: &str = "Exit codes: 0 done, 1 failed (standard error says why, and what to do), 2 wrong usage";
+
+const FIRST_STEPS: &str = "\
+First steps:
+  latchkey serve 
+  latchkey sessions list --data .latchkey --subject alice
+  latchkey serve | latchkey audit tail                 # who was issued, renewed, refused what
+  latchkey completions bash > ~/.local/share/bash-completion/completions/latchkey
+
+Exit codes:
+  0  done
+  1  failed: standard error says why, and what to do
+  2  wrong usage";
+
 #[derive(Subcommand)]
 enum Command {
     Serve(ServeArguments),
-    /// Look at tokens.
+    /// Look at tokens
     #[command(subcommand)]
     Token(TokenCommand),
     /// Register clients: the applications that hold tokens and renew them
@@ -35,6 +53,13 @@ enum Command {
     /// Look at the key ring and add keys to it
     #[command(subcommand)]
     Keys(KeysCommand),
+    /// See and end users' sessions
+    #[command(subcommand)]
+    Sessions(SessionsCommand),
+    /// See what happened: the audit trail, from log lines
+    #[command(subcommand)]
+    Audit(AuditCommand),
+    Completions(CompletionsArguments),
 }
 
 /// Run Latchkey on this machine: the same handlers as on Lambda, on an embedded DynamoDB.
@@ -89,21 +114,59 @@ struct InspectArguments {
     json: bool,
 }
 
+/// Print a script that completes commands and options in a shell
+#[derive(Args)]
+#[command(after_help = "Examples:
+  latchkey completions bash > ~/.local/share/bash-completion/completions/latchkey
+  latchkey completions zsh > \"${fpath[1]}/_latchkey\"
+  latchkey completions fish > ~/.config/fish/completions/latchkey.fish
+  latchkey completions powershell >> $PROFILE")]
+struct CompletionsArguments {
+    /// The shell
+    shell: Shell,
+}
+
 /// Runs the command that the process was started with. Exit codes: 0 done, 1 failed, 2 wrong usage.
 pub fn run() -> ExitCode {
     let outcome = match Cli::parse().command {
-        Command::Serve(arguments) => serve(arguments),
-        Command::Token(TokenCommand::Inspect(arguments)) => inspect_token(&arguments),
-        Command::Client(command) => command.run(SystemClock.now()).map_err(|failure| failure.to_string()),
-        Command::Issuer(command) => command.run().map_err(|failure| failure.to_string()),
-        Command::Keys(command) => command.run(SystemClock.now()).map_err(|failure| failure.to_string()),
+        Command::Serve(arguments) => serve(arguments).map_err(Failed::from),
+        Command::Token(TokenCommand::Inspect(arguments)) => inspect_token(&arguments).map_err(Failed::from),
+        Command::Client(command) => command.run(SystemClock.now()).map_err(Failed::from),
+        Command::Issuer(command) => command.run().map_err(Failed::from),
+        Command::Keys(command) => command.run(SystemClock.now()).map_err(Failed::from),
+        Command::Sessions(command) => command.run().map_err(Failed::from),
+        Command::Audit(command) => command.run().map_err(Failed::from),
+        Command::Completions(arguments) => {
+            clap_complete::generate(arguments.shell, &mut Cli::command(), "latchkey", &mut std::io::stdout());
+            Ok(())
+        }
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
-        Err(message) => {
-            eprintln!("latchkey: {message}");
-            ExitCode::FAILURE
+        Err(Failed { exit_code, message }) => {
+            if exit_code != ExitCode::SUCCESS {
+                eprintln!("latchkey: {message}");
+            }
+            exit_code
         }
+    }
+}
+
+/// Why a command did not do its work, and what the process ends with.
+struct Failed {
+    exit_code: ExitCode,
+    message: String,
+}
+
+impl From<String> for Failed {
+    fn from(message: String) -> Self {
+        Self { exit_code: ExitCode::FAILURE, message }
+    }
+}
+
+impl From<Failure> for Failed {
+    fn from(failure: Failure) -> Self {
+        Self { exit_code: failure.exit_code(), message: failure.to_string() }
     }
 }
 
@@ -165,7 +228,6 @@ fn inspect_token(arguments: &InspectArguments) -> Result<(), String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use clap::CommandFactory;
 
     #[test]
     fn the_command_line_is_well_formed() {

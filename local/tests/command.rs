@@ -144,7 +144,28 @@ fn help_teaches() {
     {
         assert!(shown.contains(part), "{part} in {shown}");
     }
+    for command in ["sessions list", "sessions revoke", "audit tail", "audit report", "completions", "token inspect"] {
+        let words: Vec<&str> = command.split(' ').chain(["--help"]).collect();
+        let (_, shown, _) = output(&words);
+        assert!(shown.contains("Examples:") && shown.contains(&format!("latchkey {command} ")), "{shown}");
+    }
+    let (_, shown, _) = output(&["--help"]);
+    for part in ["Exit codes:", "0  done", "1  failed", "2  wrong usage"] {
+        assert!(shown.contains(part), "{part} in {shown}");
+    }
     let (wrong, _, said) = output(&["serv"]);
     assert_eq!(wrong.status.code(), Some(2));
     assert!(said.contains("serve"), "{said}");
+}
+
+#[test]
+fn shells_are_told_every_command_and_option() {
+    for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
+        let (completed, script, _) = output(&["completions", shell]);
+        assert!(completed.status.success());
+        for word in ["sessions", "revoke", "dry-run", "audit", "report", "log-group", "serve", "completions"] {
+            assert!(script.contains(word), "{word} for {shell}");
+        }
+    }
+    assert_eq!(output(&["completions", "csh"]).0.status.code(), Some(2));
 }

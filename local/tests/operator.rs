@@ -274,6 +274,29 @@ fn every_bad_value_is_named_and_nothing_is_written() {
 }
 
 #[test]
+fn every_command_that_prints_prints_json() {
+    let files = Files::new();
+    let json = |line: &str| -> Value {
+        let out = files.done(&format!("{line} --json"));
+        serde_json::from_str(&out).unwrap_or_else(|_| panic!("{line}: {out}"))
+    };
+    let key = json("keys generate --alg ES256 --file keys.json");
+    assert_eq!(key["kid"], files.json("keys.json")["signing"][0]["kid"]);
+    assert_eq!(key["sign_from"].as_str().unwrap().len(), "2026-01-31T09:30:00Z".len());
+    let (_, out, _) = files.latchkey_fed("keys import-hs256 --kid hs --file keys.json --json", &"s".repeat(32));
+    assert_eq!(out, "{\"kid\":\"hs\"}\n");
+    files.secret("issuer add portal --file clients.json");
+    files.secret("client add app --file clients.json --issuer portal");
+    let rotated = json("client rotate-secret app --file clients.json");
+    assert_eq!((&rotated["client_id"], rotated["client_secret"].as_str().unwrap().len()), (&json!("app"), 64));
+    let finish = "client rotate-secret app --file clients.json --finish";
+    assert_eq!(json(finish), json!({"client_id": "app", "dropped": 1}));
+    assert_eq!(json(finish), json!({"client_id": "app", "dropped": 0}));
+    assert_eq!(json("client disable app --file clients.json"), json!({"client_id": "app"}));
+    assert_eq!(json("issuer disable portal --file clients.json"), json!({"issuer_id": "portal"}));
+}
+
+#[test]
 fn lists_show_registrations_and_no_hash_and_members_are_kept() {
     let files = Files::new();
     // Members that no command sets stay; this one is the parser's to know and nobody's to lose.

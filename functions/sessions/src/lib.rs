@@ -20,7 +20,7 @@ use serde::Serialize;
 
 /// One live session. Times in Unix seconds.
 #[derive(Serialize)]
-struct ListedSession {
+pub struct ListedSession {
     session_id: String,
     subject: String,
     client_id: String,
@@ -98,20 +98,22 @@ where
         return Ok(Answer::Ended { ended });
     }
     let sessions = within_deadline(use_case.list(&caller, &filter)).await?;
-    Ok(Answer::Listed { sessions: sessions.iter().map(listed).collect() })
+    Ok(Answer::Listed { sessions: sessions.iter().map(ListedSession::from).collect() })
 }
 
-fn listed(session: &Session) -> ListedSession {
-    ListedSession {
-        session_id: session.key.to_string(),
-        subject: session.subject.as_str().to_owned(),
-        client_id: session.client_id.to_string(),
-        issuer_id: session.issuer_id.to_string(),
-        scope: session.scope.to_string(),
-        generation: session.generation.number(),
-        issued_at: session.issued_at.unix_seconds(),
-        rotated_at: session.rotated_at.unix_seconds(),
-        idle_expires_at: session.ends_at().unix_seconds(),
-        absolute_expires_at: session.absolute_expires_at.unix_seconds(),
+impl From<&Session> for ListedSession {
+    fn from(session: &Session) -> Self {
+        Self {
+            session_id: session.key.to_string(),
+            subject: session.subject.as_str().to_owned(),
+            client_id: session.client_id.to_string(),
+            issuer_id: session.issuer_id.to_string(),
+            scope: session.scope.to_string(),
+            generation: session.generation.number(),
+            issued_at: session.issued_at.unix_seconds(),
+            rotated_at: session.rotated_at.unix_seconds(),
+            idle_expires_at: session.ends_at().unix_seconds(),
+            absolute_expires_at: session.absolute_expires_at.unix_seconds(),
+        }
     }
 }

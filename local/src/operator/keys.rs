@@ -64,6 +64,9 @@ pub(crate) struct Generate {
     /// time (LATCHKEY_SECRETS_TTL_SECONDS, 300)
     #[arg(long, value_name = "SECONDS", default_value_t = PUBLISH_SECONDS)]
     publish_seconds: Seconds,
+    /// Print {"kid":…,"sign_from":…} instead of the id alone
+    #[arg(long)]
+    json: bool,
 }
 
 /// Add LibreChat's own secret (JWT_SECRET) as an HS256 key, for clients of the profile librechat
@@ -82,6 +85,9 @@ pub(crate) struct ImportHs256 {
     /// The key's name, which clients use in their registrations: 1 to 255 printable ASCII characters
     #[arg(long)]
     kid: String,
+    /// Print {"kid":…}
+    #[arg(long)]
+    json: bool,
 }
 
 fn asymmetric_algorithm() -> impl TypedValueParser<Value = Algorithm> {
@@ -116,7 +122,10 @@ impl Generate {
         place.write(&place.check(draft)?)?;
         let when = if sign_from == now { "at once".to_owned() } else { format!("from {sign_from}") };
         eprintln!("a new {} key is in {place}; it signs {when}{tag_key}", self.alg);
-        print(&format!("{kid}\n"))
+        match self.json {
+            true => print(&format!("{}\n", json!({"kid": kid.to_string(), "sign_from": sign_from.to_string()}))),
+            false => print(&format!("{kid}\n")),
+        }
     }
 }
 
@@ -132,6 +141,9 @@ impl ImportHs256 {
         let tag_key = ensure_tag_key(&mut draft, now)?;
         place.write(&place.check(draft)?)?;
         eprintln!("the HS256 key {:?} is in {place}; it signs at once for clients that name it{tag_key}", self.kid);
+        if self.json {
+            return print(&format!("{}\n", json!({"kid": self.kid})));
+        }
         Ok(())
     }
 }

@@ -1,8 +1,10 @@
-//! The operator's commands: registrations and keys, in a file or in Secrets Manager.
+//! The operator's commands: registrations and keys, in a file or in Secrets Manager; sessions, in their table; the audit
+//! trail, in log lines.
 //!
-//! An edit works on the document as it stands, so that what a command does not know is kept; it is written only
+//! An edit of registrations or keys works on the document as it stands, so that what a command does not know is kept; it is written only
 //! after the domain's own parser has accepted the result.
 
+mod audit;
 mod client;
 mod document;
 mod issuer;
@@ -10,15 +12,23 @@ mod key_ring;
 mod keys;
 mod party;
 mod place;
+mod progress;
 mod registrations;
+mod sessions;
 mod table;
 
-use std::io::{self, Write};
+use std::{
+    future::Future,
+    io::{self, Write},
+    process::ExitCode,
+};
 
 use latchkey_token::{json::Value, ports::Unavailable};
 
 use self::registrations::Party;
-pub(crate) use self::{client::ClientCommand, issuer::IssuerCommand, keys::KeysCommand};
+pub(crate) use self::{
+    audit::AuditCommand, client::ClientCommand, issuer::IssuerCommand, keys::KeysCommand, sessions::SessionsCommand,
+};
 
 /// Why a command did not do its work. Names the document and what to do; quotes no secret.
 #[derive(Debug, thiserror::Error)]
@@ -29,6 +39,8 @@ pub(crate) enum Failure {
     Unusable { place: String, faults: Vec<String> },
     #[error("{place} is left as it was, because the change is not valid:{}", listed(faults))]
     Refused { place: String, faults: Vec<String> },
+    #[error("{0}")]
+    Usage(String),
     #[error(transparent)]
     Unavailable(#[from] Unavailable),
     #[error("standard input: {0}")]
@@ -37,6 +49,17 @@ pub(crate) enum Failure {
     Output(io::Error),
     #[error("the new secret is in force but could not be shown ({0}): make another with rotate-secret")]
     Unseen(io::Error),
+}
+
+impl Failure {
+    /// 1 failed, 2 wrong usage; 0 when whoever reads the output has seen enough.
+    pub(crate) fn exit_code(&self) -> ExitCode {
+        match self {
+            Self::Output(error) if error.kind() == io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
+            Self::Usage(_) => ExitCode::from(2),
+            _ => ExitCode::FAILURE,
+        }
+    }
 }
 
 fn listed(faults: &[String]) -> String {
@@ -61,6 +84,12 @@ fn write_out(text: &str) -> io::Result<()> {
     let mut out = io::stdout().lock();
     out.write_all(text.as_bytes())?;
     out.flush()
+}
+
+/// Runs what waits for the network.
+fn block_on<T>(task: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    runtime.map_err(|error| Unavailable::new("runtime", error.to_string()))?.block_on(task)
 }
 
 /// The strings of a list member; none if it is missing.

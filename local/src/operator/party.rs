@@ -29,6 +29,9 @@ pub(crate) struct Disable {
     id: String,
     #[command(flatten)]
     location: Location,
+    /// Print the id of what was removed as one JSON object
+    #[arg(long)]
+    json: bool,
 }
 
 #[derive(Args)]
@@ -40,6 +43,9 @@ pub(crate) struct RotateSecret {
     /// Drop every secret but the newest; makes none
     #[arg(long)]
     finish: bool,
+    /// Print one JSON object: the id and the new secret, or with --finish how many were dropped
+    #[arg(long)]
+    json: bool,
 }
 
 impl List {
@@ -74,6 +80,9 @@ impl Disable {
         eprintln!("Removing {noun} {:?} means, within the servers' cache time (300 s by default):\n{meaning}", self.id);
         place.write(&checked)?;
         eprintln!("{noun} {:?} is removed from {place}", self.id);
+        if self.json {
+            return print(&format!("{}\n", json!({party.id_member(): self.id})));
+        }
         Ok(())
     }
 }
@@ -96,7 +105,7 @@ impl RotateSecret {
              it (300 s by default), then run `latchkey {noun} rotate-secret --finish`",
             self.id
         );
-        reveal(party, &self.id, &secret, false)
+        reveal(party, &self.id, &secret, self.json)
     }
 
     fn finish(&self, party: Party) -> Result<(), Failure> {
@@ -107,10 +116,13 @@ impl RotateSecret {
         let noun = party.noun();
         if dropped == 0 {
             eprintln!("{noun} {:?} has no older secret: nothing to finish", self.id);
-            return Ok(());
+        } else {
+            place.write(&checked)?;
+            eprintln!("{noun} {:?} is known by its newest secret alone; older ones dropped: {dropped}", self.id);
         }
-        place.write(&checked)?;
-        eprintln!("{noun} {:?} is known by its newest secret alone; older ones dropped: {dropped}", self.id);
+        if self.json {
+            return print(&format!("{}\n", json!({party.id_member(): self.id, "dropped": dropped})));
+        }
         Ok(())
     }
 }

@@ -15,7 +15,7 @@ use latchkey_token::json::{self, Value};
 use latchkey_token_aws::sdk;
 
 use super::{
-    Failure,
+    Failure, block_on,
     document::{Checked, Draft, Format},
 };
 use crate::secrets::write_file;
@@ -108,7 +108,7 @@ impl Place {
                 Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
                 Err(error) => Err(self.fail(error)),
             },
-            Self::Secret(id) => self.block_on(async {
+            Self::Secret(id) => block_on(async {
                 let got = secrets_manager().await.get_secret_value().secret_id(id).send().await;
                 match got {
                     Ok(output) => match output.secret_string {
@@ -134,7 +134,7 @@ impl Place {
             Self::File(path) => write_file(path, &format!("{:#}\n", checked.document())).map_err(|error| {
                 self.fail(format!("{error}; is its directory there, and may you write to it? Nothing was changed"))
             }),
-            Self::Secret(id) => self.block_on(async {
+            Self::Secret(id) => block_on(async {
                 let text = checked.document().to_string();
                 let put = secrets_manager().await.put_secret_value().secret_id(id).secret_string(text).send().await;
                 match put {
@@ -157,11 +157,6 @@ impl Place {
                 }
             }),
         }
-    }
-
-    fn block_on<T>(&self, task: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-        runtime.map_err(|error| self.fail(format!("no runtime: {error}")))?.block_on(task)
     }
 }
 

@@ -34,6 +34,9 @@ use self::{
 /// How long requests under way may take after the signal to stop.
 const STOP_PATIENCE: Duration = Duration::from_secs(5);
 
+/// The embedded database, in the data directory.
+pub(crate) const SESSIONS_FILE: &str = "sessions.sqlite";
+
 /// Variables of the environment, by name.
 pub type Environment = Arc<dyn Fn(&str) -> Option<String> + Send + Sync>;
 
@@ -77,7 +80,7 @@ impl DataLocation {
             Self::Memory => Database::memory().map_err(|error| StartError::data(":memory:", error)),
             Self::Database(database) => Ok(database.clone()),
             Self::Directory(directory) => {
-                let path = directory.join("sessions.sqlite");
+                let path = directory.join(SESSIONS_FILE);
                 let shown = path.display().to_string();
                 Database::new(&shown).map_err(|error| StartError::data(shown, error))
             }
@@ -170,9 +173,12 @@ impl Server {
 
         let (stop, stopped) = watch::channel(false);
         let mut serving = Vec::new();
-        let sdk = connect(&options, &stopped, &mut serving).await?;
+        let (sdk, dynamodb) = connect(&options, &stopped, &mut serving).await?;
         table::create_if_missing(&sdk, &settings.table).await?;
-        let welcome = tour::welcome(&url, demo.as_ref(), &settings, options.data.directory());
+        let mut welcome = tour::welcome(&url, demo.as_ref(), &settings, options.data.directory());
+        if let Some(address) = dynamodb {
+            welcome.push_str(&format!("The embedded DynamoDB, for other programs: http://{address}\n\n"));
+        }
         let discovery = Discovery::new(Arc::clone(&authority), settings.discovery(), Arc::clone(&options.clock));
         let store = DynamoDbSessions::new(&sdk, settings.table);
         let authorizer = Authorizer {
@@ -238,12 +244,12 @@ fn name_the_files(detail: &str, options: &Options) -> String {
     text.replace("; ", "\n  ")
 }
 
-/// The embedded DynamoDB, or the one that the environment names.
+/// The embedded DynamoDB, with its address if it is opened to others, or the one that the environment names.
 async fn connect(
     options: &Options,
     stopped: &watch::Receiver<bool>,
     serving: &mut Vec<JoinHandle<()>>,
-) -> Result<SdkConfig, StartError> {
+) -> Result<(SdkConfig, Option<SocketAddr>), StartError> {
     if (options.environment)("AWS_ENDPOINT_URL_DYNAMODB").is_some_and(|url| !url.is_empty()) {
         if options.dynamodb_listen.is_some() {
             return Err(StartError(
@@ -251,11 +257,13 @@ async fn connect(
                     .into(),
             ));
         }
-        return Ok(sdk::config().await);
+        return Ok((sdk::config().await, None));
     }
     let database = options.data.open()?;
+    let mut opened = None;
     if let Some(address) = options.dynamodb_listen {
         let listener = bind(address, "--dynamodb-listen").await?;
+        opened = listener.local_addr().ok();
         let mut stopped = stopped.clone();
         let database = database.clone();
         serving.push(tokio::spawn(async move {
@@ -265,5 +273,5 @@ async fn connect(
             }
         }));
     }
-    Ok(dynamodb::embedded(database, options.observer.clone()).await)
+    Ok((dynamodb::embedded(database, options.observer.clone()).await, opened))
 }

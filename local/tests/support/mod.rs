@@ -91,6 +91,12 @@ impl Server {
         (status, serde_json::from_str(body).unwrap())
     }
 
+    /// Where the embedded DynamoDB is, if it is open to others.
+    pub fn dynamodb(&self) -> String {
+        let line = self.welcome.lines().find(|line| line.contains("DynamoDB, for other programs")).unwrap();
+        line.rsplit(' ').next().unwrap().to_owned()
+    }
+
     /// Ctrl-C; everything printed since the server was ready, and whether it ended well.
     pub fn interrupt(mut self) -> (String, bool) {
         let interrupted = Command::new("kill").args(["-INT", &self.child.id().to_string()]).status().unwrap();

@@ -186,10 +186,13 @@ impl Settings {
         }
     }
 
+    /// The table of a local server whose environment names none.
+    pub const LOCAL_TABLE: &str = "latchkey";
+
     /// Reads the variables of a local server, which knows its own URL and needs no secrets' names.
     pub fn local(lookup: impl Fn(&str) -> Option<String>, own_url: &str) -> Result<Self, SettingsFaults> {
         let mut environment = Environment { lookup: &lookup, faults: Vec::new() };
-        let settings = environment.settings(Some(own_url), Some("latchkey"));
+        let settings = environment.settings(Some(own_url), Some(Self::LOCAL_TABLE));
         environment.finish(settings)
     }
 

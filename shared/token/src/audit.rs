@@ -1,6 +1,6 @@
 //! Audit events: what happened to whom, never a token, a secret or a live hash.
 
-use crate::identity::{ClientId, Generation, IssuerId, SessionKey, Subject, audit_hash};
+use crate::identity::{ClientId, Generation, IssuerId, SessionKey, Subject};
 
 /// What happened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,6 +19,21 @@ pub enum EventKind {
 }
 
 impl EventKind {
+    /// Every kind, in the order of a session's life; what can go wrong with it last.
+    pub const ALL: [Self; 11] = [
+        Self::TokenIssued,
+        Self::TokenRenewed,
+        Self::TokenRetried,
+        Self::TokenExpired,
+        Self::SessionRevoked,
+        Self::KeysRotated,
+        Self::RenewalRejected,
+        Self::ClientRejected,
+        Self::AccessDenied,
+        Self::ReuseDetected,
+        Self::StateMismatch,
+    ];
+
     pub const fn name(self) -> &'static str {
         match self {
             Self::TokenIssued => "token_issued",
@@ -100,7 +115,7 @@ impl Event {
     }
 
     pub fn subject(mut self, subject: &Subject) -> Self {
-        self.subject_hash = Some(audit_hash(subject.as_str().as_bytes()));
+        self.subject_hash = Some(subject.audit_name());
         self
     }
 }

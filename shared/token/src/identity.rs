@@ -31,7 +31,7 @@ pub(crate) fn first_16(bytes: &[u8]) -> [u8; 16] {
 }
 
 /// The first 16 hex digits of SHA-256: how the audit trail names subjects and sessions.
-pub(crate) fn audit_hash(bytes: &[u8]) -> String {
+fn audit_hash(bytes: &[u8]) -> String {
     sha256_16(&[bytes]).iter().take(8).map(|byte| format!("{byte:02x}")).collect()
 }
 
@@ -48,6 +48,11 @@ impl Subject {
 
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+
+    /// How the audit trail names the subject (`subject_hash`): the first 16 hex digits of SHA-256 of it.
+    pub fn audit_name(&self) -> String {
+        audit_hash(self.0.as_bytes())
     }
 }
 

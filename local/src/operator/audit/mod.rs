@@ -1,0 +1,234 @@
+//! `latchkey audit`: the audit trail out of log lines, from a file, a pipe or CloudWatch Logs.
+
+mod cloudwatch;
+mod line;
+mod page;
+mod report;
+mod selection;
+
+use std::{
+    fs::File,
+    io::{self, BufRead, BufReader, IsTerminal},
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use clap::{Args, Subcommand};
+use indicatif::ProgressBar;
+use latchkey_token::{ports::Clock, time::Timestamp};
+use latchkey_token_lambda::system::SystemClock;
+
+use self::{
+    cloudwatch::{LogGroups, Seen},
+    line::Line,
+    report::Report,
+    selection::Selection,
+};
+use super::{Failure, block_on, print, progress};
+use crate::secrets::write_file;
+
+/// How often more is looked for.
+const FOLLOW_EVERY: Duration = Duration::from_secs(1);
+/// How far CloudWatch Logs is read back unless --since says otherwise, in seconds.
+const BACK_SECONDS: u32 = 3_600;
+
+#[derive(Subcommand)]
+pub(crate) enum AuditCommand {
+    Tail(Tail),
+    Report(ReportArguments),
+}
+
+/// Show audit lines, one a line: when, what, and all that is known
+///
+/// Reads log lines from standard input, a file or CloudWatch Logs, and shows those that are audit lines. Lines from
+/// exports are understood with a time in front (`aws logs tail`, exports to S3) and wrapped as {"message":"…"}; all
+/// others are passed over.
+#[derive(Args)]
+#[command(after_help = "Examples:
+  latchkey serve | latchkey audit tail
+  latchkey audit tail server.log --subject alice
+  latchkey audit tail --log-group '/aws/lambda/latchkey-*' --since 1d --event reuse_detected
+  latchkey audit tail --log-group '/aws/lambda/latchkey-*' --follow --json | jq .reason")]
+pub(crate) struct Tail {
+    #[command(flatten)]
+    source: Source,
+    /// Stay, and show what is added to the file or log group until Ctrl-C
+    #[arg(long, short)]
+    follow: bool,
+    /// Print the lines as the JSON objects that they are
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    selection: Selection,
+}
+
+/// Count audit lines: by event, by reason, by client
+///
+/// Reads what `latchkey audit tail` reads. Lines that are not JSON are skipped and counted. With --html it also writes a
+/// page with plots that needs no network: events over time, why requests were refused, how early tokens are renewed.
+#[derive(Args)]
+#[command(after_help = "Examples:
+  latchkey audit report server.log
+  latchkey audit report server.log --json | jq .events.reuse_detected
+  latchkey audit report --log-group '/aws/lambda/latchkey-*' --since 7d --html report.html
+  aws logs tail /aws/lambda/latchkey-renew --since 1d | latchkey audit report --client librechat")]
+pub(crate) struct ReportArguments {
+    #[command(flatten)]
+    source: Source,
+    /// Also write the report, with plots, as a page to be opened in a browser
+    #[arg(long, value_name = "PATH")]
+    html: Option<PathBuf>,
+    /// Print one JSON object: {"events":{"token_issued":2,…},…}
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    selection: Selection,
+}
+
+/// Where log lines come from; standard input if nothing is said.
+#[derive(Args)]
+struct Source {
+    /// A file of log lines; "-" or nothing: standard input
+    #[arg(value_name = "FILE")]
+    file: Option<PathBuf>,
+    /// A log group of CloudWatch Logs, or with a * at its end all that begin so; may be given several times. The last hour
+    /// of it, unless --since says otherwise. Region, credentials and endpoint come from the usual AWS_* variables
+    #[arg(long, value_name = "NAME", conflicts_with = "file")]
+    log_group: Vec<String>,
+}
+
+impl AuditCommand {
+    pub(crate) fn run(&self) -> Result<(), Failure> {
+        match self {
+            Self::Tail(tail) => tail.run(SystemClock.now()),
+            Self::Report(report) => report.run(SystemClock.now()),
+        }
+    }
+}
+
+impl Tail {
+    fn run(&self, now: Timestamp) -> Result<(), Failure> {
+        self.source.each_line(&self.selection, self.follow.then_some(FOLLOW_EVERY), now, &progress::hidden(), |text| {
+            match Line::read(text) {
+                Line::Audit(line) if self.selection.admits(&line, now) => {
+                    print(&format!("{}\n", if self.json { line.json() } else { line.shown() }))
+                }
+                Line::Audit(_) | Line::Other | Line::NotJson => Ok(()),
+            }
+        })
+    }
+}
+
+impl ReportArguments {
+    fn run(&self, now: Timestamp) -> Result<(), Failure> {
+        let mut report = Report::default();
+        let progress = self.source.progress();
+        self.source.each_line(&self.selection, None, now, &progress, |text| {
+            match Line::read(text) {
+                Line::Audit(line) if self.selection.admits(&line, now) => report.count(&line),
+                Line::Audit(_) => {}
+                Line::Other => report.other_lines += 1,
+                Line::NotJson => report.skipped_lines += 1,
+            }
+            Ok(())
+        })?;
+        progress.finish_and_clear();
+        if let Some(path) = &self.html {
+            let place = path.display().to_string();
+            let page = page::page(&report, now).map_err(|detail| Failure::Place { place: place.clone(), detail })?;
+            write_file(path, &page).map_err(|error| Failure::Place {
+                place: place.clone(),
+                detail: format!("{error}; is its directory there, and may you write to it?"),
+            })?;
+            eprintln!("the page is {place}");
+        }
+        print(&if self.json { format!("{}\n", report.json()) } else { report.to_string() })
+    }
+}
+
+impl Source {
+    fn progress(&self) -> ProgressBar {
+        match self.path().and_then(|path| path.metadata().ok()) {
+            Some(metadata) => progress::bytes("reading", metadata.len()),
+            None if self.log_group.is_empty() => progress::hidden(),
+            None => progress::endless("log events read:"),
+        }
+    }
+
+    fn path(&self) -> Option<&Path> {
+        self.file.as_deref().filter(|path| *path != Path::new("-"))
+    }
+
+    /// Hands over every line; with `follow`, also those that come later, looking that often.
+    fn each_line(
+        &self,
+        selection: &Selection,
+        follow: Option<Duration>,
+        now: Timestamp,
+        progress: &ProgressBar,
+        line: impl FnMut(&str) -> Result<(), Failure>,
+    ) -> Result<(), Failure> {
+        match self.path() {
+            _ if !self.log_group.is_empty() => block_on(self.cloudwatch(selection, follow, now, progress, line)),
+            Some(path) => {
+                let failed = |error: io::Error| Failure::Place {
+                    place: path.display().to_string(),
+                    detail: format!("{error}; log lines are read from a file, \"-\" (standard input) or --log-group"),
+                };
+                let file = File::open(path).map_err(failed)?;
+                read_lines(BufReader::new(file), follow, progress, line, failed)
+            }
+            None => {
+                if io::stdin().is_terminal() {
+                    eprintln!("reading log lines from standard input; Ctrl-D ends them, --help shows other ways");
+                }
+                read_lines(io::stdin().lock(), None, progress, line, |error| Failure::Input(error.to_string()))
+            }
+        }
+    }
+
+    async fn cloudwatch(
+        &self,
+        selection: &Selection,
+        follow: Option<Duration>,
+        now: Timestamp,
+        progress: &ProgressBar,
+        mut line: impl FnMut(&str) -> Result<(), Failure>,
+    ) -> Result<(), Failure> {
+        let groups = LogGroups::open(&self.log_group, selection.filter_pattern()).await?;
+        let mut since = selection.since(now).unwrap_or(now.minus(BACK_SECONDS));
+        let mut seen = Seen::default();
+        loop {
+            let count = |more| progress.inc(u64::try_from(more).unwrap_or_default());
+            for message in groups.read(since, selection.until(now), &mut seen, count).await? {
+                message.lines().try_for_each(&mut line)?;
+            }
+            let Some(pause) = follow else { return Ok(()) };
+            since = seen.resume_at(since);
+            tokio::time::sleep(pause).await;
+        }
+    }
+}
+
+fn read_lines(
+    mut reader: impl BufRead,
+    follow: Option<Duration>,
+    progress: &ProgressBar,
+    mut line: impl FnMut(&str) -> Result<(), Failure>,
+    failed: impl Fn(io::Error) -> Failure,
+) -> Result<(), Failure> {
+    let mut bytes = Vec::new();
+    loop {
+        let read = reader.read_until(b'\n', &mut bytes).map_err(&failed)?;
+        progress.inc(u64::try_from(read).unwrap_or_default());
+        match follow {
+            // The rest of a line that is being written comes later.
+            Some(pause) if !bytes.ends_with(b"\n") => std::thread::sleep(pause),
+            None if bytes.is_empty() => return Ok(()),
+            _ => {
+                line(&String::from_utf8_lossy(&bytes))?;
+                bytes.clear();
+            }
+        }
+    }
+}

@@ -1,0 +1,189 @@
+//! Which audit lines the operator wants to see.
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use clap::{Args, builder::PossibleValuesParser};
+use latchkey_token::{
+    audit::EventKind,
+    identity::{SessionKey, Subject},
+    time::Timestamp,
+};
+
+use super::line::AuditLine;
+use crate::operator::sessions::subject;
+
+/// All that are given must hold; of several values of one, any.
+#[derive(Args)]
+#[command(next_help_heading = "Which lines (all of them by default)")]
+pub(super) struct Selection {
+    /// Of this user, as the external system names it; the audit trail has only its hash
+    #[arg(long, value_parser = subject)]
+    subject: Option<Subject>,
+    /// Of this session: its id (43 characters) or its name in the audit trail ("session", 16 hex digits)
+    #[arg(long, value_name = "SESSION", value_parser = session, allow_hyphen_values = true)]
+    session: Option<String>,
+    /// Of this event; may be given several times, or several with commas
+    #[arg(long, value_delimiter = ',', value_parser = PossibleValuesParser::new(EventKind::ALL.map(EventKind::name)))]
+    event: Vec<String>,
+    /// Of this client; may be given several times
+    #[arg(long, value_name = "CLIENT_ID")]
+    client: Vec<String>,
+    /// Not older than this: a time such as 2026-01-31T09:30:00Z, or so long ago, such as 90min, 12h or 7d
+    #[arg(long, value_name = "TIME", value_parser = moment)]
+    since: Option<Moment>,
+    /// Older than this; the same notation
+    #[arg(long, value_name = "TIME", value_parser = moment)]
+    until: Option<Moment>,
+}
+
+/// A point in time as operators say it.
+#[derive(Clone, Copy)]
+enum Moment {
+    At(Timestamp),
+    Ago(Duration),
+}
+
+fn session(text: &str) -> Result<String, &'static str> {
+    let is_name = text.len() == 16 && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
+    match SessionKey::parse(text) {
+        Some(key) => Ok(key.audit_name()),
+        None if is_name => Ok(text.to_owned()),
+        None => Err("neither a session's id (43 characters) nor its name in the audit trail (16 hex digits)"),
+    }
+}
+
+fn moment(text: &str) -> Result<Moment, &'static str> {
+    if let Ok(ago) = humantime::parse_duration(text) {
+        return Ok(Moment::Ago(ago));
+    }
+    let at = humantime::parse_rfc3339_weak(text).ok().and_then(timestamp);
+    at.map(Moment::At).ok_or("neither a time (2026-01-31T09:30:00Z, in UTC) nor how long ago (90min, 12h, 7d)")
+}
+
+fn timestamp(time: SystemTime) -> Option<Timestamp> {
+    let since_epoch = time.duration_since(UNIX_EPOCH).ok()?;
+    i64::try_from(since_epoch.as_millis()).ok().map(Timestamp::from_unix_millis)
+}
+
+impl Moment {
+    fn before(self, now: Timestamp) -> Timestamp {
+        match self {
+            Self::At(at) => at,
+            Self::Ago(ago) => {
+                let millis = i64::try_from(ago.as_millis()).unwrap_or(i64::MAX);
+                Timestamp::from_unix_millis(now.unix_millis().saturating_sub(millis))
+            }
+        }
+    }
+}
+
+impl Selection {
+    pub(super) fn since(&self, now: Timestamp) -> Option<Timestamp> {
+        self.since.map(|since| since.before(now))
+    }
+
+    pub(super) fn until(&self, now: Timestamp) -> Option<Timestamp> {
+        self.until.map(|until| until.before(now))
+    }
+
+    /// A line without a time is in no span of time.
+    pub(super) fn admits(&self, line: &AuditLine, now: Timestamp) -> bool {
+        let any = |wanted: &[String], member| {
+            wanted.is_empty() || line.text(member).is_some_and(|value| wanted.iter().any(|wanted| wanted == value))
+        };
+        let subject = self.subject.as_ref().map(Subject::audit_name);
+        let at = line.at();
+        any(&self.event, "event")
+            && any(&self.client, "client_id")
+            && any(self.session.as_slice(), "session")
+            && any(subject.as_slice(), "subject_hash")
+            && self.since(now).is_none_or(|since| at.is_some_and(|at| at >= since))
+            && self.until(now).is_none_or(|until| at.is_some_and(|at| at < until))
+    }
+
+    /// The same for CloudWatch Logs, as far as it can be said exactly: what need not travel.
+    pub(super) fn filter_pattern(&self) -> Option<String> {
+        let plain = |text: &&String| text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte));
+        let any = |wanted: &[String], member: &str| {
+            let exact = !wanted.is_empty() && wanted.iter().all(|wanted| plain(&wanted));
+            let alternatives: Vec<String> =
+                wanted.iter().map(|wanted| format!("($.{member} = \"{wanted}\")")).collect();
+            exact.then(|| format!("({})", alternatives.join(" || ")))
+        };
+        let subject = self.subject.as_ref().map(Subject::audit_name);
+        let terms: Vec<String> = [
+            any(&self.event, "event"),
+            any(&self.client, "client_id"),
+            any(self.session.as_slice(), "session"),
+            any(subject.as_slice(), "subject_hash"),
+        ]
+        .into_iter()
+        .flatten()
+        .collect();
+        (!terms.is_empty()).then(|| format!("{{ {} }}", terms.join(" && ")))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::operator::audit::line::Line;
+    use clap::Parser;
+
+    #[derive(Parser)]
+    struct Command {
+        #[command(flatten)]
+        selection: Selection,
+    }
+
+    const NOW: Timestamp = Timestamp::from_unix_seconds(1_800_000_000);
+
+    fn selection(arguments: &[&str]) -> Selection {
+        Command::try_parse_from([&["test"], arguments].concat()).map_err(|error| error.to_string()).unwrap().selection
+    }
+
+    fn admits(arguments: &[&str], line: &str) -> bool {
+        let Line::Audit(line) = Line::read(line) else { panic!("{line}") };
+        selection(arguments).admits(&line, NOW)
+    }
+
+    #[test]
+    fn subjects_and_sessions_are_found_by_the_audit_trails_names() {
+        let subject = Subject::parse("alice").unwrap();
+        let line = format!(r#"{{"event":"token_issued","subject_hash":"{}"}}"#, subject.audit_name());
+        assert!(admits(&["--subject", "alice"], &line));
+        assert!(!admits(&["--subject", "bob"], &line));
+        let id = "AQEBAQEBAQEBAQEBAQEBAQICAgICAgICAgICAgICAgI";
+        let name = SessionKey::parse(id).unwrap().audit_name();
+        let line = format!(r#"{{"event":"token_issued","session":"{name}"}}"#);
+        for session in [id, &name] {
+            assert!(admits(&["--session", session], &line));
+            assert!(!admits(&["--session", session], r#"{"event":"token_issued","session":"0000000000000000"}"#));
+        }
+    }
+
+    #[test]
+    fn everything_that_is_asked_for_must_hold() {
+        let line = r#"{"event":"token_renewed","client_id":"librechat","timestamp":"2027-01-15T07:59:59.5Z"}"#;
+        assert!(admits(&[], line));
+        assert!(admits(&["--event", "token_issued,token_renewed", "--client", "librechat"], line));
+        assert!(!admits(&["--event", "token_renewed", "--client", "other"], line));
+        assert!(admits(&["--since", "1h", "--until", "2027-01-15T08:00:00Z"], line));
+        assert!(!admits(&["--since", "200ms"], line));
+        assert!(!admits(&["--until", "2027-01-15T07:59:59Z"], line));
+        assert!(!admits(&["--since", "1h"], r#"{"event":"token_renewed"}"#), "no time, no span");
+    }
+
+    #[test]
+    fn cloudwatch_is_asked_for_what_can_be_said_exactly() {
+        assert_eq!(selection(&["--since", "1h"]).filter_pattern(), None);
+        let name = "0123456789abcdef";
+        assert_eq!(
+            selection(&["--event", "token_issued", "--event", "token_renewed", "--session", name])
+                .filter_pattern()
+                .unwrap(),
+            r#"{ (($.event = "token_issued") || ($.event = "token_renewed")) && (($.session = "0123456789abcdef")) }"#
+        );
+        assert_eq!(selection(&["--client", r#"a" || "b"#]).filter_pattern(), None, "nothing is smuggled in");
+    }
+}

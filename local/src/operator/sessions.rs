@@ -1,0 +1,414 @@
+//! `latchkey sessions`: what the table knows of a subject or a session, and ending it, with the store code of the
+//! functions.
+
+use std::{fmt, io, path::PathBuf};
+
+use clap::{Args, Subcommand};
+use dynoxide::Database;
+use latchkey_token::{
+    audit::{Event, EventKind},
+    identity::{ClientId, Owner, SessionKey, Subject},
+    ports::{Audit, Clock, ListSessions, ReadSession, RevokeSession, Unavailable},
+    registry::Registry,
+    session::{Revocation, Session},
+    time::Timestamp,
+};
+use latchkey_token_aws::{DynamoDbSessions, sdk};
+use latchkey_token_lambda::{
+    settings::Settings,
+    system::SystemClock,
+    telemetry::{self, RequestAudit},
+};
+use serde::Serialize;
+use serde_json::json;
+use sessions::ListedSession;
+
+use super::{Failure, block_on, place::Place, print, progress, table::table};
+use crate::serve::{SESSIONS_FILE, dynamodb};
+
+/// Why a record says that its session was ended, when an operator has done it.
+const REASON: &str = "operator";
+
+#[derive(Subcommand)]
+pub(crate) enum SessionsCommand {
+    List(List),
+    Revoke(Revoke),
+}
+
+/// Show a subject's live sessions, or one session whatever its state
+///
+/// GEN says how often a session has been renewed, ENDS when it is over if nobody renews it. With --json, times are Unix
+/// seconds and "session" is the name that the audit trail has for the session.
+#[derive(Args)]
+#[command(after_help = "Examples:
+  latchkey sessions list --data .latchkey --subject alice
+  latchkey sessions list --table latchkey --client librechat --subject alice --all
+  latchkey sessions list --table latchkey --clients-secret latchkey/clients --subject alice --json
+  latchkey sessions list --table latchkey --session SESSION_ID")]
+pub(crate) struct List {
+    /// Also those that are over, until the table deletes them (a day after their absolute expiry)
+    #[arg(long, conflicts_with = "session")]
+    all: bool,
+    /// Print one JSON object instead of a table
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    location: TableLocation,
+    #[command(flatten)]
+    selection: Selection,
+    #[command(flatten)]
+    clients: Clients,
+}
+
+/// End a subject's live sessions, or one session, at once
+///
+/// Asks nothing, and says what it has ended; --dry-run says what it would end. No renewal succeeds afterwards, and what
+/// is over cannot be brought back. Whoever verifies access tokens offline accepts those that are out until their exp.
+/// Running it again is safe. A session that is issued at the same moment may escape: stop the issuer first, if it must not.
+///
+/// For each session that was ended, the audit line (session_revoked, reason operator) goes to standard error: no function
+/// has seen it, so keep it where the audit trail is kept.
+#[derive(Args)]
+#[command(after_help = "Examples:
+  latchkey sessions revoke --table latchkey --client librechat --subject alice --dry-run
+  latchkey sessions revoke --table latchkey --client librechat --subject alice
+  latchkey sessions revoke --table latchkey --session SESSION_ID --json
+  latchkey sessions revoke --data .latchkey --subject alice 2>> audit.log")]
+pub(crate) struct Revoke {
+    /// Say what would be ended, and end nothing
+    #[arg(long)]
+    dry_run: bool,
+    /// Print one JSON object instead of a table
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    location: TableLocation,
+    #[command(flatten)]
+    selection: Selection,
+    #[command(flatten)]
+    clients: Clients,
+}
+
+/// Where the sessions are; exactly one of the two is given.
+#[derive(Args)]
+#[group(required = true, multiple = false)]
+#[command(next_help_heading = "Where the sessions are (one of them)")]
+struct TableLocation {
+    /// The DynamoDB table; region, credentials and endpoint come from the usual AWS_* variables
+    #[arg(long, value_name = "NAME")]
+    table: Option<String>,
+    /// The data directory of a `latchkey serve`, which may be running
+    #[arg(long, value_name = "DIR")]
+    data: Option<PathBuf>,
+}
+
+/// Which sessions; exactly one of the two is given.
+#[derive(Args)]
+#[group(required = true, multiple = false)]
+#[command(next_help_heading = "Which sessions (one of them)")]
+struct Selection {
+    /// All sessions of this user, as the external system names it
+    #[arg(long, value_parser = subject)]
+    subject: Option<Subject>,
+    /// The session with this id: 43 characters, as in a token's `sid` and in answers' `session_id`
+    #[arg(long, value_name = "SESSION_ID", value_parser = session_key, allow_hyphen_values = true)]
+    session: Option<SessionKey>,
+}
+
+/// The table keeps sessions by client and subject together, so --subject needs to know the clients.
+#[derive(Args)]
+#[group(multiple = false, conflicts_with = "session")]
+#[command(next_help_heading = "At which clients, with --subject (one of them)")]
+struct Clients {
+    /// These clients; needed for one that is not registered any more
+    #[arg(long, value_name = "CLIENT_ID", num_args = 1.., value_parser = client_id)]
+    client: Vec<ClientId>,
+    /// All clients registered in this file [default: with --data, its clients.json]
+    #[arg(long, value_name = "FILE")]
+    clients: Option<PathBuf>,
+    /// All clients registered in this secret of AWS Secrets Manager (name or ARN)
+    #[arg(long, value_name = "ID")]
+    clients_secret: Option<String>,
+}
+
+/// A subject as it is given on the command line.
+pub(super) fn subject(text: &str) -> Result<Subject, &'static str> {
+    Subject::parse(text).ok_or("a subject has 1 to 255 bytes and no control characters")
+}
+
+fn session_key(text: &str) -> Result<SessionKey, &'static str> {
+    SessionKey::parse(text).ok_or("a session's id has 43 characters, all of A-Z a-z 0-9 - _")
+}
+
+fn client_id(text: &str) -> Result<ClientId, &'static str> {
+    ClientId::parse(text).ok_or("a client's id has 1 to 255 printable ASCII characters")
+}
+
+impl SessionsCommand {
+    pub(crate) fn run(&self) -> Result<(), Failure> {
+        match self {
+            Self::List(list) => list.run(SystemClock.now()),
+            Self::Revoke(revoke) => revoke.run(SystemClock.now()),
+        }
+    }
+}
+
+impl List {
+    fn run(&self, now: Timestamp) -> Result<(), Failure> {
+        let clients = self.selection.clients(&self.clients, &self.location)?;
+        let sessions = block_on(async {
+            let store = self.location.open().await?;
+            self.selection.find(&store, &clients).await.map_err(|failed| self.location.explain(failed))
+        })?;
+        let mut shown: Vec<Shown<'_>> = sessions.iter().map(|session| Shown::new(session, now)).collect();
+        if self.selection.session.is_none() && !self.all {
+            shown.retain(|shown| shown.state == "live");
+        }
+        if self.json {
+            return print(&format!("{}\n", json!({"sessions": shown})));
+        }
+        if shown.is_empty() {
+            eprintln!("{}", self.selection.nothing_found(&self.location));
+            return Ok(());
+        }
+        print(&as_table(&shown))
+    }
+}
+
+impl Revoke {
+    fn run(&self, now: Timestamp) -> Result<(), Failure> {
+        let clients = self.selection.clients(&self.clients, &self.location)?;
+        block_on(async {
+            let store = self.location.open().await?;
+            let found = self.selection.find(&store, &clients).await.map_err(|failed| self.location.explain(failed))?;
+            if let (Some(key), true) = (&self.selection.session, found.is_empty()) {
+                return Err(self.location.fail(format!(
+                    "there is no session {key} in it: check the id, and that it is the right table. Records go a day after \
+                     their absolute expiry"
+                )));
+            }
+            let live: Vec<Session> = found.iter().filter(|session| session.is_live_at(now)).cloned().collect();
+            let ended = if self.dry_run { Vec::new() } else { self.end(&store, &live, now).await? };
+            self.tell(&found, if self.dry_run { &live } else { &ended }, now)
+        })
+    }
+
+    /// Ends `sessions`; which of them were still going.
+    async fn end(
+        &self,
+        store: &DynamoDbSessions,
+        sessions: &[Session],
+        now: Timestamp,
+    ) -> Result<Vec<Session>, Failure> {
+        let progress = progress::counted("ending sessions", sessions.len());
+        let mut ended = Vec::new();
+        for session in sessions {
+            let revocation = Revocation { at: now, reason: REASON.to_owned() };
+            let has_ended = store.revoke(&session.key, &revocation).await.map_err(|failed| {
+                self.location.fail(format!(
+                    "{failed}. Of {} sessions {} were ended before that; run the same command again for the rest",
+                    sessions.len(),
+                    ended.len()
+                ))
+            })?;
+            if has_ended {
+                progress.suspend(|| record(session));
+                ended.push(Session { revocation: Some(revocation), ..session.clone() });
+            }
+            progress.inc(1);
+        }
+        progress.finish_and_clear();
+        Ok(ended)
+    }
+
+    fn tell(&self, found: &[Session], affected: &[Session], now: Timestamp) -> Result<(), Failure> {
+        let shown: Vec<Shown<'_>> = affected.iter().map(|session| Shown::new(session, now)).collect();
+        if self.json {
+            let count = if self.dry_run { "would_end" } else { "ended" };
+            return print(&format!("{}\n", json!({count: shown.len(), "sessions": shown})));
+        }
+        if shown.is_empty() {
+            match found {
+                [] => eprintln!("{}", self.selection.nothing_found(&self.location)),
+                [one] => eprintln!("nothing to end: the session is over already: {}", Shown::new(one, now).state()),
+                more => eprintln!("nothing to end: all {} sessions are over already", more.len()),
+            }
+            return Ok(());
+        }
+        print(&as_table(&shown))?;
+        let count = match shown.len() {
+            1 => "1 session".to_owned(),
+            count => format!("{count} sessions"),
+        };
+        if self.dry_run {
+            eprintln!("{count} would be ended; without --dry-run they are");
+        } else {
+            eprintln!(
+                "{count} ended; access tokens that are out stay good until their exp wherever they are verified offline"
+            );
+        }
+        Ok(())
+    }
+}
+
+/// The audit line of a session that was ended here, as a function would have written it.
+fn record(session: &Session) {
+    tracing::subscriber::with_default(telemetry::subscriber(io::stderr, "off"), || {
+        let event = Event::new(EventKind::SessionRevoked)
+            .because(REASON)
+            .client(&session.client_id)
+            .subject(&session.subject)
+            .session(&session.key, session.generation);
+        RequestAudit::of_invocation("command", format!("command-{}", std::process::id())).record(&event);
+    });
+}
+
+impl Selection {
+    /// The clients at which to look for a subject; none are needed for a session, whose id says where it is.
+    fn clients(&self, given: &Clients, location: &TableLocation) -> Result<Vec<ClientId>, Failure> {
+        if self.session.is_some() || !given.client.is_empty() {
+            return Ok(given.client.clone());
+        }
+        let default = || Some(location.data.as_ref()?.join("clients.json")).filter(|path| path.exists());
+        let place = match (&given.clients, &given.clients_secret) {
+            (Some(path), _) => Place::File(path.clone()),
+            (None, Some(id)) => Place::Secret(id.clone()),
+            (None, None) => default().map(Place::File).ok_or_else(|| {
+                Failure::Usage(
+                    "the table keeps sessions by client: name the clients with --client CLIENT_ID, or where they are \
+                     registered with --clients FILE or --clients-secret ID"
+                        .into(),
+                )
+            })?,
+        };
+        let registry = place.load::<Registry>()?.parsed;
+        Ok(registry.clients().iter().map(|client| client.client_id.clone()).collect())
+    }
+
+    /// Oldest first.
+    async fn find(&self, store: &DynamoDbSessions, clients: &[ClientId]) -> Result<Vec<Session>, Unavailable> {
+        let mut sessions = Vec::new();
+        if let Some(key) = &self.session {
+            sessions.extend(store.read(key).await?);
+        }
+        if let Some(subject) = &self.subject {
+            let progress = progress::counted("asking for clients' sessions", clients.len());
+            for client in clients {
+                sessions.extend(store.list(&Owner::of(client, subject)).await?);
+                progress.inc(1);
+            }
+            progress.finish_and_clear();
+        }
+        sessions.sort_by_key(|session| (session.issued_at, session.key));
+        Ok(sessions)
+    }
+
+    fn nothing_found(&self, location: &TableLocation) -> String {
+        match &self.subject {
+            Some(subject) => format!("{location} has no live session of {:?} at these clients", subject.as_str()),
+            None => format!("{location} has no such session"),
+        }
+    }
+}
+
+impl TableLocation {
+    async fn open(&self) -> Result<DynamoDbSessions, Failure> {
+        let Some(directory) = &self.data else {
+            return Ok(DynamoDbSessions::new(&sdk::config().await, self.table.clone().unwrap_or_default()));
+        };
+        let path = directory.join(SESSIONS_FILE);
+        if !path.exists() {
+            return Err(self.fail(format!("has no {SESSIONS_FILE}: is it the --data of a `latchkey serve`?")));
+        }
+        let database = Database::new(&path.display().to_string()).map_err(|error| self.fail(error))?;
+        let table = std::env::var("LATCHKEY_TABLE").ok().filter(|name| !name.is_empty());
+        let sdk = dynamodb::embedded(database, None).await;
+        Ok(DynamoDbSessions::new(&sdk, table.unwrap_or_else(|| Settings::LOCAL_TABLE.to_owned())))
+    }
+
+    fn fail(&self, detail: impl fmt::Display) -> Failure {
+        Failure::Place { place: self.to_string(), detail: detail.to_string() }
+    }
+
+    /// What to look at when the table does not answer.
+    fn explain(&self, failed: Unavailable) -> Failure {
+        let detail = failed.detail;
+        self.fail(match self.table {
+            Some(_) if detail.contains("ResourceNotFoundException") => {
+                format!("{detail} (check --table and AWS_REGION)")
+            }
+            Some(_) => {
+                format!("{detail} (are AWS_REGION, or AWS_PROFILE, and credentials set, and allowed to use it?)")
+            }
+            None => format!("{detail} (was it made with another LATCHKEY_TABLE?)"),
+        })
+    }
+}
+
+impl fmt::Display for TableLocation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (&self.table, &self.data) {
+            (Some(table), _) => write!(f, "table {table}"),
+            (None, data) => write!(f, "data directory {}", data.clone().unwrap_or_default().display()),
+        }
+    }
+}
+
+/// A session as the operator sees it: what an issuer sees, and how it stands.
+#[derive(Serialize)]
+struct Shown<'a> {
+    #[serde(flatten)]
+    listed: ListedSession,
+    /// The audit trail's name for it.
+    session: String,
+    state: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    revoked_at: Option<i64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    revoked_reason: Option<&'a str>,
+    #[serde(skip)]
+    record: &'a Session,
+}
+
+impl<'a> Shown<'a> {
+    fn new(record: &'a Session, now: Timestamp) -> Self {
+        let revocation = record.revocation.as_ref();
+        Self {
+            listed: ListedSession::from(record),
+            session: record.key.audit_name(),
+            state: match revocation {
+                Some(_) => "revoked",
+                None if record.is_live_at(now) => "live",
+                None => "expired",
+            },
+            revoked_at: revocation.map(|revocation| revocation.at.unix_seconds()),
+            revoked_reason: revocation.map(|revocation| revocation.reason.as_str()),
+            record,
+        }
+    }
+
+    fn state(&self) -> String {
+        match self.revoked_reason {
+            Some(reason) => format!("{} ({reason})", self.state),
+            None => self.state.to_owned(),
+        }
+    }
+}
+
+fn as_table(sessions: &[Shown<'_>]) -> String {
+    let row = |shown: &Shown<'_>| {
+        let Session { key, subject, client_id, generation, issued_at, rotated_at, .. } = shown.record;
+        [
+            key.to_string(),
+            subject.as_str().to_owned(),
+            client_id.to_string(),
+            generation.number().to_string(),
+            issued_at.to_string(),
+            rotated_at.to_string(),
+            shown.record.ends_at().to_string(),
+            shown.state(),
+        ]
+    };
+    let heading = ["SESSION_ID", "SUBJECT", "CLIENT", "GEN", "ISSUED", "RENEWED", "ENDS", "STATE"];
+    table(heading, sessions.iter().map(row))
+}

@@ -1,0 +1,271 @@
+//! `latchkey audit` as a process: on what a server has logged, on exports, and on CloudWatch Logs.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
+mod support;
+
+use std::{
+    fs::{self, File},
+    io::{BufRead, BufReader, Read, Write},
+    net::{TcpListener, TcpStream},
+    process::Stdio,
+    sync::{Arc, Mutex},
+};
+
+use serde_json::{Value, json};
+use support::{Server, basic, latchkey, run};
+
+fn audit(arguments: &[&str], input: &str) -> (i32, String, String) {
+    let (done, out, said) = run(latchkey().arg("audit").args(arguments), input);
+    (done.status.code().unwrap(), out, said)
+}
+
+fn done(arguments: &[&str], input: &str) -> String {
+    let (code, out, said) = audit(arguments, input);
+    assert_eq!(code, 0, "{arguments:?}: {said}");
+    out
+}
+
+fn report(arguments: &[&str], input: &str) -> Value {
+    serde_json::from_str(&done(&[&["report", "--json"], arguments].concat(), input)).unwrap()
+}
+
+fn events(lines: &str) -> Vec<String> {
+    let event = |line: &str| serde_json::from_str::<Value>(line).unwrap()["event"].as_str().unwrap().to_owned();
+    lines.lines().map(event).collect()
+}
+
+const LINES: &str = r#"{"timestamp":"2026-01-31T09:30:00Z","level":"INFO","event":"token_issued","client_id":"librechat","session":"0123456789abcdef"}
+START RequestId: 1
+2026-01-31T09:31:00.100Z {"timestamp":"2026-01-31T09:31:00Z","event":"token_renewed","client_id":"librechat","session":"0123456789abcdef","seconds_to_expiry":60}
+{"message":"{\"timestamp\":\"2026-01-31T09:32:00Z\",\"event\":\"token_issued\",\"client_id\":\"other\"}"}
+{"level":"INFO","message":"cold start"}
+{"timestamp":"2026-01-31T09:33:00Z","level":"WARN","event":"reuse_detected","reason":"older_generation","session":"0123456789abcdef"}
+"#;
+
+#[test]
+fn what_a_server_logs_is_told_by_subject_and_session() {
+    let directory = tempfile::tempdir().unwrap();
+    let data = directory.path().join("data");
+    let server = Server::start(&data, &[]);
+    let kept: Value = serde_json::from_str(&fs::read_to_string(data.join("demo-credentials.json")).unwrap()).unwrap();
+    let issuer = basic("portal", kept["issuer_secret"].as_str().unwrap());
+    let client = basic("librechat", kept["client_secret"].as_str().unwrap());
+    let issue = |subject| server.post("/token", &issuer, &format!("client_id=librechat&subject={subject}")).1;
+    let renew = |tokens: &Value| {
+        let token = |name: &str| tokens[name].as_str().unwrap().to_owned();
+        let body = format!("refresh_token={}&access_token={}", token("refresh_token"), token("access_token"));
+        server.post("/token/renew", &client, &body).1
+    };
+    let first = issue("alice");
+    issue("bob");
+    let second = renew(&first);
+    renew(&second);
+    renew(&first);
+    let (log, _) = server.interrupt();
+
+    assert_eq!(
+        report(&[], &log)["events"],
+        json!({"token_issued": 2, "token_renewed": 2, "reuse_detected": 1}),
+        "{log}"
+    );
+    let id = first["session_id"].as_str().unwrap();
+    let told = done(&["tail", "--json", "--session", id], &log);
+    assert_eq!(events(&told), ["token_issued", "token_renewed", "token_renewed", "reuse_detected"]);
+    let name: Value = serde_json::from_str(told.lines().next().unwrap()).unwrap();
+    assert_eq!(done(&["tail", "--json", "--session", name["session"].as_str().unwrap()], &log), told);
+    let told = done(&["tail", "--json", "--subject", "alice", "--event", "token_issued"], &log);
+    assert_eq!(events(&told), ["token_issued"]);
+    assert_eq!(done(&["tail", "--subject", "carol"], &log), "");
+    let shown = done(&["tail", "--event", "reuse_detected"], &log);
+    assert!(shown.contains("reuse_detected   client_id=librechat") && shown.contains("reason="), "{shown}");
+    assert_eq!(shown.lines().count(), 1);
+}
+
+#[test]
+fn counts_are_told_and_what_was_passed_over() {
+    let counted = report(&[], LINES);
+    assert_eq!(counted["events"], json!({"token_issued": 2, "token_renewed": 1, "reuse_detected": 1}));
+    assert_eq!(counted["reasons"], json!({"reuse_detected": {"older_generation": 1}}));
+    assert_eq!((&counted["skipped_lines"], &counted["other_lines"]), (&json!(1), &json!(1)));
+    assert_eq!((&counted["first"], &counted["last"]), (&json!("2026-01-31T09:30:00Z"), &json!("2026-01-31T09:33:00Z")));
+    assert_eq!(report(&["--client", "other"], LINES)["events"], json!({"token_issued": 1}));
+    assert_eq!(
+        report(&["--since", "2026-01-31T09:31:00Z", "--until", "2026-01-31T09:33:00Z"], LINES)["events"],
+        json!({"token_issued": 1, "token_renewed": 1})
+    );
+    assert_eq!(report(&["--since", "1h"], LINES)["events"], json!({}), "of another year");
+    let text = done(&["report", "-"], LINES);
+    assert!(text.contains("token_issued          2\n") && text.contains("1 line that is not JSON"), "{text}");
+}
+
+#[test]
+fn a_report_is_also_a_page() {
+    let directory = tempfile::tempdir().unwrap();
+    let (log, page) = (directory.path().join("server.log"), directory.path().join("report.html"));
+    fs::write(&log, LINES).unwrap();
+    let (code, out, said) = audit(&["report", log.to_str().unwrap(), "--html", page.to_str().unwrap(), "--json"], "");
+    assert!(code == 0 && said.contains("report.html"), "{said}");
+    assert_eq!(serde_json::from_str::<Value>(&out).unwrap(), report(&[], LINES), "the same counts");
+    let page = fs::read_to_string(page).unwrap();
+    assert!(page.matches("<svg").count() == 3 && page.contains("older_generation"), "{page}");
+    let nowhere = directory.path().join("missing/report.html");
+    let (code, _, said) = audit(&["report", log.to_str().unwrap(), "--html", nowhere.to_str().unwrap()], "");
+    assert!(code == 1 && said.contains("is its directory there"), "{said}");
+}
+
+#[test]
+fn a_file_that_grows_is_followed() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("server.log");
+    let mut log = File::create(&path).unwrap();
+    log.write_all(LINES.as_bytes()).unwrap();
+    let mut tail = latchkey()
+        .args(["audit", "tail", "--follow", "--event", "token_retried,reuse_detected", path.to_str().unwrap()])
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut shown = BufReader::new(tail.stdout.take().unwrap()).lines();
+    assert!(shown.next().unwrap().unwrap().contains("reuse_detected"));
+    // Half a line is none yet.
+    log.write_all(br#"{"event":"token_re"#).unwrap();
+    log.flush().unwrap();
+    log.write_all(b"tried\"}\n").unwrap();
+    assert!(shown.next().unwrap().unwrap().contains("token_retried"));
+    tail.kill().unwrap();
+    tail.wait().unwrap();
+}
+
+#[test]
+fn who_has_read_enough_may_leave() {
+    let mut tail = latchkey()
+        .args(["audit", "tail"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    drop(tail.stdout.take());
+    let _ = tail.stdin.take().unwrap().write_all(LINES.as_bytes());
+    let ended = tail.wait_with_output().unwrap();
+    assert_eq!((ended.status.code(), ended.stderr.as_slice()), (Some(0), b"".as_slice()));
+}
+
+#[test]
+fn errors_say_what_to_do() {
+    let (code, _, said) = audit(&["tail", "nowhere.log"], "");
+    assert!(code == 1 && said.contains("nowhere.log") && said.contains("--log-group"), "{said}");
+    let (code, _, said) = audit(&["report", "--event", "token_isued"], "");
+    assert!(code == 2 && said.contains("token_issued"), "{said}");
+    let (code, _, said) = audit(&["tail", "--since", "yesterday"], "");
+    assert!(code == 2 && said.contains("90min"), "{said}");
+    assert_eq!(audit(&["tail", "--session", "short"], "").0, 2);
+    assert_eq!(audit(&["tail", "a.log", "--log-group", "b"], "").0, 2);
+}
+
+/// CloudWatch Logs with two log groups, over its JSON protocol.
+struct CloudWatchLogs {
+    url: String,
+    /// Every request, with its operation.
+    requests: Arc<Mutex<Vec<(String, Value)>>>,
+}
+
+impl CloudWatchLogs {
+    fn start() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let requests = Arc::new(Mutex::new(Vec::new()));
+        let seen = Arc::clone(&requests);
+        std::thread::spawn(move || {
+            for connection in listener.incoming() {
+                Self::answer(connection.unwrap(), &seen);
+            }
+        });
+        Self { url, requests }
+    }
+
+    fn answer(mut connection: TcpStream, requests: &Mutex<Vec<(String, Value)>>) {
+        let mut reader = BufReader::new(connection.try_clone().unwrap());
+        let (mut target, mut length) = (String::new(), 0);
+        loop {
+            let mut line = String::new();
+            reader.read_line(&mut line).unwrap();
+            match line.trim_end().split_once(": ") {
+                Some((name, value)) if name.eq_ignore_ascii_case("x-amz-target") => target = value.to_owned(),
+                Some((name, value)) if name.eq_ignore_ascii_case("content-length") => length = value.parse().unwrap(),
+                Some(_) => {}
+                None if line.trim_end().is_empty() => break,
+                None => {}
+            }
+        }
+        let mut body = vec![0; length];
+        reader.read_exact(&mut body).unwrap();
+        let request: Value = serde_json::from_slice(&body).unwrap();
+        let operation = target.rsplit('.').next().unwrap().to_owned();
+        let event = |id: &str, at: &str, seconds: i64, event: &str| {
+            let message = json!({"timestamp": at, "event": event}).to_string();
+            json!({"eventId": id, "timestamp": seconds * 1000, "message": format!("{message}\n")})
+        };
+        let (status, answer) = match (operation.as_str(), request["logGroupName"].as_str()) {
+            ("DescribeLogGroups", _) if request["logGroupNamePrefix"] == "/aws/lambda/latchkey-" => (
+                "200 OK",
+                json!({"logGroups": [{"logGroupName": "/aws/lambda/latchkey-issue"}, {"logGroupName": "/aws/lambda/latchkey-renew"}]}),
+            ),
+            ("DescribeLogGroups", _) => ("200 OK", json!({"logGroups": []})),
+            ("FilterLogEvents", Some("/aws/lambda/latchkey-issue")) => {
+                let started = json!({"eventId": "s", "timestamp": 1_769_851_800_000_i64, "message": "INIT_START"});
+                let issued = event("i", "2026-01-31T09:30:00Z", 1_769_851_800, "token_issued");
+                ("200 OK", json!({"events": [started, issued]}))
+            }
+            ("FilterLogEvents", Some("/aws/lambda/latchkey-renew")) if request.get("nextToken").is_none() => {
+                let renewed = event("r1", "2026-01-31T09:29:00Z", 1_769_851_740, "token_renewed");
+                ("200 OK", json!({"events": [renewed], "nextToken": "more"}))
+            }
+            ("FilterLogEvents", Some("/aws/lambda/latchkey-renew")) => {
+                ("200 OK", json!({"events": [event("r2", "2026-01-31T09:31:00Z", 1_769_851_860, "token_retried")]}))
+            }
+            _ => ("400 Bad Request", json!({"__type": "ResourceNotFoundException", "message": "no such log group"})),
+        };
+        requests.lock().unwrap().push((operation, request));
+        let answer = answer.to_string();
+        let head = "Content-Type: application/x-amz-json-1.1\r\nConnection: close";
+        write!(connection, "HTTP/1.1 {status}\r\n{head}\r\nContent-Length: {}\r\n\r\n{answer}", answer.len()).unwrap();
+    }
+
+    fn audit(&self, arguments: &[&str]) -> (i32, String, String) {
+        let mut command = latchkey();
+        command.arg("audit").args(arguments).envs([
+            ("AWS_ENDPOINT_URL_CLOUDWATCH_LOGS", self.url.as_str()),
+            ("AWS_REGION", "eu-central-1"),
+            ("AWS_ACCESS_KEY_ID", "test"),
+            ("AWS_SECRET_ACCESS_KEY", "test"),
+        ]);
+        let (done, out, said) = run(&mut command, "");
+        (done.status.code().unwrap(), out, said)
+    }
+}
+
+#[test]
+fn log_groups_of_cloudwatch_are_read_in_the_order_of_time() {
+    let stub = CloudWatchLogs::start();
+    let since = ["--since", "2026-01-31T00:00:00Z"];
+    let (code, out, said) =
+        stub.audit(&[&["tail", "--json", "--log-group", "/aws/lambda/latchkey-*"], &since[..]].concat());
+    assert_eq!(code, 0, "{said}");
+    assert_eq!(events(&out), ["token_renewed", "token_issued", "token_retried"]);
+    let (_, out, _) = stub.audit(
+        &[&["report", "--json", "--log-group", "/aws/lambda/latchkey-issue", "--event", "token_issued"], &since[..]]
+            .concat(),
+    );
+    let counted: Value = serde_json::from_str(&out).unwrap();
+    assert_eq!((&counted["events"], &counted["skipped_lines"]), (&json!({"token_issued": 1}), &json!(1)));
+    let (operation, request) = stub.requests.lock().unwrap().last().unwrap().clone();
+    assert_eq!(operation, "FilterLogEvents");
+    assert_eq!(request["filterPattern"], r#"{ (($.event = "token_issued")) }"#, "what is not wanted does not travel");
+    assert_eq!(request["startTime"], 1_769_817_600_000_i64);
+
+    let (code, _, said) = stub.audit(&["tail", "--log-group", "/aws/lambda/other"]);
+    assert!(code == 1 && said.contains("log group /aws/lambda/other") && said.contains("AWS_REGION"), "{said}");
+    let (code, _, said) = stub.audit(&["tail", "--log-group", "/aws/lambda/other-*"]);
+    assert!(code == 1 && said.contains("no log group has a name that begins so"), "{said}");
+}

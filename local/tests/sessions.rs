@@ -1,0 +1,194 @@
+//! `latchkey sessions` as a process, on the data directory of a running server and on a table.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
+mod support;
+
+use std::path::Path;
+
+use serde_json::Value;
+use support::{Server, basic, latchkey, run};
+
+/// A demo server with a data directory, and its issuer.
+struct Demo {
+    directory: tempfile::TempDir,
+    server: Server,
+    issuer: String,
+    client: String,
+}
+
+impl Demo {
+    fn start() -> Self {
+        Self::start_with(&[])
+    }
+
+    fn start_with(flags: &[&str]) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let data = directory.path().join("data");
+        let server = Server::start_with(&[&["--data", data.to_str().unwrap()], flags].concat(), &[]);
+        let kept = std::fs::read_to_string(data.join("demo-credentials.json")).unwrap();
+        let kept: Value = serde_json::from_str(&kept).unwrap();
+        let secret = |name: &str| kept[name].as_str().unwrap().to_owned();
+        let (issuer, client) =
+            (basic("portal", &secret("issuer_secret")), basic("librechat", &secret("client_secret")));
+        Self { directory, server, issuer, client }
+    }
+
+    fn data(&self) -> String {
+        self.directory.path().join("data").to_str().unwrap().to_owned()
+    }
+
+    fn issue(&self, client: &str, subject: &str) -> Value {
+        let (status, tokens) =
+            self.server.post("/token", &self.issuer, &format!("client_id={client}&subject={subject}"));
+        assert_eq!(status, 200, "{tokens}");
+        tokens
+    }
+
+    fn renew(&self, tokens: &Value) -> u16 {
+        let token = |name: &str| tokens[name].as_str().unwrap().to_owned();
+        let body = format!("refresh_token={}&access_token={}", token("refresh_token"), token("access_token"));
+        self.server.post("/token/renew", &self.client, &body).0
+    }
+
+    /// `latchkey sessions …` on the data directory: exit code, standard output, standard error.
+    fn sessions(&self, arguments: &str) -> (i32, String, String) {
+        sessions(&format!("{arguments} --data {}", self.data()), &[])
+    }
+
+    fn json(&self, arguments: &str) -> Value {
+        let (code, out, said) = self.sessions(&format!("{arguments} --json"));
+        assert_eq!(code, 0, "{arguments}: {said}");
+        serde_json::from_str(&out).unwrap()
+    }
+}
+
+fn sessions(arguments: &str, variables: &[(&str, &str)]) -> (i32, String, String) {
+    let mut command = latchkey();
+    command.arg("sessions").args(arguments.split_whitespace()).envs(variables.iter().copied());
+    let (done, out, said) = run(&mut command, "");
+    (done.status.code().unwrap(), out, said)
+}
+
+fn id(tokens: &Value) -> &str {
+    tokens["session_id"].as_str().unwrap()
+}
+
+#[test]
+fn a_subjects_sessions_are_listed_at_all_registered_clients_while_the_server_runs() {
+    let demo = Demo::start();
+    let (first, second) = (demo.issue("librechat", "alice"), demo.issue("librechat-oauth", "alice"));
+    demo.issue("librechat", "bob");
+    assert_eq!(demo.renew(&first), 200);
+    let listed = demo.json("list --subject alice");
+    let listed = listed["sessions"].as_array().unwrap();
+    let ids: Vec<&str> = listed.iter().map(|session| session["session_id"].as_str().unwrap()).collect();
+    assert_eq!(ids, [id(&first), id(&second)], "oldest first");
+    assert_eq!((&listed[0]["state"], &listed[0]["generation"]), (&"live".into(), &1.into()));
+    assert_eq!((&listed[1]["client_id"], &listed[1]["subject"]), (&"librechat-oauth".into(), &"alice".into()));
+    assert_eq!(listed[0]["session"].as_str().unwrap().len(), 16, "the audit trail's name");
+    let (_, table, _) = demo.sessions("list --subject alice --client librechat");
+    assert_eq!(table.lines().count(), 2, "{table}");
+    assert!(table.starts_with("SESSION_ID") && table.contains(id(&first)) && table.contains("live"), "{table}");
+    let (code, out, said) = demo.sessions("list --subject carol");
+    assert!(code == 0 && out.is_empty() && said.contains("no live session of \"carol\""), "{said}");
+}
+
+#[test]
+fn a_revoked_session_cannot_be_renewed_and_the_others_can() {
+    let demo = Demo::start();
+    let (one, other, bobs) =
+        (demo.issue("librechat", "alice"), demo.issue("librechat", "alice"), demo.issue("librechat", "bob"));
+    let (code, out, said) = demo.sessions(&format!("revoke --session {}", id(&one)));
+    assert_eq!(code, 0, "{said}");
+    assert!(
+        out.contains(id(&one)) && out.contains("revoked (operator)") && said.contains("1 session ended"),
+        "{out}{said}"
+    );
+    assert_eq!((demo.renew(&one), demo.renew(&other), demo.renew(&bobs)), (400, 200, 200));
+
+    let audit = said.lines().find(|line| line.starts_with('{')).expect("the audit line");
+    let audit: Value = serde_json::from_str(audit).unwrap();
+    assert_eq!((&audit["event"], &audit["reason"]), (&"session_revoked".into(), &"operator".into()));
+    let listed = demo.json(&format!("list --session {}", id(&one)));
+    let record = &listed["sessions"][0];
+    assert_eq!((&record["state"], &record["revoked_reason"]), (&"revoked".into(), &"operator".into()));
+    assert_eq!((&audit["session"], &audit["client_id"]), (&record["session"], &"librechat".into()));
+
+    let (code, out, said) = demo.sessions(&format!("revoke --session {}", id(&one)));
+    assert!(code == 0 && out.is_empty() && said.contains("over already: revoked (operator)"), "{said}");
+    assert_eq!(demo.json("list --subject alice")["sessions"].as_array().unwrap().len(), 1, "live ones");
+    assert_eq!(demo.json("list --subject alice --all")["sessions"].as_array().unwrap().len(), 2);
+}
+
+#[test]
+fn a_dry_run_tells_and_ends_nothing() {
+    let demo = Demo::start();
+    let (one, other) = (demo.issue("librechat", "alice"), demo.issue("librechat-oauth", "alice"));
+    let told = demo.json("revoke --subject alice --dry-run");
+    assert_eq!((&told["would_end"], told.get("ended")), (&2.into(), None));
+    let (_, _, said) = demo.sessions("revoke --subject alice --dry-run");
+    assert!(said.contains("2 sessions would be ended") && !said.contains("session_revoked"), "{said}");
+    assert_eq!(demo.renew(&one), 200);
+    let told = demo.json("revoke --subject alice");
+    assert_eq!(told["ended"], 2);
+    let ended: Vec<&str> =
+        told["sessions"].as_array().unwrap().iter().map(|session| session["session_id"].as_str().unwrap()).collect();
+    assert_eq!(ended, [id(&one), id(&other)]);
+    assert_eq!(demo.json("revoke --subject alice")["ended"], 0, "once");
+}
+
+#[test]
+fn a_table_is_reached_as_the_sdk_finds_it() {
+    let demo = Demo::start_with(&["--dynamodb-listen", "127.0.0.1:0"]);
+    let session = demo.issue("librechat", "alice");
+    let dynamodb = demo.server.dynamodb();
+    let variables = [
+        ("AWS_ENDPOINT_URL_DYNAMODB", dynamodb.as_str()),
+        ("AWS_REGION", "local"),
+        ("AWS_ACCESS_KEY_ID", "local"),
+        ("AWS_SECRET_ACCESS_KEY", "local"),
+    ];
+    let clients = Path::new(&demo.data()).join("clients.json");
+    for whose in [
+        format!("--session {}", id(&session)),
+        "--subject alice --client librechat".into(),
+        format!("--subject alice --clients {}", clients.display()),
+    ] {
+        let (code, out, said) = sessions(&format!("list --table latchkey {whose}"), &variables);
+        assert!(code == 0 && out.contains(id(&session)), "{whose}: {said}");
+    }
+    assert_eq!(sessions("revoke --table latchkey --subject alice --client librechat", &variables).0, 0);
+    assert_eq!(demo.renew(&session), 400);
+
+    let (code, _, said) = sessions("list --table other --subject a --client b", &variables);
+    assert!(code == 1 && said.contains("table other") && said.contains("check --table"), "{said}");
+    let nowhere = [("AWS_EC2_METADATA_DISABLED", "true")];
+    let (code, _, said) = sessions("list --table latchkey --subject a --client b", &nowhere);
+    assert!(code == 1 && said.contains("AWS_REGION"), "{said}");
+}
+
+#[test]
+fn errors_say_what_to_do() {
+    let directory = tempfile::tempdir().unwrap();
+    let data = directory.path().to_str().unwrap();
+    let (code, _, said) = sessions(&format!("list --data {data} --subject alice --client a"), &[]);
+    assert!(code == 1 && said.contains("has no sessions.sqlite"), "{said}");
+    assert_eq!(std::fs::read_dir(data).unwrap().count(), 0, "looking makes nothing");
+    let (code, _, said) = sessions("list --table latchkey --subject alice", &[]);
+    assert!(code == 2 && said.contains("--client CLIENT_ID") && said.contains("--clients-secret"), "{said}");
+    let demo = Demo::start();
+    let (code, _, said) = demo.sessions(&format!("revoke --session {}", "A".repeat(43)));
+    assert!(code == 1 && said.contains("there is no session"), "{said}");
+    for wrong in [
+        "list --table a",
+        "list --subject a",
+        "list --table a --data b --subject c",
+        "list --table a --subject b --session AQEBAQEBAQEBAQEBAQEBAQICAgICAgICAgICAgICAgI",
+        "revoke --table a --session short",
+        "revoke --table a --session AQEBAQEBAQEBAQEBAQEBAQICAgICAgICAgICAgICAgI --client b",
+        "revoke --table a",
+    ] {
+        assert_eq!(sessions(wrong, &[]).0, 2, "{wrong}");
+    }
+}
