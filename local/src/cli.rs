@@ -6,11 +6,12 @@ use clap::{Args, CommandFactory, Parser, Subcommand};
 use clap_complete::Shell;
 use latchkey_token::ports::Clock;
 use latchkey_token_lambda::{system::SystemClock, telemetry};
+use tracing_subscriber::fmt::writer::MakeWriterExt;
 
 use crate::{
     inspect,
     operator::{AuditCommand, ClientCommand, Failure, IssuerCommand, KeysCommand, SessionsCommand},
-    serve::{DataLocation, Options, Server},
+    serve::{AuditFeed, DataLocation, Options, Server},
 };
 
 /// Issues expiring JWTs for LibreChat and renews them safely
@@ -28,7 +29,7 @@ const EXIT_CODES: &str = "Exit codes: 0 done, 1 failed (standard error says why,
 
 const FIRST_STEPS: &str = "\
 First steps:
-  latchkey serve 
+  latchkey serve                                       # then open http://127.0.0.1:9000
   latchkey sessions list --data .latchkey --subject alice
   latchkey serve | latchkey audit tail                 # who was issued, renewed, refused what
   latchkey completions bash > ~/.local/share/bash-completion/completions/latchkey
@@ -171,7 +172,8 @@ impl From<Failure> for Failed {
 }
 
 fn serve(arguments: ServeArguments) -> Result<(), String> {
-    telemetry::init();
+    let audit_feed = AuditFeed::default();
+    telemetry::init_with(std::io::stdout.and(audit_feed.clone()));
     let runtime = tokio::runtime::Runtime::new().map_err(|error| format!("no runtime: {error}"))?;
     runtime.block_on(async {
         let options = Options {
@@ -183,31 +185,39 @@ fn serve(arguments: ServeArguments) -> Result<(), String> {
             clock: Arc::new(SystemClock),
             environment: Arc::new(|name| std::env::var(name).ok()),
             observer: None,
+            audit_feed,
         };
         let server = Server::start(options).await.map_err(|error| error.to_string())?;
+        // Whoever reads that it listens may stop it at once.
+        let stop = stop_signal().map_err(|error| format!("signals: {error}"))?;
         print!("{}", server.welcome());
         println!("listening on {}", server.url());
-        stop_signal().await;
+        stop.await;
         server.stop().await;
         Ok(())
     })
 }
 
-/// Ctrl-C, or SIGTERM from a supervisor.
-async fn stop_signal() {
-    let interrupt = tokio::signal::ctrl_c();
-    #[cfg(unix)]
-    {
-        use tokio::signal::unix::{SignalKind, signal};
-        if let Ok(mut terminate) = signal(SignalKind::terminate()) {
-            tokio::select! {
-                _ = interrupt => {}
-                _ = terminate.recv() => {}
-            }
-            return;
+/// Ctrl-C, or SIGTERM from a supervisor. Caught from now on.
+#[cfg(unix)]
+fn stop_signal() -> std::io::Result<impl Future<Output = ()>> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
+    Ok(async move {
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
         }
-    }
-    let _ = interrupt.await;
+    })
+}
+
+/// Ctrl-C. Caught from now on.
+#[cfg(windows)]
+fn stop_signal() -> std::io::Result<impl Future<Output = ()>> {
+    let mut interrupt = tokio::signal::windows::ctrl_c()?;
+    Ok(async move {
+        interrupt.recv().await;
+    })
 }
 
 fn inspect_token(arguments: &InspectArguments) -> Result<(), String> {

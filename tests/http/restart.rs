@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use dynoxide::Database;
-use latchkey::serve::{DataLocation, Options, Server};
+use latchkey::serve::{AuditFeed, DataLocation, Options, Server};
 use latchkey_token_lambda::system::SystemClock;
 
 use crate::support::App;
@@ -28,6 +28,7 @@ fn options(directory: &std::path::Path) -> Options {
         clock: Arc::new(SystemClock),
         environment: Arc::new(|_| None),
         observer: None,
+        audit_feed: AuditFeed::default(),
     }
 }
 

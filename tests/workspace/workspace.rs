@@ -62,7 +62,9 @@ fn no_function_reaches_the_test_kit_or_the_embedded_engine() {
     for function in functions() {
         let dependencies = runtime_dependencies(&metadata, &function);
         assert!(dependencies.contains("lambda_http"), "{function}");
-        for forbidden in ["latchkey-token-testkit", "dynoxide-rs", "rusqlite", "latchkey", "axum", "clap", "aws-sdk-cloudwatchlogs"] {
+        for forbidden in
+            ["latchkey-token-testkit", "dynoxide-rs", "rusqlite", "latchkey", "axum", "clap", "aws-sdk-cloudwatchlogs"]
+        {
             assert!(!dependencies.contains(forbidden), "{function} reaches {forbidden}");
         }
     }

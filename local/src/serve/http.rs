@@ -73,6 +73,9 @@ async fn route(functions: &Functions, request: Request<Body>) -> Response<Body> 
     {
         return preflight;
     }
+    if let Some(answer) = functions.playground.answer(&request).await {
+        return answer;
+    }
     let method = request.method().clone();
     match request.uri().path() {
         "/token" if method == Method::POST => issue::handle(tokens, request).await,

@@ -3,6 +3,7 @@
 pub mod demo;
 pub mod dynamodb;
 mod http;
+mod playground;
 mod tour;
 
 use std::{
@@ -26,9 +27,11 @@ use latchkey_token_lambda::{
 };
 use tokio::{net::TcpListener, sync::watch, task::JoinHandle};
 
+pub use self::playground::AuditFeed;
 use self::{
     demo::{Demo, DemoFault},
     dynamodb::Observer,
+    playground::Playground,
 };
 
 /// How long requests under way may take after the signal to stop.
@@ -51,6 +54,8 @@ pub struct Options {
     pub environment: Environment,
     /// Told the name of every operation on the embedded DynamoDB.
     pub observer: Option<Observer>,
+    /// What the playground shows of the audit trail: whatever log lines are written to it.
+    pub audit_feed: AuditFeed,
 }
 
 /// Where sessions, keys and clients are kept.
@@ -119,10 +124,11 @@ impl From<Unavailable> for StartError {
 }
 
 /// The functions as the local server composes them: the same handlers, the same DynamoDB code as in Lambda.
-pub(crate) struct Functions {
+struct Functions {
     pub tokens: Service<DynamoDbSessions, Arc<CachedAuthority>>,
     pub discovery: Discovery<Arc<CachedAuthority>>,
     pub authorizer: Authorizer<DynamoDbSessions, Arc<CachedAuthority>>,
+    pub playground: Playground,
 }
 
 /// A running server.
@@ -175,7 +181,14 @@ impl Server {
         let mut serving = Vec::new();
         let (sdk, dynamodb) = connect(&options, &stopped, &mut serving).await?;
         table::create_if_missing(&sdk, &settings.table).await?;
+        let credentials = demo.as_ref().map(|demo| &demo.credentials);
+        let playground = Playground::new(address, credentials, options.audit_feed, stopped.clone());
         let mut welcome = tour::welcome(&url, demo.as_ref(), &settings, options.data.directory());
+        if playground.is_on() {
+            welcome.push_str(&format!(
+                "Or open {url} in a browser: the same, step by step, with the audit lines beside it.\n\n"
+            ));
+        }
         if let Some(address) = dynamodb {
             welcome.push_str(&format!("The embedded DynamoDB, for other programs: http://{address}\n\n"));
         }
@@ -197,7 +210,7 @@ impl Server {
             clock: options.clock,
             randomness: Arc::new(SystemRandomness),
         };
-        let functions = Arc::new(Functions { tokens, discovery, authorizer });
+        let functions = Arc::new(Functions { tokens, discovery, authorizer, playground });
         serving.push(tokio::spawn(http::serve(listener, functions, stopped)));
         Ok(Self { url, welcome, demo, stop, serving })
     }

@@ -91,6 +91,11 @@ impl Server {
         (status, serde_json::from_str(body).unwrap())
     }
 
+    /// Host and port.
+    pub fn address(&self) -> &str {
+        &self.address
+    }
+
     /// Where the embedded DynamoDB is, if it is open to others.
     pub fn dynamodb(&self) -> String {
         let line = self.welcome.lines().find(|line| line.contains("DynamoDB, for other programs")).unwrap();

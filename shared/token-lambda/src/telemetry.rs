@@ -23,10 +23,18 @@ const MAX_USER_AGENT: usize = 256;
 /// Starts logging to standard output. The level comes from `RUST_LOG`, or else from Lambda's
 /// `AWS_LAMBDA_LOG_LEVEL`, or is `info`.
 pub fn init() {
+    init_with(stdout);
+}
+
+/// The same to `writer`.
+pub fn init_with<W>(writer: W)
+where
+    W: for<'w> MakeWriter<'w> + Send + Sync + 'static,
+{
     let set = |name| std::env::var(name).ok().filter(|level| !level.is_empty());
     let level = ["RUST_LOG", "AWS_LAMBDA_LOG_LEVEL"].into_iter().find_map(set);
     // A subscriber that somebody has set already is left alone.
-    let _ = tracing::subscriber::set_global_default(subscriber(stdout, level.as_deref().unwrap_or("info")));
+    let _ = tracing::subscriber::set_global_default(subscriber(writer, level.as_deref().unwrap_or("info")));
 }
 
 /// One JSON object a line: RFC 3339 `timestamp`, `level`, then the event's own members, not nested. Audit lines are

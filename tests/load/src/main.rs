@@ -14,7 +14,7 @@ use hyper_util::{
     client::legacy::{Client, connect::HttpConnector},
     rt::TokioExecutor,
 };
-use latchkey::serve::{DataLocation, Options, Server};
+use latchkey::serve::{AuditFeed, DataLocation, Options, Server};
 use latchkey_token::keys::{Algorithm, thumbprint};
 use latchkey_token_lambda::system::{SystemClock, generate_private_key};
 use serde_json::{Value, json};
@@ -110,6 +110,7 @@ async fn start(directory: &std::path::Path, algorithm: Algorithm) -> Server {
         clock: Arc::new(SystemClock),
         environment: Arc::new(|_| None),
         observer: None,
+        audit_feed: AuditFeed::default(),
     })
     .await
     .unwrap()

@@ -19,7 +19,7 @@ use dynoxide::Database;
 use http_body_util::{BodyExt, Full};
 use hyper_util::{client::legacy::Client, rt::TokioExecutor};
 use lambda_http::http::{HeaderMap, Request, StatusCode};
-use latchkey::serve::{DataLocation, Options, Server, dynamodb::embedded};
+use latchkey::serve::{AuditFeed, DataLocation, Options, Server, dynamodb::embedded};
 use latchkey_token::{ports::Clock, time::Timestamp};
 use latchkey_token_testkit::SettableClock;
 use serde_json::Value;
@@ -180,6 +180,7 @@ impl App {
             clock: clock.clone(),
             environment: Arc::new(move |name| environment.get(name).cloned()),
             observer: Some(Arc::new(move |operation| observed.lock().unwrap().push(operation.to_owned()))),
+            audit_feed: AuditFeed::default(),
         })
         .await
         .unwrap();
