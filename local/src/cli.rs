@@ -1,6 +1,12 @@
 //! The command line.
 
-use std::{io::Read, net::SocketAddr, path::PathBuf, process::ExitCode, sync::Arc};
+use std::{
+    io::{Read, Write},
+    net::SocketAddr,
+    path::PathBuf,
+    process::ExitCode,
+    sync::Arc,
+};
 
 use clap::{Args, CommandFactory, Parser, Subcommand};
 use clap_complete::Shell;
@@ -63,10 +69,11 @@ enum Command {
     Completions(CompletionsArguments),
 }
 
-/// Run Latchkey on this machine: the same handlers as on Lambda, on an embedded DynamoDB.
+/// Run Latchkey on this machine: the same handlers as on Lambda, on an embedded DynamoDB
 ///
 /// The first start makes a signing key, a demo issuer and two demo clients in the data directory and prints
-/// their secrets once. Sessions, keys and clients are still there after a restart.
+/// their secrets once. Sessions, keys and clients are still there after a restart. A browser finds a playground at its
+/// address: issue, renew, lose an answer, be robbed.
 ///
 /// Lifetimes come from the environment, as on Lambda: LATCHKEY_ACCESS_TOKEN_SECONDS, LATCHKEY_GRACE_SECONDS and
 /// so on; docs/configuration.md lists them. With AWS_ENDPOINT_URL_DYNAMODB set, that DynamoDB is used instead of the
@@ -86,7 +93,7 @@ struct ServeArguments {
     /// Key ring (the secret "signing-keys") to use instead of a generated one
     #[arg(long, value_name = "FILE")]
     keys: Option<PathBuf>,
-    /// Registrations (the secret "clients") to use instead of the demo ones
+    /// Registrations (the secret "clients") to use instead of the demo ones; then there is no playground
     #[arg(long, value_name = "FILE")]
     clients: Option<PathBuf>,
     /// Also open the embedded DynamoDB to other programs, such as `cargo lambda watch`
@@ -99,7 +106,7 @@ enum TokenCommand {
     Inspect(InspectArguments),
 }
 
-/// Show what an access token says: header, claims, time left.
+/// Show what an access token says: header, claims, time left
 ///
 /// Nothing is verified: a forged token is shown just as well.
 #[derive(Args)]
@@ -138,8 +145,9 @@ pub fn run() -> ExitCode {
         Command::Sessions(command) => command.run().map_err(Failed::from),
         Command::Audit(command) => command.run().map_err(Failed::from),
         Command::Completions(arguments) => {
-            clap_complete::generate(arguments.shell, &mut Cli::command(), "latchkey", &mut std::io::stdout());
-            Ok(())
+            let mut script = Vec::new();
+            clap_complete::generate(arguments.shell, &mut Cli::command(), "latchkey", &mut script);
+            std::io::stdout().write_all(&script).map_err(|error| Failed::from(Failure::Output(error)))
         }
     };
     match outcome {

@@ -82,7 +82,7 @@ impl fmt::Display for Inspected {
 }
 
 /// The two largest units: `23 h 59 min`.
-fn duration(seconds: i64) -> String {
+pub(crate) fn duration(seconds: i64) -> String {
     let units = [("d", seconds / 86_400), ("h", seconds / 3_600 % 24), ("min", seconds / 60 % 60), ("s", seconds % 60)];
     let from_first = units.into_iter().skip_while(|(_, count)| *count == 0).take(2).filter(|(_, count)| *count > 0);
     let parts: Vec<String> = from_first.map(|(unit, count)| format!("{count} {unit}")).collect();

@@ -96,7 +96,7 @@ fn counts_are_told_and_what_was_passed_over() {
     );
     assert_eq!(report(&["--since", "1h"], LINES)["events"], json!({}), "of another year");
     let text = done(&["report", "-"], LINES);
-    assert!(text.contains("token_issued          2\n") && text.contains("1 line that is not JSON"), "{text}");
+    assert!(text.contains("token_issued          2\n") && text.contains("1 line without JSON"), "{text}");
 }
 
 #[test]

@@ -35,8 +35,9 @@ pub(crate) enum ClientCommand {
     /// Remove a client's registration
     ///
     /// Renewals of its sessions are then answered with 401 invalid_client, and no issuer can issue for it. Its sessions
-    /// are not ended: if the same id is registered again before they expire, they can be renewed again. Access tokens
-    /// that are out stay good until their exp wherever they are verified offline.
+    /// are not ended: if the same id is registered again before they expire, they can be renewed again; `latchkey sessions
+    /// revoke --client` ends a subject's. Access tokens that are out stay good until their exp wherever they are verified
+    /// offline.
     #[command(after_help = "Example:
   latchkey client disable librechat --file clients.json")]
     Disable(Disable),

@@ -54,13 +54,15 @@ pub(crate) enum IssuerCommand {
 #[derive(Args)]
 #[command(after_help = "Examples:
   latchkey issuer add portal --file clients.json
-  latchkey issuer add back-office --secret-id latchkey/clients --client librechat librechat-oauth --json
+  latchkey issuer add back-office --secret-id latchkey/clients --json \\
+    --client librechat librechat-oauth
   # by assertion, with the issuer's public keys:
   latchkey issuer add signing --jwks jwks.json --assertion-iss https://portal.example.org \\
     --assertion-aud https://id.example.org --client librechat --file clients.json
-  # the same for tokens that never expire, signed with a shared secret, if they are no older than 90 days:
-  latchkey issuer add legacy --hs256-secret-file secret.txt --assertion-iss old-portal --subject-claim user_id \\
-    --legacy-max-age-seconds 7776000 --client librechat --file clients.json")]
+  # the same for tokens that never expire, signed with a shared secret, for 90 days:
+  latchkey issuer add legacy --hs256-secret-file secret.txt --assertion-iss old-portal \\
+    --subject-claim user_id --legacy-max-age-seconds 7776000 --client librechat \\
+    --file clients.json")]
 pub(crate) struct Add {
     /// The issuer's id: 1 to 255 printable ASCII characters
     id: String,
@@ -69,11 +71,11 @@ pub(crate) struct Add {
     /// Registered clients that it may issue for; `client add --issuer` adds more
     #[arg(long, num_args = 1..)]
     client: Vec<String>,
-    #[command(flatten)]
-    assertions: Assertions,
     /// Print {"issuer_id":…,"issuer_secret":…} instead of the secret alone
     #[arg(long)]
     json: bool,
+    #[command(flatten)]
+    assertions: Assertions,
 }
 
 /// What the issuer's assertions are like.

@@ -24,10 +24,10 @@ use crate::secrets::write_file;
 #[derive(Args)]
 #[group(required = true, multiple = false)]
 pub(super) struct Location {
-    /// The document is this file; made, for its owner alone, when it is missing
+    /// Work on this file; made, for its owner alone, when it is missing
     #[arg(long, value_name = "PATH")]
     file: Option<PathBuf>,
-    /// The document is this secret of AWS Secrets Manager (name or ARN); region, credentials and endpoint come from
+    /// Work on this secret of AWS Secrets Manager (name or ARN); region, credentials and endpoint come from
     /// the usual AWS_* variables
     #[arg(long, value_name = "ID")]
     secret_id: Option<String>,

@@ -20,6 +20,7 @@ use plotters::{
 };
 
 use super::report::Report;
+use crate::inspect::duration;
 
 /// Stand for the page's own colours, which differ in light and dark: report.css replaces them.
 const INK: RGBColor = RGBColor(1, 1, 1);
@@ -70,12 +71,12 @@ pub(super) fn page(report: &Report, now: Timestamp) -> Result<String, String> {
         let _ = writeln!(page, "<p>{}.</p>", escaped(&left_out));
     }
     if let Some(plot) = events_over_time(report)? {
-        section(&mut page, "Events over time", &plot);
+        section(&mut page, "Events over time (UTC)", &plot);
     }
     let events = report.events_in_order();
     table(&mut page, ["Event", "Count"], events.iter().map(|(name, count)| [swatch(name), count.to_string()]));
     if let Some(plot) = reasons(report)? {
-        section(&mut page, "Why", &plot);
+        section(&mut page, "Reasons", &plot);
         let rows = report.reasons_by_count();
         let rows = rows.iter().map(|(event, reason, count)| [swatch(event), escaped(reason), count.to_string()]);
         table(&mut page, ["Event", "Reason", "Count"], rows);
@@ -171,7 +172,7 @@ fn reasons(report: &Report) -> Result<Option<String>, String> {
             .margin(8)
             .x_label_area_size(36)
             .y_label_area_size(280)
-            .build_cartesian_2d(0..highest + 1, (0..rows.len()).into_segmented())
+            .build_cartesian_2d(0..highest + 1, (0..rows.len().max(2) - 1).into_segmented())
             .map_err(said)?;
         let mut configured = chart.configure_mesh();
         mesh(&mut configured).disable_y_mesh().y_labels(rows.len()).y_label_formatter(&label).draw().map_err(said)?;
@@ -197,7 +198,10 @@ fn life_left(report: &Report) -> Result<Option<String>, String> {
         *bars.entry(seconds.div_euclid(width) - start).or_default() += 1;
     }
     let highest = bars.values().max().copied().unwrap_or_default();
-    let label = |bar: &i64| duration((bar + start) * width);
+    let label = |bar: &i64| match (bar + start) * width {
+        past @ ..0 => format!("-{}", duration(-past)),
+        left => duration(left),
+    };
     plot(240, |area| {
         let mut chart = ChartBuilder::on(area)
             .margin(8)
@@ -264,15 +268,6 @@ fn moment(seconds: i64, width: i64) -> String {
         _ => 0..10,
     };
     text.get(part).unwrap_or(&text).replace('T', " ")
-}
-
-/// The largest unit that says it exactly.
-fn duration(seconds: i64) -> String {
-    let units = [(86_400, "d"), (3_600, "h"), (60, "min")];
-    match units.into_iter().find(|(unit, _)| seconds != 0 && seconds % unit == 0) {
-        Some((unit, name)) => format!("{} {name}", seconds / unit),
-        None => format!("{seconds} s"),
-    }
 }
 
 /// A reason comes from a log, and may be of any length.
@@ -344,7 +339,6 @@ mod tests {
         assert_eq!(bar_seconds(-604_800, 86_400), 21_600);
         let years = bar_seconds(0, 3_000_000_000);
         assert!(3_000_000_000 / years < MAX_BARS);
-        assert_eq!((duration(-3_600), duration(0), duration(90)), ("-1 h".into(), "0 s".into(), "90 s".into()));
         assert_eq!(moment(1_769_851_800, 60), "01-31 09:30");
         assert_eq!(moment(1_769_851_800, 86_400), "2026-01-31");
     }

@@ -97,26 +97,22 @@ impl Report {
             None => String::new(),
         };
         format!(
-            "{} events of {} sessions and {} subjects{span}",
-            self.events.values().sum::<u64>(),
-            self.sessions.len(),
-            self.subjects.len()
+            "{} of {} and {}{span}",
+            counted(self.events.values().sum::<u64>(), "event"),
+            counted(self.sessions.len(), "session"),
+            counted(self.subjects.len(), "subject")
         )
     }
 
     /// What was read and not counted, in a sentence; nothing if there was none.
     pub(super) fn left_out(&self) -> Option<String> {
-        let lines = |count: u64, what| match count {
-            0 => None,
-            1 => Some(format!("1 line that is {what}")),
-            _ => Some(format!("{count} lines that are {what}")),
-        };
+        let lines = |count: u64, what| (count > 0).then(|| format!("{} {what}", counted(count, "line")));
         let parts: Vec<String> =
-            [lines(self.skipped_lines, "not JSON"), lines(self.other_lines, "JSON and no audit line")]
+            [lines(self.skipped_lines, "without JSON"), lines(self.other_lines, "of JSON without an audit event")]
                 .into_iter()
                 .flatten()
                 .collect();
-        (!parts.is_empty()).then(|| format!("passed over: {}", parts.join(", ")))
+        (!parts.is_empty()).then(|| format!("Passed over: {}", parts.join(", ")))
     }
 
     /// Known events first, in their own order, then those that only a later version knows.
@@ -162,6 +158,13 @@ impl fmt::Display for Report {
             write!(f, "\n{}", table(["CLIENT", "  COUNT"], clients))?;
         }
         Ok(())
+    }
+}
+
+fn counted(number: impl TryInto<u64>, what: &str) -> String {
+    match number.try_into().unwrap_or(u64::MAX) {
+        1 => format!("1 {what}"),
+        number => format!("{number} {what}s"),
     }
 }
 
@@ -211,11 +214,8 @@ mod tests {
         );
         assert_eq!(report.seconds_left, [-3]);
         let text = report.to_string();
-        assert!(text.starts_with("5 events of 2 sessions and 1 subjects, 2026-01-31T09:29:00Z to"), "{text}");
-        assert!(
-            text.contains("passed over: 1 line that is not JSON, 1 line that is JSON and no audit line\n"),
-            "{text}"
-        );
+        assert!(text.starts_with("5 events of 2 sessions and 1 subject, 2026-01-31T09:29:00Z to"), "{text}");
+        assert!(text.contains("Passed over: 1 line without JSON, 1 line of JSON without an audit event\n"), "{text}");
         assert!(text.contains("token_issued              2\n"), "{text}");
         let order: Vec<&str> = report.events_in_order().into_iter().map(|(name, _)| name).collect();
         assert_eq!(order, ["token_issued", "token_renewed", "renewal_rejected", "of_a_later_version"]);
