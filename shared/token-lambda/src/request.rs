@@ -98,7 +98,7 @@ impl Members {
                 }
                 text.parse().unwrap_or(u64::MAX)
             }
-            Some(value) => value.as_u64().ok_or_else(fault)?,
+            Some(value) => whole_number(&value).ok_or_else(fault)?,
         };
         if number == 0 { Err(fault()) } else { Ok(Some(Seconds::try_from(number).unwrap_or(Seconds::MAX))) }
     }
@@ -114,6 +114,12 @@ impl Members {
             Some(_) => Err(fault()),
         }
     }
+}
+
+/// 60.0 is as whole as 60: JSON has one kind of number, and some clients write every one as a fraction.
+fn whole_number(value: &Value) -> Option<u64> {
+    let of_fraction = |number: f64| (number.fract() == 0.0 && number >= 0.0).then_some(number as u64);
+    value.as_u64().or_else(|| value.as_f64().and_then(of_fraction))
 }
 
 enum MediaType {
@@ -279,8 +285,11 @@ mod tests {
 
     #[test]
     fn types_are_not_guessed() {
-        let mut members =
-            json(r#"{"a":1,"b":null,"c":"60","d":{"x":1},"e":1.5,"f":-1,"g":0,"h":99999999999}"#).unwrap();
+        let mut members = json(
+            r#"{"a":1,"b":null,"c":"60","d":{"x":1},"e":1.5,"f":-1,"g":0,"h":99999999999,
+            "i":60.0,"j":1e30,"k":-60.0,"l":0.0}"#,
+        )
+        .unwrap();
         assert!(is_invalid(members.text("a")));
         assert!(is_invalid(members.text("b")));
         assert!(is_invalid(members.seconds("c")));
@@ -289,6 +298,10 @@ mod tests {
         assert!(is_invalid(members.seconds("f")));
         assert!(is_invalid(members.seconds("g")));
         assert_eq!(members.seconds("h").unwrap(), Some(Seconds::MAX));
+        assert_eq!(members.seconds("i").unwrap(), Some(60));
+        assert_eq!(members.seconds("j").unwrap(), Some(Seconds::MAX), "cut like any other that is too long");
+        assert!(is_invalid(members.seconds("k")));
+        assert!(is_invalid(members.seconds("l")));
         assert!(is_invalid(json(r#"{"claims":"{}"}"#).unwrap().object("claims")));
         let mut members = form("a=6e1&b=-1&c=0&d=99999999999999999999&e=+5&f=").unwrap();
         assert!(

@@ -93,9 +93,13 @@ impl<S: ReadSession, A: AuthoritySource> Introspect<'_, S, A> {
     }
 }
 
+/// What has no value is left out.
 fn members(value: Value) -> Map<String, Value> {
     match value {
-        Value::Object(members) => members,
+        Value::Object(mut members) => {
+            members.retain(|_, value| value != "");
+            members
+        }
         _ => Map::new(),
     }
 }

@@ -1,0 +1,285 @@
+"""Requests with an answer that is known beforehand, held against the document as well: every status, every error."""
+
+import json
+
+import requests
+import schemathesis
+import yaml
+from schemathesis.core.transport import Response
+from schemathesis.specs.openapi.checks import (
+    content_type_conformance,
+    response_headers_conformance,
+    response_schema_conformance,
+    status_code_conformance,
+)
+
+from callers import basic
+from contract import METHODS, allowed, check_method_not_allowed, check_no_null, documented
+from server import DOCUMENT
+
+FORM, JSON = "application/x-www-form-urlencoded", "application/json"
+CONFORMANCE = [
+    status_code_conformance,
+    content_type_conformance,
+    response_headers_conformance,
+    response_schema_conformance,
+]
+BASIC = 'Basic realm="latchkey", charset="UTF-8"'
+# 16 KiB and one byte.
+TOO_LONG = b"x" * (16 * 1024 + 1)
+
+
+class Directed:
+    def __init__(self, callers, seen):
+        self.callers, self.seen, self.count = callers, seen, 0
+        self.schema = schemathesis.openapi.from_dict(yaml.safe_load(DOCUMENT.read_text()))
+        self.http = requests.Session()
+        # No proxy, no .netrc.
+        self.http.trust_env = False
+
+    def send(self, label, status, error=None, *, auth=None, json=None, form=None, headers=None, url=None, path=None, **rest):
+        """The answer of one operation: this status and error, and in every other respect as documented."""
+        method, template = label.split()
+        headers = dict(headers or {})
+        if auth:
+            headers["Authorization"] = auth
+        target = (url or self.callers.url) + template.format(**path or {})
+        response = self.http.request(method, target, headers=headers, json=json, data=form, timeout=30, **rest)
+        self.count += 1
+        self.seen.add((label, response.status_code))
+        told = f"{label}: {response.status_code} {response.text[:300]}"
+        assert response.status_code == status, f"{status} expected; {told}"
+        if error:
+            assert response.json()["error"] == error, f"{error} expected; {told}"
+        check_no_null(response)
+        self.schema[template][method].Case(path_parameters=path).validate_response(response, checks=CONFORMANCE)
+        return response
+
+    def run(self):
+        self.issue()
+        self.renew()
+        self.about_a_token()
+        self.sessions()
+        self.discovery()
+        self.protected_resource()
+        self.routes_and_methods()
+
+    def issue(self):
+        label, portal, secret = "POST /token", self.callers.issuer(), self.callers.issuers["portal"]
+        alice = {"subject": "alice", "client_id": "librechat"}
+        self.send(label, 200, auth=portal, json=alice)
+        in_body = {"issuer_id": "portal", "issuer_secret": secret}
+        form = alice | in_body | {"expires_in": "600", "claims": '{"email":"alice@example.org"}'}
+        assert self.send(label, 200, form=form).json()["expires_in"] <= 600
+        by_assertion = {"client_id": "librechat", "grant_type": "urn:ietf:params:oauth:grant-type:jwt-bearer"}
+        once = by_assertion | {"assertion": self.callers.assertion()}
+        self.send(label, 200, form=once | {"expires_in": "600"})
+        for assertion in (once["assertion"], "x", self.callers.assertion()[:-4] + "AAAA"):
+            self.send(label, 400, "invalid_grant", json=by_assertion | {"assertion": assertion})
+        once = by_assertion | {"assertion": self.callers.assertion()}
+        for members in ({"subject": "mallory"}, {"claims": {"email": "mallory@example.org"}}, in_body, {"assertion": 1}):
+            self.send(label, 400, "invalid_request", json=once | members)
+        self.send(label, 400, "invalid_request", auth=portal, json=once)
+        self.send(label, 200, json=once | {"subject": "", "claims": {}, "issuer_id": ""})
+        # An issuer of one client need not name it. This client has no scopes, so no answer about it has any.
+        plain = self.send(label, 200, auth=self.callers.issuer("back-office"), json={"subject": "dora"}).json()
+        assert "scope" not in plain and "id_token" not in plain, sorted(plain)
+        for token in (plain["access_token"], plain["refresh_token"]):
+            said = self.send("POST /token/introspect", 200, auth=portal, json={"token": token}).json()
+            assert said["active"] and "scope" not in said, said
+        listed = self.send("GET /sessions", 200, auth=portal, params={"subject": "dora"}).json()["sessions"]
+        assert len(listed) == 1 and "scope" not in listed[0], listed
+        for members, error in [
+            ({}, "invalid_request"),
+            ({"subject": 1}, "invalid_request"),
+            ({"subject": "a\nb"}, "invalid_request"),
+            ({"subject": "é" * 128}, "invalid_request"),
+            (alice | {"scope": "admin"}, "invalid_scope"),
+            (alice | {"scope": "openid  email"}, "invalid_scope"),
+            (alice | {"claims": {"sub": "mallory"}}, "invalid_request"),
+            (alice | {"claims": {"email": "x" * 2048}}, "invalid_request"),
+            (alice | {"expires_in": 0}, "invalid_request"),
+            (alice | {"expires_in": "60"}, "invalid_request"),
+            (alice | {"nonce": "x" * 256}, "invalid_request"),
+            (alice | in_body, "invalid_request"),
+            (alice | {"issuer_id": 1}, "invalid_request"),
+            (alice | {"client_id": "nobody"}, "unauthorized_client"),
+            ({"subject": "alice"}, "invalid_request"),
+            (alice | {"grant_type": "password"}, "unsupported_grant_type"),
+        ]:
+            self.send(label, 400, error, auth=portal, json=members)
+        self.send(label, 400, "invalid_request", auth=portal, form=b"subject=alice&subject=alice", headers={"Content-Type": FORM})
+        self.send(label, 400, "invalid_request", auth=portal, json=alice, params={"scope": "openid"})
+        self.unauthenticated(label, alice, ("issuer_id", "issuer_secret"))
+        self.unreadable(label, portal)
+        self.send(label, 503, auth=portal, json=alice | {"client_id": "keyless"})
+
+    def renew(self):
+        label, chat, issue = "POST /token/renew", self.callers.client("librechat"), self.callers.issue
+        first = both(issue("librechat"))
+        second = self.send(label, 200, auth=chat, json=first).json()
+        retried = self.send(label, 200, auth=chat, form=first).json()
+        assert retried["refresh_token"] == second["refresh_token"], "a retry gets the same successor"
+        self.send(label, 200, auth=chat, json=both(second) | {"scope": "email", "grant_type": "refresh_token"})
+        grant = self.send(label, 400, "invalid_grant", auth=chat, json=first)
+
+        tokens, other = both(issue("librechat")), both(issue("librechat", "bob"))
+        # Whatever is wrong with a token, the answer is the same, byte for byte.
+        for members in [
+            tokens | {"refresh_token": "lk1_"},
+            tokens | {"refresh_token": other["refresh_token"]},
+            tokens | {"refresh_token": issue("oauth")["refresh_token"]},
+            tokens | {"access_token": other["access_token"][:-4] + "AAAA"},
+        ]:
+            assert self.send(label, 400, "invalid_grant", auth=chat, json=members).content == grant.content
+        for members, error in [
+            ({}, "invalid_request"),
+            (tokens | {"refresh_token": ""}, "invalid_request"),
+            ({"refresh_token": tokens["refresh_token"]}, "invalid_request"),
+            (tokens | {"scope": 'a"b'}, "invalid_scope"),
+            (tokens | {"grant_type": "password"}, "unsupported_grant_type"),
+            (tokens | {"client_id": "librechat", "client_secret": self.callers.clients["librechat"]}, "invalid_request"),
+            (tokens | {"client_secret": 1}, "invalid_request"),
+        ]:
+            self.send(label, 400, error, auth=chat, json=members)
+        bearer = "Bearer " + tokens["access_token"]
+        self.send(label, 400, "invalid_request", auth=bearer, json=tokens)
+        early = self.send(label, 400, "invalid_request", auth=self.callers.client("early"), json=both(issue("early")))
+        assert int(early.headers["Retry-After"]) > 80_000, early.headers
+
+        # A public client: by its id, by Basic without a password, by its access token.
+        tokens = both(issue("browser"))
+        with_bearer = {"refresh_token": tokens["refresh_token"]}
+        self.send(label, 200, auth="Bearer " + tokens["access_token"], json=with_bearer)
+        self.send(label, 200, json=tokens)
+        tokens = {"refresh_token": issue("app")["refresh_token"]}
+        self.send(label, 200, json=tokens | {"client_id": "app"})
+        self.send(label, 200, auth=basic("app", ""), json=tokens)
+        self.send(label, 400, "invalid_request", json=tokens)
+        self.unauthenticated(label, both(issue("librechat")), ("client_id", "client_secret"))
+        self.send(label, 401, "invalid_client", json=tokens | {"client_id": "librechat"})
+        self.client_assertion(label, tokens)
+        self.unreadable(label, chat)
+
+    def about_a_token(self):
+        portal, chat, issue = self.callers.issuer(), self.callers.client("librechat"), self.callers.issue
+        for label in ("POST /token/introspect", "POST /token/revoke"):
+            self.send(label, 400, "invalid_request", auth=portal, json={})
+            self.send(label, 400, "invalid_request", auth=portal, json={"token": 1})
+            twice = {"token": "x", "client_id": "librechat", "client_secret": self.callers.clients["librechat"]}
+            self.send(label, 400, "invalid_request", auth=portal, json=twice)
+            self.send(label, 400, "invalid_request", json={"token": "x", "issuer_id": "portal", "client_id": "librechat"})
+            self.unauthenticated(label, {"token": "x"}, ("client_id", "client_secret"))
+            self.unauthenticated(label, {"token": "x"}, ("issuer_id", "issuer_secret"))
+            self.client_assertion(label, {"token": "x"})
+            self.unreadable(label, portal)
+
+        tokens = issue("librechat")
+        label, hint = "POST /token/introspect", {"token_type_hint": "refresh_token"}
+        access, refresh = {"token": tokens["access_token"]}, {"token": tokens["refresh_token"]}
+        assert self.send(label, 200, auth=chat, json=access).json()["sub"] == "alice"
+        assert self.send(label, 200, auth=portal, form=access).json()["token_type"] == "Bearer"
+        assert self.send(label, 200, auth=portal, json=refresh | hint).json()["active"] is True
+        inactive = [(chat, refresh), (chat, {"token": tokens["id_token"]}), (self.callers.client("oauth"), access)]
+        for caller, token in inactive:
+            assert self.send(label, 200, auth=caller, json=token).json() == {"active": False}
+        self.send(label, 401, "invalid_client", json=access | {"client_id": "app"})
+
+        label = "POST /token/revoke"
+        assert self.send(label, 200, auth=self.callers.client("oauth"), json=refresh).json() == {}
+        assert self.send("POST /token/introspect", 200, auth=portal, json=refresh).json()["active"] is True
+        assert self.send(label, 200, auth=chat, json=refresh | hint).json() == {}
+        assert self.send("POST /token/introspect", 200, auth=portal, json=refresh).json() == {"active": False}
+        self.send(label, 200, json={"token": issue("app")["refresh_token"], "client_id": "app"})
+
+    def sessions(self):
+        portal, issue = self.callers.issuer(), self.callers.issue
+        carol = [issue(client, "carol", scope="openid")["session_id"] for client in ("librechat", "oauth")]
+        one = "DELETE /sessions/{session_id}"
+        for label in ("GET /sessions", "DELETE /sessions"):
+            for query in [{}, {"subject": ""}, {"subject": "a\nb"}, {"subject": "carol", "token": "x"}]:
+                self.send(label, 400, "invalid_request", auth=portal, params=query)
+            self.send(label, 400, "unauthorized_client", auth=portal, params={"subject": "carol", "client_id": "nobody"})
+        self.send(one, 400, "invalid_request", auth=portal, path={"session_id": "carol"})
+        for label in ("GET /sessions", "DELETE /sessions", one):
+            parts = {"params": {"subject": "carol"}} if label != one else {"path": {"session_id": carol[0]}}
+            self.send(label, 401, "invalid_client", **parts)
+            for auth in [basic("portal", "wrong"), self.callers.client("librechat")]:
+                refused = self.send(label, 401, "invalid_client", auth=auth, **parts)
+                assert refused.headers["WWW-Authenticate"] == BASIC, label
+
+        def listed(**query):
+            answer = self.send("GET /sessions", 200, auth=portal, params={"subject": "carol", **query})
+            return [session["session_id"] for session in answer.json()["sessions"]]
+
+        assert sorted(listed()) == sorted(carol) and listed(client_id="oauth") == [carol[1]]
+        for ended in (1, 0):
+            assert self.send(one, 200, auth=portal, path={"session_id": carol[0]}).json() == {"ended": ended}
+        assert self.send("DELETE /sessions", 200, auth=portal, params={"subject": "carol"}).json() == {"ended": 1}
+        assert listed() == []
+
+    def discovery(self):
+        for path in [path for _, path in documented() if path.startswith("/.well-known/")]:
+            tag = self.send(f"GET {path}", 200).headers["ETag"]
+            self.send(f"GET {path}", 304, headers={"If-None-Match": tag})
+        keys = self.send("GET /.well-known/jwks.json", 200).json()["keys"]
+        assert sorted(key["alg"] for key in keys) == ["ES256", "EdDSA", "RS256"], keys
+
+    def protected_resource(self):
+        label, tokens = "GET /demo/me", self.callers.issue("librechat")
+        assert self.send(label, 200, auth="Bearer " + tokens["access_token"]).json()["sub"] == "alice"
+        for auth in [None, self.callers.issuer(), "Bearer x", "Bearer " + tokens["id_token"]]:
+            self.send(label, 401, "invalid_token", auth=auth)
+
+    def routes_and_methods(self):
+        """405 for every method that a path does not take, TRACE among them; 404 for every other path."""
+        for path in sorted({path for _, path in documented()}):
+            target = self.callers.url + path.format(session_id="A" * 43)
+            for method in sorted({method.upper() for method in METHODS} - set(allowed(path))) + ["QUERY", "NONSENSE"]:
+                response = Response.from_any(self.http.request(method, target, timeout=30))
+                check_method_not_allowed(path, response)
+                self.count += 1
+        for path in ["/tokens", "/token/", "/sessions/", "/sessions/a/b", "/.well-known/", "/.well-known/jwks", "/demo/you"]:
+            response = self.http.get(self.callers.url + path, timeout=30)
+            assert response.status_code == 404 and response.json()["error"] == "invalid_request", path
+            self.count += 1
+
+    def unavailable(self, url, tokens):
+        """Of a server whose table is gone: 503 from every operation that needs it."""
+        portal, chat = self.callers.issuer(), self.callers.client("librechat")
+        access, refresh = tokens["access_token"], tokens["refresh_token"]
+        for label, parts in {
+            "POST /token": {"auth": portal, "json": {"subject": "alice", "client_id": "librechat"}},
+            "POST /token/renew": {"auth": chat, "json": both(tokens)},
+            "POST /token/revoke": {"auth": chat, "json": {"token": refresh}},
+            "POST /token/introspect": {"auth": chat, "json": {"token": access}},
+            "GET /sessions": {"auth": portal, "params": {"subject": "alice"}},
+            "DELETE /sessions": {"auth": portal, "params": {"subject": "alice"}},
+            "DELETE /sessions/{session_id}": {"auth": portal, "path": {"session_id": tokens["session_id"]}},
+            "GET /demo/me": {"auth": "Bearer " + access},
+        }.items():
+            self.send(label, 503, "temporarily_unavailable", url=url, **parts)
+
+    def unauthenticated(self, label, members, names):
+        """401; the scheme is named only to those who used the header."""
+        wrong = {names[0]: "portal" if names[0] == "issuer_id" else "librechat", names[1]: "wrong"}
+        for auth, body in [(basic(*wrong.values()), members), ("Digest x", members), (None, members | wrong)]:
+            refused = self.send(label, 401, "invalid_client", auth=auth, json=body)
+            assert refused.headers.get("WWW-Authenticate") == (BASIC if auth else None), f"{label}: {refused.headers}"
+
+    def client_assertion(self, label, members):
+        kind = {"client_assertion_type": "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"}
+        self.send(label, 401, "invalid_client", json=members | kind | {"client_assertion": self.callers.assertion()})
+        for incomplete in (kind, {"client_assertion": "x"}, {"client_assertion": "x", "client_assertion_type": "x"}):
+            self.send(label, 400, "invalid_request", json=members | incomplete)
+
+    def unreadable(self, label, auth):
+        self.send(label, 413, "invalid_request", auth=auth, form=TOO_LONG, headers={"Content-Type": FORM})
+        for media_type in ["text/plain", "multipart/form-data; boundary=x", "application/json; charset=latin1"]:
+            self.send(label, 415, "invalid_request", auth=auth, form=b"{}", headers={"Content-Type": media_type})
+        for body in [b"", b"[]", b'{"subject":1,"subject":1}', b'{"a":' * 17 + b"1" + b"}" * 17, b'"\xff"']:
+            self.send(label, 400, "invalid_request", auth=auth, form=body, headers={"Content-Type": JSON})
+
+
+def both(tokens):
+    return {name: tokens[name] for name in ("refresh_token", "access_token")}

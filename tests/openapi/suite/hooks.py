@@ -1,0 +1,192 @@
+"""What schemathesis cannot know: whose credentials a request needs, and tokens that are good.
+
+Loaded by schemathesis. Values that it has made invalid on purpose stay as they are.
+"""
+
+import json
+import os
+import random
+
+import schemathesis
+from schemathesis.generation.meta import CoverageScenario, coverage_scenario
+
+from callers import Callers, client_of
+from contract import check_no_null, check_probe
+from server import SCOPES
+
+with open(os.environ["OPENAPI_SUITE"]) as file:
+    SUITE = json.load(file)
+CALLERS = Callers(SUITE["url"], SUITE["issuers"], SUITE["assertion_secret"], SUITE["clients"], SUITE["kinds"])
+# Those of whom schemathesis may expect success: "keyless" has no key, "early" must wait, "plain" has no scopes.
+CLIENTS = {name: kind for name, kind in CALLERS.kinds.items() if name not in ("early", "keyless", "plain")}
+JWT_BEARER = "urn:ietf:params:oauth:grant-type:jwt-bearer"
+# Every refresh token and access token that was handed out, and what it came with.
+ISSUED = {}
+SEEN = open(SUITE["seen"], "a", buffering=1)
+
+
+def remember(tokens):
+    ISSUED[tokens["refresh_token"]] = ISSUED[tokens["access_token"]] = tokens
+    return tokens
+
+
+class Choice(random.Random):
+    """Random, but always the same for the same case, tokens apart: schemathesis repeats cases, and compares."""
+
+    def __init__(self, case):
+        body = case.body
+        if isinstance(body, dict):
+            body = {name: "token" if is_text(value) and value in ISSUED else value for name, value in body.items()}
+        super().__init__(f"{case.method} {case.path} {case.query} {case.media_type} {body}")
+
+
+def is_text(value):
+    return isinstance(value, str) and value != ""
+
+
+@schemathesis.hook
+def before_load_schema(context, raw_schema):
+    """Narrows requests to what this server has registered: what the document can only describe in words."""
+    schemas = raw_schema["components"]["schemas"]
+    issue = schemas["IssueMembers"]
+    # before_call names one. What needs an id that no operation gives is no beginning of a chain for schemathesis.
+    del issue["properties"]["client_id"]
+    for name in ("issuer_id", "issuer_secret"):
+        del schemas["Assertion"]["properties"][name]
+    issue["properties"]["scope"] = {"enum": ["", "openid", "openid email", " ".join(SCOPES)]}
+    claims = {"email": "alice@example.org"}
+    schemas["IssueRequest"]["oneOf"][0]["properties"]["claims"] = {"enum": [{}, claims, claims | {"name": ["A", {"b": 1.5}, True]}]}
+    schemas["IssueForm"]["oneOf"][0]["properties"]["claims"] = {"enum": ["", "{}", json.dumps(claims)]}
+    # Credentials are before_call's business.
+    for name in ("IssuerCredentials", "ClientCredentials"):
+        schemas[name] = {"type": "object"}
+    parameters = raw_schema["paths"]["/sessions"]["parameters"]
+    next(one for one in parameters if one["name"] == "client_id")["schema"] = {"enum": ["", *CALLERS.kinds]}
+
+
+@schemathesis.auth().apply_to(path=["/sessions", "/sessions/{session_id}"])
+class IssuerAuth:
+    def get(self, case, context):
+        return CALLERS.issuer()
+
+    def set(self, case, data, context):
+        case.headers["Authorization"] = data
+
+
+@schemathesis.auth().apply_to(path="/demo/me")
+class BearerAuth:
+    def get(self, case, context):
+        return "Bearer " + remember(CALLERS.issue("librechat"))["access_token"]
+
+    def set(self, case, data, context):
+        case.headers["Authorization"] = data
+
+
+@schemathesis.hook
+def before_call(context, case, kwargs):
+    body = None
+    if isinstance(case.body, dict):
+        # A copy: schemathesis may use the same one again.
+        body = case.body = dict(case.body)
+    choice = Choice(case)
+    match case.path:
+        case "/token":
+            issue(case, body, choice)
+        case "/token/renew":
+            renew(case, body, choice)
+        case "/token/revoke" | "/token/introspect":
+            about_a_token(case, body, choice)
+        case "/sessions":
+            case.query = dict(case.query or {})
+            if is_text(case.query.get("subject")):
+                cut_to_bytes(case.query, "subject")
+                if choice.random() < 0.5 and case.meta.generation.mode.is_positive:
+                    # Who has sessions: those of whom before_call makes tokens.
+                    case.query["subject"] = "alice"
+
+
+def issue(case, body, choice):
+    if body is not None:
+        body.setdefault("client_id", choice.choice(list(CLIENTS)))
+    for member in ("subject", "nonce"):
+        if body and is_text(body.get(member)):
+            cut_to_bytes(body, member)
+    if body and body.get("grant_type") == JWT_BEARER:
+        if is_text(body.get("assertion")):
+            body["assertion"] = CALLERS.assertion()
+    else:
+        authenticate(case, body, choice, "issuer", "portal", CALLERS.issuers["portal"])
+
+
+def renew(case, body, choice):
+    client = "librechat"
+    if body and is_text(body.get("refresh_token")):
+        wants_access_token = is_text(body.get("access_token"))
+        tokens = ISSUED.get(body["refresh_token"])
+        if tokens is None:
+            requires = "access_token" if wants_access_token else "refresh_token"
+            client = choice.choice([name for name, kind in CLIENTS.items() if kind["requires"] == requires])
+            tokens = remember(CALLERS.issue(client))
+            body["refresh_token"] = tokens["refresh_token"]
+        client = client_of(tokens["access_token"])
+        if wants_access_token and body["access_token"] not in ISSUED:
+            body["access_token"] = tokens["access_token"]
+    if client in CALLERS.clients:
+        authenticate(case, body, choice, "client", client, CALLERS.clients[client])
+    elif body and is_text(body.get("access_token")) and choice.random() < 0.5:
+        # A public client is known by its access token, wherever that stands.
+        authorization(case, "Bearer " + body.pop("access_token"))
+    elif body:
+        body["client_id"] = client
+
+
+def about_a_token(case, body, choice):
+    client = choice.choice(["librechat", "oauth"])
+    if body and is_text(body.get("token")):
+        if body["token"] not in ISSUED and choice.random() < 0.7:
+            body["token"] = remember(CALLERS.issue(client))[choice.choice(["refresh_token", "access_token"])]
+        if body["token"] in ISSUED:
+            client = client_of(ISSUED[body["token"]]["access_token"])
+    if client in CALLERS.clients and choice.random() < 0.5:
+        authenticate(case, body, choice, "client", client, CALLERS.clients[client])
+    else:
+        authenticate(case, body, choice, "issuer", "portal", CALLERS.issuers["portal"])
+
+
+def authenticate(case, body, choice, kind, name, secret):
+    """In the header, or in the body."""
+    if body is None or choice.random() < 0.5:
+        authorization(case, CALLERS.issuer(name) if kind == "issuer" else CALLERS.client(name))
+    else:
+        body |= {f"{kind}_id": name, f"{kind}_secret": secret}
+
+
+def authorization(case, value):
+    case.headers = dict(case.headers or {}) | {"Authorization": value}
+
+
+def cut_to_bytes(members, name):
+    """255 characters may be more than 255 bytes, which a schema cannot say."""
+    members[name] = members[name].encode()[:255].decode(errors="ignore")
+
+
+@schemathesis.hook
+def after_call(context, case, response):
+    if response.status_code == 200 and case.path in ("/token", "/token/renew"):
+        remember(response.json())
+    is_probe = coverage_scenario(case) is CoverageScenario.UNSPECIFIED_HTTP_METHOD
+    line = {
+        "operation": f"{response.request.method} {case.path}",
+        "status": response.status_code,
+        "phase": case.meta.phase.name.value,
+        "mode": case.meta.generation.mode.value,
+        "is_probe": is_probe,
+    }
+    SEEN.write(json.dumps(line) + "\n")
+
+
+@schemathesis.check
+def holds_what_schemas_cannot_say(ctx, response, case):
+    """For every answer, those included that schemathesis sends probes for and looks no further at."""
+    check_no_null(response)
+    check_probe(response, case)

@@ -1,0 +1,120 @@
+"""The local server, with registrations and keys of its own."""
+
+import hashlib
+import json
+import os
+import secrets
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[3]
+DOCUMENT = ROOT / "docs/openapi.yaml"
+
+SCOPES = ["openid", "profile", "email"]
+CLAIMS = ["email", "name"]
+
+
+class Registrations:
+    """Two issuers, and a client for every way of renewing."""
+
+    def __init__(self):
+        self.issuers = {name: secrets.token_hex(32) for name in ("portal", "back-office")}
+        # A third one signs assertions with it.
+        self.assertion_secret = secrets.token_hex(32)
+        # What a renewal must bring, the algorithm, the scopes; a client with a secret is confidential.
+        self.kinds = {
+            "librechat": {"requires": "access_token", "alg": "RS256"},
+            "oauth": {"requires": "refresh_token", "alg": "RS256"},
+            "browser": {"requires": "access_token", "alg": "ES256", "is_public": True},
+            "app": {"requires": "refresh_token", "alg": "EdDSA", "is_public": True},
+            "plain": {"requires": "access_token", "alg": "RS256", "scopes": []},
+            "early": {"requires": "access_token", "alg": "RS256", "window_seconds": 60},
+            "keyless": {"requires": "access_token", "alg": "PS256"},
+        }
+        confidential = [name for name, kind in self.kinds.items() if not kind.get("is_public")]
+        self.clients = {name: secrets.token_hex(32) for name in confidential}
+
+    def parties(self):
+        return vars(self)
+
+    def document(self):
+        def hashed(secret):
+            return [hashlib.sha256(secret.encode()).hexdigest()]
+
+        def client(name, kind):
+            registration = {
+                "client_id": name,
+                "type": "confidential" if name in self.clients else "public",
+                "alg": kind["alg"],
+                "audience": ["librechat"],
+                "scopes": kind.get("scopes", SCOPES),
+                "claims": CLAIMS,
+                "renewal": {key: kind[key] for key in ("requires", "window_seconds") if key in kind},
+            }
+            return registration | ({"secret_sha256": hashed(self.clients[name])} if name in self.clients else {})
+
+        may = {"portal": list(self.kinds), "back-office": ["plain"]}
+        issuers = [
+            {"issuer_id": name, "secret_sha256": hashed(secret), "clients": may[name]}
+            for name, secret in self.issuers.items()
+        ]
+        asserting = {"assertion_iss": "old-portal", "assertion_aud": "latchkey", "hs256_secret": self.assertion_secret}
+        return {
+            "issuers": [*issuers, {"issuer_id": "old-portal", "clients": list(self.kinds), **asserting}],
+            "clients": [client(name, kind) for name, kind in self.kinds.items()],
+        }
+
+
+class Server:
+    """`latchkey serve` on ports that the system chooses, ended with the block."""
+
+    def __init__(self, latchkey, folder, name, *arguments, env=None):
+        self.log = Path(folder) / f"{name}.log"
+        self.output = self.log.open("w")
+        command = [latchkey, "serve", "--listen", "127.0.0.1:0", "--data", ":memory:", *arguments]
+        # Nothing that happens to be set decides what the server does. It is to be as talkative as it can.
+        clean = {key: value for key, value in os.environ.items() if not key.startswith(("LATCHKEY_", "AWS_"))}
+        self.process = subprocess.Popen(
+            [str(part) for part in command],
+            env=clean | {"RUST_LOG": "debug"} | (env or {}),
+            stdin=subprocess.DEVNULL,
+            stdout=self.output,
+            stderr=subprocess.STDOUT,
+        )
+        self.url = self._wait()
+
+    def _wait(self):
+        deadline = time.monotonic() + 60
+        while time.monotonic() < deadline:
+            for line in self.log.read_text().splitlines():
+                if line.startswith("listening on "):
+                    return line.removeprefix("listening on ")
+            if self.process.poll() is not None:
+                break
+            time.sleep(0.05)
+        self.stop()
+        raise SystemExit(f"the server does not start:\n{self.log.read_text()[-4000:]}")
+
+    def stop(self):
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGINT)
+            try:
+                self.process.wait(timeout=20)
+            except subprocess.TimeoutExpired:
+                self.process.kill()
+                self.process.wait()
+        self.output.close()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.stop()
+
+
+def write_private(path, value):
+    path.touch(mode=0o600)
+    path.write_text(json.dumps(value))
+    return path
