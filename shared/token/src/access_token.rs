@@ -195,10 +195,14 @@ mod tests {
     use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 
     use super::*;
-    use crate::json;
-    use crate::testing::{self, NOW, sign_raw};
+    use crate::{
+        json,
+        jwt::MAX_BYTES,
+        testing::{self, NOW, sign_raw},
+    };
 
     const ISSUER: &str = "https://issuer.example";
+    const HS256_OF_ANOTHER: &str = "another secret of 32+ bytes, not real";
 
     struct Fixture {
         keys: KeyRing,
@@ -210,9 +214,10 @@ mod tests {
         fn new() -> Self {
             let hs256 = "an example secret of 32+ bytes, not real".to_owned();
             let keys = format!(
-                r#"{{"signing":[{},{}],"tagging":[]}}"#,
+                r#"{{"signing":[{},{},{}],"tagging":[]}}"#,
                 testing::pem_entry("es", "ES256", testing::ES256_PEM(), ""),
-                testing::hs256_entry("hs", &hs256)
+                testing::hs256_entry("hs", &hs256),
+                testing::hs256_entry("hs2", HS256_OF_ANOTHER)
             );
             let clients = r#"{"issuers":[],"clients":[
                 {"client_id":"librechat","type":"public","alg":"ES256","audience":["librechat"]},
@@ -320,6 +325,14 @@ mod tests {
                 assert!(fixture.verify(&bad).is_err(), "{bad}");
             }
         }
+        let parsed = |token: &str| UnverifiedAccessToken::parse(token).err();
+        assert_eq!(parsed(&format!("{input}.")), Some(Rejection::Malformed), "an empty signature");
+        assert_eq!(parsed(&format!("{good}.{signature}")), Some(Rejection::Malformed), "a fourth part");
+        assert_eq!(UnverifiedAccessToken::parse(&good).unwrap().kid(), "es");
+        // The longest token that is looked at, and one that is a character longer.
+        let longest = format!("{input}.{}", "A".repeat(MAX_BYTES - input.len() - 1));
+        assert_eq!((longest.len(), parsed(&longest)), (MAX_BYTES, None));
+        assert_eq!(parsed(&format!("{longest}A")), Some(Rejection::Malformed));
         // A non-canonical last character: the same bytes in another spelling.
         let last = signature.as_bytes().last().copied().unwrap();
         let respelt = format!("{}{}", &good[..good.len() - 1], char::from(last + 1));
@@ -380,6 +393,8 @@ mod tests {
         let hs256 = |payload: &str| testing::sign_hs256(&fixture.hs256, header, payload);
         assert!(fixture.verify(&hs256(&claims_of("legacy"))).is_ok());
         assert_eq!(fixture.verify(&hs256(&claims_of("librechat"))).unwrap_err(), Rejection::KeyNotTheClients);
+        let another = testing::sign_hs256(HS256_OF_ANOTHER, &header.replace("hs", "hs2"), &claims_of("legacy"));
+        assert_eq!(fixture.verify(&another).unwrap_err(), Rejection::KeyNotTheClients);
         let by_es256 = fixture.es256(HEADER, &claims_of("legacy"));
         assert_eq!(fixture.verify(&by_es256).unwrap_err(), Rejection::KeyNotTheClients);
     }
@@ -456,5 +471,51 @@ mod tests {
         assert!(!token.is_from_the_future(NOW.minus(60)));
         assert!(token.is_from_the_future(NOW.minus(61)));
         assert!(token.is_expired_at(NOW.plus(600)) && !token.is_expired_at(NOW.plus(599)));
+        assert_eq!(token.seconds_to_expiry(NOW.plus(599)), 1);
+        assert_eq!(token.seconds_to_expiry(NOW.plus(605)), -5);
+    }
+
+    #[test]
+    fn a_token_lets_in_from_a_minute_before_iat_until_exp_and_never_in_its_grace_period() {
+        let token = Fixture::new().claims(&claims_of("librechat")).unwrap();
+        let last = Timestamp::from_unix_millis(NOW.plus(600).unix_millis() - 1);
+        assert!(token.is_valid_at(NOW.minus(60), 0) && !token.is_valid_at(NOW.minus(61), 0));
+        assert!(
+            token.is_valid_at(last, 0) && !token.is_valid_at(NOW.plus(600), 0) && !token.is_valid_at(NOW.plus(601), 0)
+        );
+        assert!(token.is_valid_at(NOW.plus(609), 10) && !token.is_valid_at(NOW.plus(610), 10));
+    }
+
+    #[test]
+    fn times_end_far_beyond_every_calendar_and_an_audience_may_be_a_list() {
+        let fixture = Fixture::new();
+        let at = |exp: u64| {
+            let iat = NOW.unix_seconds();
+            let times = format!(r#""iat":{},"exp":{exp}"#, exp - 600);
+            fixture.claims(&claims_of("librechat").replace(&format!(r#""iat":{iat},"exp":{}"#, iat + 600), &times))
+        };
+        assert_eq!(at(1 << 48).unwrap().exp, 1 << 48);
+        assert!(at((1 << 48) + 1).is_err());
+        let several = claims_of("librechat").replace(r#""aud":"librechat""#, r#""aud":["librechat","api"]"#);
+        assert_eq!(fixture.claims(&several).unwrap().audience, ["librechat", "api"]);
+    }
+
+    #[test]
+    fn the_audit_trails_words_are_apart() {
+        let names = [
+            Rejection::Malformed,
+            Rejection::Header,
+            Rejection::UnknownKid,
+            Rejection::Algorithm,
+            Rejection::Type,
+            Rejection::Signature,
+            Rejection::Claims,
+            Rejection::Issuer,
+            Rejection::UnknownClient,
+            Rejection::KeyNotTheClients,
+        ]
+        .map(Rejection::name);
+        assert!(names.iter().all(|name| name.starts_with("access_token_")));
+        assert_eq!(names.iter().collect::<std::collections::BTreeSet<_>>().len(), names.len());
     }
 }

@@ -209,6 +209,20 @@ mod tests {
     }
 
     #[test]
+    fn the_tag_key_is_the_one_that_the_first_byte_names() {
+        let mut bytes = URL_SAFE_NO_PAD.decode(&text()[4..]).unwrap();
+        bytes[0] = 7;
+        let renamed = format!("lk1_{}", URL_SAFE_NO_PAD.encode(bytes));
+        assert_eq!(UnverifiedRefreshToken::parse(&renamed).unwrap().tag_kid(), 7);
+        assert!(verified(&renamed, "librechat").is_none());
+    }
+
+    #[test]
+    fn a_hash_is_not_printed() {
+        assert_eq!(format!("{:?}", token().secret().hash()), "SecretHash(…)");
+    }
+
+    #[test]
     fn verifies_for_the_client_it_was_made_for_and_no_other() {
         let read = verified(&text(), "librechat").unwrap();
         assert_eq!(read.generation, Generation::new(7));

@@ -130,6 +130,7 @@ mod tests {
         assert_eq!(bytes.len(), 60);
         assert_eq!(bytes[..12], [6; 12]);
         assert!(!bytes.windows(8).any(|window| window == [2; 8]));
+        assert_eq!(format!("{:?}", sealed()), "SealedSuccessor(…)");
         assert!(SealedSuccessor::from_bytes(bytes[..59].to_vec()).is_none());
         for index in 0..bytes.len() {
             let mut altered = bytes.clone();

@@ -430,12 +430,84 @@ mod tests {
     #[test]
     fn what_remains_after_a_renewal_decides_the_next_one() {
         let record = at_generation(3);
-        let renewal = crate::testing::renewal(&record);
+        let mut renewal = crate::testing::renewal(&record);
+        renewal.successor.tag_kid = 2;
         let renewed = record.renewed(&renewal);
-        assert_eq!(renewed.generation, Generation::new(4));
+        assert_eq!((renewed.generation, renewed.tag_kid), (Generation::new(4), 2));
+        assert_eq!(
+            (renewed.rotated_at, renewed.access_expires_at, renewed.idle_expires_at),
+            (NOW, renewal.access_expires_at, renewal.idle_expires_at)
+        );
         assert_eq!(decided(&renewed, &presented(3)), Decision::Retried);
         assert_eq!(decided(&renewed, &presented(4)), Decision::Renewed(Write::Due));
         assert_eq!(renewed.absolute_expires_at, record.absolute_expires_at);
         assert_eq!(renewed.scope, record.scope);
+    }
+
+    #[test]
+    fn a_session_is_live_until_it_is_revoked_or_one_of_its_times_comes() {
+        let live = at_generation(3);
+        let end = NOW.plus(10);
+        let before = Timestamp::from_unix_millis(end.unix_millis() - 1);
+        for record in
+            [Session { idle_expires_at: end, ..live.clone() }, Session { absolute_expires_at: end, ..live.clone() }]
+        {
+            assert_eq!(record.ends_at(), end);
+            assert!(record.is_live_at(before) && !record.is_live_at(end) && !record.is_live_at(end.plus(1)));
+        }
+        let revoked = Session { revocation: Some(Revocation { at: NOW, reason: "logout".into() }), ..live.clone() };
+        assert!(live.is_live_at(NOW) && !revoked.is_live_at(NOW));
+    }
+
+    #[test]
+    fn an_access_token_is_backed_by_its_clients_session_until_revocation_or_absolute_expiry() {
+        let live = at_generation(3);
+        let token = |client: &str| AuthenticAccessToken {
+            session: live.key,
+            client_id: ClientId::parse(client).unwrap(),
+            subject: live.subject.clone(),
+            audience: live.audience.clone(),
+            iat: NOW.unix_seconds(),
+            exp: NOW.plus(600).unix_seconds(),
+            jti: "jti".into(),
+            scope: String::new(),
+        };
+        let own = token("librechat");
+        assert!(live.is_live_for(&own, NOW) && !live.is_live_for(&token("other"), NOW));
+        // The idle time ends renewals, not tokens that are out.
+        assert!(live.is_live_for(&own, live.idle_expires_at));
+        let end = live.absolute_expires_at;
+        assert!(live.is_live_for(&own, Timestamp::from_unix_millis(end.unix_millis() - 1)));
+        assert!(!live.is_live_for(&own, end) && !live.is_live_for(&own, end.plus(1)));
+        let revoked = Session { revocation: Some(Revocation { at: NOW, reason: "logout".into() }), ..live.clone() };
+        assert!(!revoked.is_live_for(&own, NOW));
+    }
+
+    #[test]
+    fn a_record_may_be_deleted_a_day_after_its_absolute_expiry() {
+        let record = at_generation(3);
+        assert_eq!(record.deletable_at(), record.absolute_expires_at.unix_seconds() + 86_400);
+    }
+
+    #[test]
+    fn the_audit_trails_words_are_the_contracts() {
+        let reuses = [Reuse::PredecessorAfterRetryTime, Reuse::PredecessorAfterSuccessorUsed, Reuse::OlderGeneration];
+        assert_eq!(
+            reuses.map(Reuse::name),
+            ["predecessor_after_retry_time", "predecessor_after_successor_used", "older_generation"]
+        );
+        let reasons = [
+            (Reason::SessionUnknown, "session_unknown"),
+            (Reason::ClientMismatch, "client_mismatch"),
+            (Reason::Revoked, "session_revoked"),
+            (Reason::IdleExpired, "session_idle_expired"),
+            (Reason::AbsoluteExpired, "session_absolute_expired"),
+            (Reason::AudienceMismatch, "access_token_audience_mismatch"),
+            (Reason::WindowClosed { opens_at: NOW }, "window_closed"),
+            (Reason::StateMismatch, "state_mismatch"),
+        ];
+        for (reason, name) in reasons {
+            assert_eq!(reason.name(), name);
+        }
     }
 }

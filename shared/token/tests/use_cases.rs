@@ -5,13 +5,17 @@
 
 use std::{
     collections::VecDeque,
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
 };
 
 use latchkey_token::{
     assertion::SingleUse,
     audit::{Event, EventKind},
     authority::Authority,
+    authorize::Authorize,
     identity::{SessionKey, Subject},
     issue::{Grant, Issue, IssueRequest},
     json::Map,
@@ -114,6 +118,8 @@ impl RenewSession for FaultyStore {
                 let mut use_of_it = renewal.clone();
                 use_of_it.presented.generation = session.generation;
                 use_of_it.presented.secret_hash = session.secret_hash;
+                use_of_it.now = renewal.now.plus(30);
+                use_of_it.access_expires_at = renewal.access_expires_at.plus(30);
                 use_of_it.successor.generation = session.generation.next().unwrap();
                 use_of_it.successor.secret_hash = latchkey_token_testkit::fixture::secret(77).hash();
                 self.sessions.renew(&use_of_it).await?;
@@ -157,15 +163,27 @@ impl Audit for Trail {
     }
 }
 
-struct Source(Result<Arc<Authority>, Unavailable>);
+struct Source {
+    cached: Result<Arc<Authority>, Unavailable>,
+    /// What a reload finds, if it is newer.
+    newer: Option<Arc<Authority>>,
+    reloads: AtomicUsize,
+}
+
+impl Source {
+    fn of(cached: Result<Arc<Authority>, Unavailable>) -> Self {
+        Self { cached, newer: None, reloads: AtomicUsize::new(0) }
+    }
+}
 
 impl AuthoritySource for Source {
     async fn current(&self, _: Timestamp) -> Result<Arc<Authority>, Unavailable> {
-        self.0.clone()
+        self.cached.clone()
     }
 
     async fn reloaded(&self, _: Timestamp) -> Result<Arc<Authority>, Unavailable> {
-        self.0.clone()
+        self.reloads.fetch_add(1, Ordering::Relaxed);
+        self.newer.clone().map_or_else(|| self.cached.clone(), Ok)
     }
 }
 
@@ -180,20 +198,37 @@ struct World {
 
 const SECRET: &str = "test-secret";
 
+const TAG_KEY: &str = r#"{"kid":1,"secret":"CQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQk"}"#;
+
+fn authority(tag_keys: &str) -> Arc<Authority> {
+    authority_with(tag_keys, "standard")
+}
+
+/// Two public clients: `spa` needs the refresh token alone, `desk`, of this profile, the access token as well; and a
+/// confidential one.
+fn authority_with(tag_keys: &str, profile: &str) -> Arc<Authority> {
+    // SHA-256 of the secret above, and an HS256 key: the fastest there is, since signing is not the subject here.
+    let hash = "9caf06bb4436cdbfa20af9121a626bc1093c4f54b31c0fa937957856135345b6";
+    let keys = format!(
+        r#"{{"signing":[{{"kid":"hs","alg":"HS256","secret":"a test secret of at least 32 bytes"}}],"tagging":[{tag_keys}]}}"#
+    );
+    let clients = format!(
+        r#"{{"issuers":[{{"issuer_id":"portal","secret_sha256":["{hash}"],"clients":["spa","desk"]}}],
+            "clients":[{{"client_id":"spa","type":"public","audience":["spa"],"alg":"HS256","kid":"hs",
+                "renewal":{{"requires":"refresh_token"}}}},
+                {{"client_id":"desk","type":"public","audience":["desk"],"alg":"HS256","kid":"hs",
+                "scopes":["profile","email"],"profile":"{profile}"}},
+                {{"client_id":"server","type":"confidential","secret_sha256":["{hash}"],"audience":["server"],
+                "alg":"HS256","kid":"hs"}}]}}"#
+    );
+    Arc::new(Authority::parse(&keys, &clients).unwrap())
+}
+
 impl World {
     fn new() -> Self {
-        // SHA-256 of the secret above, and an HS256 key: the fastest there is, since signing is not the subject here.
-        let hash = "9caf06bb4436cdbfa20af9121a626bc1093c4f54b31c0fa937957856135345b6";
-        let keys = r#"{"signing":[{"kid":"hs","alg":"HS256","secret":"a test secret of at least 32 bytes"}],
-            "tagging":[{"kid":1,"secret":"CQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQk"}]}"#;
-        let clients = format!(
-            r#"{{"issuers":[{{"issuer_id":"portal","secret_sha256":["{hash}"],"clients":["spa"]}}],
-                "clients":[{{"client_id":"spa","type":"public","audience":["spa"],"alg":"HS256","kid":"hs",
-                    "renewal":{{"requires":"refresh_token"}}}}]}}"#
-        );
         Self {
             store: FaultyStore::default(),
-            authority: Source(Ok(Arc::new(Authority::parse(keys, &clients).unwrap()))),
+            authority: Source::of(Ok(authority(TAG_KEY))),
             policy: Policy::new("https://latchkey.example"),
             clock: SettableClock::at(NOW),
             randomness: SeededRandomness::new(1),
@@ -202,6 +237,10 @@ impl World {
     }
 
     async fn issue(&self) -> Result<TokenSet, Failure> {
+        self.issue_for("spa").await
+    }
+
+    async fn issue_for(&self, client: &str) -> Result<TokenSet, Failure> {
         let issue = Issue {
             store: &self.store,
             authority: &self.authority,
@@ -216,7 +255,7 @@ impl World {
                 subject: Subject::parse("alice").unwrap(),
                 claims: Map::new(),
             },
-            client_id: None,
+            client_id: Some(client.into()),
             scope: None,
             expires_in: None,
             nonce: None,
@@ -225,6 +264,27 @@ impl World {
     }
 
     async fn renew(&self, refresh_token: &str) -> Result<TokenSet, Failure> {
+        let client = ClientIdentification::Named(vec!["spa".into()]);
+        self.answer(RenewRequest { client, refresh_token: refresh_token.into(), access_token: None, scope: None }).await
+    }
+
+    /// As `desk`, with an access token.
+    async fn renew_with(
+        &self,
+        tokens: &TokenSet,
+        access_token: &str,
+        scope: Option<&str>,
+    ) -> Result<TokenSet, Failure> {
+        let request = RenewRequest {
+            client: ClientIdentification::Named(vec!["desk".into()]),
+            refresh_token: tokens.refresh_token.clone(),
+            access_token: Some(access_token.into()),
+            scope: scope.map(str::to_owned),
+        };
+        self.answer(request).await
+    }
+
+    async fn answer(&self, request: RenewRequest) -> Result<TokenSet, Failure> {
         let renew = Renew {
             store: &self.store,
             authority: &self.authority,
@@ -233,17 +293,27 @@ impl World {
             randomness: &self.randomness,
             audit: &self.trail,
         };
-        let request = RenewRequest {
-            client: ClientIdentification::Named(vec!["spa".into()]),
-            refresh_token: refresh_token.into(),
-            access_token: None,
-            scope: None,
-        };
         renew.run(request).await
+    }
+
+    async fn lets_in(&self, tokens: &TokenSet, audience: &str, is_known_live: bool) -> bool {
+        let authorize = Authorize {
+            store: &self.store,
+            authority: &self.authority,
+            policy: &self.policy,
+            audience,
+            clock: &self.clock,
+            audit: &self.trail,
+        };
+        authorize.run(&tokens.access_token, |_| is_known_live).await.unwrap().is_some()
     }
 
     async fn record(&self, tokens: &TokenSet) -> Session {
         self.store.sessions.read(&tokens.session).await.unwrap().unwrap()
+    }
+
+    fn last_event(&self) -> Event {
+        self.trail.0.lock().unwrap().last().cloned().unwrap()
     }
 
     fn events(&self) -> Vec<EventKind> {
@@ -324,6 +394,7 @@ async fn an_own_write_is_known_even_one_generation_later() {
     let tokens = ok(world.issue().await);
     world.store.next(Fault::SeenTwiceAfterUse);
     let renewed = ok(world.renew(&tokens.refresh_token).await);
+    assert_eq!(renewed.expires_in, 86_400, "not the other's access token");
     let record = world.record(&tokens).await;
     assert_eq!((record.generation.number(), &record.revocation), (2, &None), "no false reuse");
     // What we answer is generation 1, whose successor is somebody else's secret: its retry is an alarm, not theft.
@@ -359,7 +430,7 @@ async fn a_store_that_contradicts_itself_is_infrastructure_trouble() {
 async fn without_keys_nothing_is_judged() {
     let mut world = World::new();
     let tokens = ok(world.issue().await);
-    world.authority.0 = Err(Unavailable::new("secret", "down"));
+    world.authority.cached = Err(Unavailable::new("secret", "down"));
     assert!(is_unavailable(&world.issue().await));
     assert!(is_unavailable(&world.renew(&tokens.refresh_token).await));
     assert!(is_unavailable(&world.renew("garbage").await));
@@ -379,6 +450,127 @@ async fn clocks_thirty_seconds_apart_make_no_false_reuse() {
 }
 
 #[tokio::test]
+async fn an_access_token_of_another_session_or_client_renews_nothing() {
+    let world = World::new();
+    let (own, same_clients, anothers) =
+        (ok(world.issue_for("desk").await), ok(world.issue_for("desk").await), ok(world.issue().await));
+    for (access_token, reason) in [
+        (&same_clients.access_token, "access_token_of_another_session"),
+        (&anothers.access_token, "access_token_of_another_client"),
+    ] {
+        assert!(is_invalid_grant(&world.renew_with(&own, access_token, None).await));
+        assert_eq!(world.last_event().reason, Some(reason));
+        assert_eq!(world.record(&own).await.generation.number(), 0);
+    }
+    ok(world.renew_with(&own, &own.access_token, None).await);
+}
+
+#[tokio::test]
+async fn an_access_token_renews_from_a_minute_before_its_time_until_its_grace_period_is_over() {
+    let mut world = World::new();
+    world.policy.grace_seconds = 3_600;
+    let grace_ends = NOW.plus(86_400 + 3_600).unix_seconds();
+    for (now, may_renew, left) in [
+        (NOW.minus(61), false, 86_461),
+        (NOW.minus(60), true, 86_460),
+        (NOW.plus(100), true, 86_300),
+        (Timestamp::from_unix_seconds(grace_ends - 1), true, -3_599),
+        (Timestamp::from_unix_seconds(grace_ends), false, -3_600),
+    ] {
+        world.clock.set(NOW);
+        let tokens = ok(world.issue_for("desk").await);
+        world.clock.set(now);
+        let answer = world.renew_with(&tokens, &tokens.access_token, None).await;
+        assert_eq!(answer.is_ok(), may_renew, "{left} s before it expires");
+        let event = world.last_event();
+        assert_eq!((event.seconds_to_expiry, event.in_grace), (Some(left), Some(left <= 0)));
+        let kind = if may_renew { EventKind::TokenRenewed } else { EventKind::TokenExpired };
+        assert_eq!(event.kind, kind);
+    }
+}
+
+#[tokio::test]
+async fn a_scope_narrows_one_answer_and_spaces_do_not_matter() {
+    let world = World::new();
+    let first = ok(world.issue_for("desk").await);
+    assert_eq!(first.scope.to_string(), "profile email");
+    let narrowed = ok(world.renew_with(&first, &first.access_token, Some("  email ")).await);
+    assert_eq!(narrowed.scope.to_string(), "email");
+    let malformed = world.renew_with(&narrowed, &narrowed.access_token, Some("\"email\"")).await;
+    assert!(matches!(malformed, Err(Failure::Refused(Refusal::InvalidScope))));
+    assert_eq!(world.last_event().reason, Some("scope_malformed"));
+    let whole = ok(world.renew_with(&narrowed, &narrowed.access_token, None).await);
+    assert_eq!(whole.scope.to_string(), "profile email");
+}
+
+#[tokio::test]
+async fn a_confidential_client_that_is_only_named_is_refused() {
+    let world = World::new();
+    let client = ClientIdentification::Named(vec!["server".into()]);
+    let refresh_token = ok(world.issue().await).refresh_token;
+    let refused = world.answer(RenewRequest { client, refresh_token, access_token: None, scope: None }).await;
+    assert!(matches!(refused, Err(Failure::Refused(Refusal::InvalidClient))));
+    let event = world.last_event();
+    assert_eq!((event.kind, event.reason), (EventKind::ClientRejected, Some("client_not_authenticated")));
+}
+
+#[tokio::test]
+async fn the_audit_line_of_a_renewal_names_the_new_token_and_what_librechat_will_miss() {
+    let mut world = World::new();
+    let first = ok(world.issue_for("desk").await);
+    let second = ok(world.renew_with(&first, &first.access_token, None).await);
+    let event = world.last_event();
+    assert_eq!((event.kind, event.generation, event.reason), (EventKind::TokenRenewed, Some(1), None));
+    let jti = event.jti.unwrap();
+    ok(world.renew_with(&first, &first.access_token, None).await);
+    let event = world.last_event();
+    assert_eq!((event.kind, event.generation), (EventKind::TokenRetried, Some(1)));
+    assert_eq!(event.jti, Some(jti), "identical claims");
+
+    // The client becomes one of LibreChat's after the session was issued without a user id.
+    world.authority = Source::of(Ok(authority_with(TAG_KEY, "librechat")));
+    ok(world.renew_with(&second, &second.access_token, None).await);
+    assert_eq!(world.last_event().reason, Some("claim_id_missing"));
+}
+
+#[tokio::test]
+async fn the_authorizer_lets_in_a_live_unexpired_token_for_its_audience() {
+    let mut world = World::new();
+    world.policy.grace_seconds = 3_600;
+    let tokens = ok(world.issue_for("desk").await);
+    assert!(world.lets_in(&tokens, "desk", false).await);
+    assert!(!world.lets_in(&tokens, "spa", false).await);
+    assert_eq!(world.last_event().reason, Some("access_token_audience_mismatch"));
+    let revocation = Revocation { at: NOW, reason: "logout".into() };
+    assert!(world.store.revoke(&tokens.session, &revocation).await.unwrap());
+    assert!(!world.lets_in(&tokens, "desk", false).await);
+    assert_eq!(world.last_event().reason, Some("session_not_live"));
+    assert!(world.lets_in(&tokens, "desk", true).await, "found live a moment ago");
+    world.clock.advance(86_400);
+    assert!(!world.lets_in(&tokens, "desk", true).await);
+    assert_eq!(world.last_event().reason, Some("access_token_expired"));
+}
+
+#[tokio::test]
+async fn only_a_key_that_is_not_known_is_looked_up() {
+    let mut world = World::new();
+    let reloads = |world: &World| world.authority.reloads.load(Ordering::Relaxed);
+    let tokens = ok(world.issue_for("desk").await);
+    let tokens = ok(world.renew_with(&tokens, &tokens.access_token, None).await);
+    assert_eq!(reloads(&world), 0);
+
+    // The refresh token comes from a function whose ring is newer.
+    let newer = authority(&format!(
+        r#"{TAG_KEY},{{"kid":2,"secret":"CgoKCgoKCgoKCgoKCgoKCgoKCgoKCgoKCgoKCgoKCgo","use_from":1}}"#
+    ));
+    world.authority = Source::of(Ok(Arc::clone(&newer)));
+    let tokens = ok(world.renew_with(&tokens, &tokens.access_token, None).await);
+    world.authority = Source { newer: Some(newer), ..Source::of(Ok(authority(TAG_KEY))) };
+    ok(world.renew_with(&tokens, &tokens.access_token, None).await);
+    assert_eq!(reloads(&world), 1);
+}
+
+#[tokio::test]
 async fn a_retried_token_is_never_handed_out_expired() {
     let mut world = World::new();
     world.policy.access_token_seconds = 20;
@@ -386,7 +578,7 @@ async fn a_retried_token_is_never_handed_out_expired() {
     let renewed = ok(world.renew(&tokens.refresh_token).await);
     world.clock.advance(19);
     assert_eq!(ok(world.renew(&tokens.refresh_token).await).expires_in, 1, "identical claims");
-    world.clock.advance(2);
+    world.clock.advance(1);
     let fresh = ok(world.renew(&tokens.refresh_token).await);
     assert_eq!(fresh.expires_in, 20);
     assert_eq!(fresh.refresh_token, renewed.refresh_token);
