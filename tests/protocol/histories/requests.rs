@@ -1,0 +1,166 @@
+//! Issue, renewal and revocation on any store, at a moment that does not pass.
+
+use std::sync::{
+    Arc, OnceLock,
+    atomic::{AtomicUsize, Ordering},
+};
+
+use aws_lc_rs::digest::{SHA256, digest};
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use latchkey_token::{
+    audit::{Event, EventKind},
+    authority::Authority,
+    caller::CallerIdentification,
+    identity::Subject,
+    issue::{Grant, Issue, IssueRequest},
+    json::Map,
+    policy::Policy,
+    ports::{
+        Audit, AuthoritySource, InsertSession, ReadSession, RedeemAssertion, RenewSession, RevokeSession, Unavailable,
+    },
+    refusal::{Failure, Refusal},
+    registry::Credentials,
+    renew::{ClientIdentification, Renew, RenewRequest},
+    revoke::Revoke,
+    time::Timestamp,
+};
+use latchkey_token_testkit::{SeededRandomness, SettableClock, fixture::NOW};
+
+pub trait SessionStore: InsertSession + RedeemAssertion + RenewSession + ReadSession + RevokeSession + 'static {}
+
+impl<S: InsertSession + RedeemAssertion + RenewSession + ReadSession + RevokeSession + 'static> SessionStore for S {}
+
+struct Source(Arc<Authority>);
+
+impl AuthoritySource for Source {
+    async fn current(&self, _: Timestamp) -> Result<Arc<Authority>, Unavailable> {
+        Ok(Arc::clone(&self.0))
+    }
+
+    async fn reloaded(&self, _: Timestamp) -> Result<Arc<Authority>, Unavailable> {
+        Ok(Arc::clone(&self.0))
+    }
+}
+
+/// Counts the sessions that a request says it has ended on purpose.
+#[derive(Default)]
+struct Ended(AtomicUsize);
+
+impl Audit for Ended {
+    fn record(&self, event: &Event) {
+        self.0.fetch_add(usize::from(event.kind == EventKind::SessionRevoked), Ordering::Relaxed);
+    }
+}
+
+pub struct Requests<S> {
+    store: S,
+    source: Source,
+    policy: Policy,
+    clock: SettableClock,
+    randomness: SeededRandomness,
+}
+
+const SECRET: &str = "the portal's secret in this test";
+
+impl<S: SessionStore> Requests<S> {
+    pub fn on(store: S) -> Self {
+        static AUTHORITY: OnceLock<Arc<Authority>> = OnceLock::new();
+        Self {
+            store,
+            source: Source(Arc::clone(AUTHORITY.get_or_init(authority))),
+            policy: Policy::new("https://latchkey.example"),
+            clock: SettableClock::at(NOW),
+            randomness: SeededRandomness::new(1),
+        }
+    }
+
+    /// The first refresh token of a new session.
+    pub async fn issue(&self, client: &str) -> String {
+        let issue = Issue {
+            store: &self.store,
+            authority: &self.source,
+            policy: &self.policy,
+            clock: &self.clock,
+            randomness: &self.randomness,
+            audit: &Ended::default(),
+        };
+        let request = IssueRequest {
+            grant: Grant::Statement {
+                issuer: vec![Credentials { id: "portal".into(), secret: SECRET.into() }],
+                subject: Subject::parse("alice").unwrap(),
+                claims: Map::new(),
+            },
+            client_id: Some(client.into()),
+            scope: None,
+            expires_in: None,
+            nonce: None,
+        };
+        match issue.run(request).await {
+            Ok(tokens) => tokens.refresh_token,
+            Err(failure) => panic!("{failure:?}"),
+        }
+    }
+
+    /// The successor, or none if the token is refused.
+    pub async fn renew(&self, client: &str, refresh_token: &str) -> Option<String> {
+        let renew = Renew {
+            store: &self.store,
+            authority: &self.source,
+            policy: &self.policy,
+            clock: &self.clock,
+            randomness: &self.randomness,
+            audit: &Ended::default(),
+        };
+        let request = RenewRequest {
+            client: ClientIdentification::Named(vec![client.into()]),
+            refresh_token: refresh_token.into(),
+            access_token: None,
+            scope: None,
+        };
+        match renew.run(request).await {
+            Ok(tokens) => Some(tokens.refresh_token),
+            Err(Failure::Refused(Refusal::InvalidGrant)) => None,
+            Err(failure) => panic!("{failure:?}"),
+        }
+    }
+
+    /// Whether it was this request that ended the session.
+    pub async fn revoke(&self, client: &str, refresh_token: &str) -> bool {
+        let ended = Ended::default();
+        let revoke = Revoke {
+            store: &self.store,
+            authority: &self.source,
+            policy: &self.policy,
+            clock: &self.clock,
+            audit: &ended,
+        };
+        revoke.run(&CallerIdentification::Named(vec![client.into()]), refresh_token).await.unwrap();
+        ended.0.load(Ordering::Relaxed) > 0
+    }
+}
+
+fn authority() -> Arc<Authority> {
+    let hash: String = digest(&SHA256, SECRET.as_bytes()).as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
+    // HS256 is the fastest there is, and signing is not the subject here.
+    let keys = r#"{"signing":[{"kid":"hs","alg":"HS256","secret":"a test secret of at least 32 bytes"}],
+        "tagging":[{"kid":1,"secret":"CQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQk"}]}"#;
+    let client = |id: &str, more: &str| {
+        format!(
+            r#"{{"client_id":"{id}","type":"public","audience":["{id}"],"alg":"HS256","kid":"hs",
+                "renewal":{{"requires":"refresh_token"{more}}}}}"#
+        )
+    };
+    let clients = format!(
+        r#"{{"issuers":[{{"issuer_id":"portal","secret_sha256":["{hash}"],"clients":["spa","strict"]}}],
+            "clients":[{},{}]}}"#,
+        client("spa", ""),
+        client("strict", r#","retry_seconds":0"#)
+    );
+    Arc::new(Authority::parse(keys, &clients).unwrap())
+}
+
+/// As its text says (design §3).
+pub fn generation_of(refresh_token: &str) -> u32 {
+    let bytes = URL_SAFE_NO_PAD.decode(&refresh_token[4..]).unwrap();
+    u32::from_be_bytes(bytes[33..37].try_into().unwrap())
+}

@@ -1,0 +1,599 @@
+//! What must happen, in the words of the design and without a line of the product: sessions as five numbers and two
+//! flags, and for each step the answer, the writes and the audit event that it must have.
+
+use std::collections::BTreeMap;
+
+use proptest::{prelude::*, sample::Index};
+use proptest_state_machine::ReferenceStateMachine;
+
+/// A day, in seconds.
+const DAY: u32 = 86_400;
+/// A moment in January 2027, not on a full second.
+pub const BEGIN: i64 = 1_800_000_000_123;
+/// How far a clock may be behind the furthest so far, in milliseconds.
+const BEHIND: i64 = 45_000;
+/// Keys verify for fifteen days after the last token was signed with them, and no token lives longer than seven.
+const KEY_OUTLIVES_TOKEN: u32 = 8 * DAY;
+pub const MAX_ROTATIONS: usize = 3;
+pub const SUBJECTS: [&str; 2] = ["alice", "bob"];
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Client {
+    /// Confidential; renews with the access token.
+    Desk,
+    /// Public; the refresh token is enough.
+    Spa,
+}
+
+impl Client {
+    pub fn id(self) -> &'static str {
+        match self {
+            Self::Desk => "desk",
+            Self::Spa => "spa",
+        }
+    }
+
+    pub fn other(self) -> Self {
+        match self {
+            Self::Desk => Self::Spa,
+            Self::Spa => Self::Desk,
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Caller {
+    Issuer,
+    Client(Client),
+}
+
+/// Seconds.
+#[derive(Clone, Copy, Debug)]
+pub struct Settings {
+    pub access: u32,
+    pub grace: u32,
+    pub window: u32,
+    pub idle: u32,
+    pub absolute: u32,
+    pub retry_desk: u32,
+    pub retry_spa: u32,
+}
+
+impl Settings {
+    fn retry(&self, client: Client) -> u32 {
+        match client {
+            Client::Desk => self.retry_desk,
+            Client::Spa => self.retry_spa,
+        }
+    }
+}
+
+/// One session. Times are Unix milliseconds.
+#[derive(Clone, Debug)]
+pub struct Life {
+    pub client: Client,
+    pub subject: &'static str,
+    pub generation: u32,
+    pub rotated_at: i64,
+    pub access_expires_at: i64,
+    pub idle_expires_at: i64,
+    pub absolute_expires_at: i64,
+    pub is_ended: bool,
+    access_seconds: u32,
+    /// `exp` of the access token that came with each refresh token that has reached anybody.
+    pub held: BTreeMap<u32, i64>,
+}
+
+impl Life {
+    pub fn ends_at(&self) -> i64 {
+        self.idle_expires_at.min(self.absolute_expires_at)
+    }
+
+    fn is_live(&self, now: i64) -> bool {
+        !self.is_ended && now < self.ends_at()
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fault {
+    None,
+    /// The request does not reach the store.
+    Lost,
+    /// The store does it, and says so to nobody.
+    AnswerLost,
+    /// The answer is lost, and the SDK asks again.
+    SeenTwice,
+    /// The write that ends the session does not reach the store.
+    EndLost,
+}
+
+/// Which access token comes along.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Companion {
+    /// The one that came with the refresh token.
+    Own,
+    None,
+    /// The latest of this session.
+    Of(usize),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Token {
+    Refresh,
+    Access,
+}
+
+#[derive(Clone, Debug)]
+pub enum Step {
+    Issue {
+        client: Client,
+        subject: &'static str,
+        expires_in: Option<u32>,
+    },
+    Renew {
+        session: usize,
+        generation: u32,
+        by: Client,
+        companion: Companion,
+        fault: Fault,
+    },
+    /// The refresh token with one bit changed.
+    Forge {
+        session: usize,
+        generation: u32,
+        bit: usize,
+    },
+    Revoke {
+        session: usize,
+        generation: u32,
+        by: Caller,
+        token: Token,
+    },
+    Introspect {
+        session: usize,
+        generation: u32,
+        by: Caller,
+        token: Token,
+    },
+    EndOne {
+        session: usize,
+    },
+    EndAll {
+        subject: &'static str,
+    },
+    List {
+        subject: &'static str,
+    },
+    /// Milliseconds; a little backwards, too.
+    Clock(i64),
+    RotateKeys,
+    Settings(Settings),
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Expected {
+    Nothing,
+    /// New tokens; of a retry, the same refresh token as before if that has reached anybody.
+    Tokens {
+        session: usize,
+        generation: u32,
+        iat: i64,
+        exp: i64,
+    },
+    InvalidGrant,
+    InvalidRequest,
+    WindowClosed,
+    InvalidClient,
+    Unavailable,
+    Revoked,
+    Active(bool),
+    Ended(usize),
+    Listed(Vec<usize>),
+}
+
+#[derive(Clone, Debug)]
+pub struct World {
+    pub now: i64,
+    furthest: i64,
+    pub settings: Settings,
+    pub sessions: Vec<Life>,
+    pub rotations: usize,
+    /// What the last step must have come to.
+    pub expected: Expected,
+    pub event: Option<&'static str>,
+    /// Writes so far.
+    pub writes: usize,
+}
+
+impl World {
+    fn seconds(&self) -> i64 {
+        self.now.div_euclid(1000)
+    }
+
+    fn after(&self, seconds: u32) -> i64 {
+        self.now + i64::from(seconds) * 1000
+    }
+
+    /// Whether the access token is young enough that no rotation has retired its key.
+    fn still_verifies(&self, session: usize, generation: u32, companion: Companion) -> bool {
+        let held = match companion {
+            Companion::Own => &self.sessions[session].held,
+            Companion::Of(other) => &self.sessions[other].held,
+            Companion::None => return true,
+        };
+        let exp = match companion {
+            Companion::Own => held[&generation],
+            _ => *held.last_key_value().unwrap().1,
+        };
+        self.seconds() < exp + i64::from(KEY_OUTLIVES_TOKEN)
+    }
+
+    fn say(&mut self, expected: Expected, event: Option<&'static str>) {
+        self.expected = expected;
+        self.event = event;
+    }
+
+    fn issue(&mut self, client: Client, subject: &'static str, expires_in: Option<u32>) {
+        let Settings { access, idle, absolute, .. } = self.settings;
+        let access_seconds = expires_in.map_or(access, |asked| asked.min(access));
+        let absolute_expires_at = self.after(absolute);
+        let access_expires_at = self.after(access_seconds).min(absolute_expires_at);
+        let exp = access_expires_at.div_euclid(1000);
+        self.sessions.push(Life {
+            client,
+            subject,
+            generation: 0,
+            rotated_at: self.now,
+            access_expires_at,
+            idle_expires_at: self.after(idle).min(absolute_expires_at),
+            absolute_expires_at,
+            is_ended: false,
+            access_seconds,
+            held: BTreeMap::from([(0, exp)]),
+        });
+        self.writes += 1;
+        let session = self.sessions.len() - 1;
+        self.say(Expected::Tokens { session, generation: 0, iat: self.seconds(), exp }, Some("token_issued"));
+    }
+
+    fn renew(&mut self, session: usize, generation: u32, by: Client, companion: Companion, fault: Fault) {
+        let life = &self.sessions[session];
+        if by == Client::Desk && companion == Companion::None {
+            return self.say(Expected::InvalidRequest, Some("renewal_rejected"));
+        }
+        let is_foreign = matches!(companion, Companion::Of(other) if other != session);
+        if by != life.client || is_foreign {
+            return self.say(Expected::InvalidGrant, Some("renewal_rejected"));
+        }
+        let exp = match companion {
+            Companion::Of(_) => *life.held.last_key_value().unwrap().1,
+            Companion::Own | Companion::None => life.held[&generation],
+        };
+        let may_come_until = (exp + i64::from(self.settings.grace)) * 1000;
+        let in_time_at = |moment: i64| by == Client::Spa || moment < may_come_until;
+        let reads_only = !in_time_at(self.now);
+        if fault == Fault::Lost || reads_only && fault == Fault::AnswerLost {
+            return self.say(Expected::Unavailable, None);
+        }
+        let behind = life.generation - generation;
+        let opens_at = life.access_expires_at - i64::from(self.settings.window) * 1000;
+        let is_open = self.settings.window == 0 || self.now >= opens_at;
+        if life.is_live(self.now) && behind == 0 && is_open && !reads_only {
+            return self.commit(session, fault);
+        }
+        let life = &self.sessions[session];
+        if fault == Fault::AnswerLost {
+            return self.say(Expected::Unavailable, None);
+        }
+        if life.is_ended {
+            return self.say(Expected::InvalidGrant, Some("renewal_rejected"));
+        }
+        if !life.is_live(self.now) {
+            return self.say(Expected::InvalidGrant, Some("token_expired"));
+        }
+        let elapsed = (self.now - life.rotated_at).max(0);
+        let retry = i64::from(self.settings.retry(life.client)) * 1000;
+        match behind {
+            0 if reads_only => self.say(Expected::InvalidGrant, Some("token_expired")),
+            0 => self.say(Expected::WindowClosed, Some("renewal_rejected")),
+            1 if retry > 0 && elapsed <= retry => {
+                if in_time_at(life.rotated_at.min(self.now)) {
+                    self.retry(session, elapsed);
+                } else {
+                    self.say(Expected::InvalidGrant, Some("token_expired"));
+                }
+            }
+            _ if fault == Fault::EndLost => self.say(Expected::Unavailable, Some("reuse_detected")),
+            _ => {
+                self.end(session);
+                self.say(Expected::InvalidGrant, Some("reuse_detected"));
+            }
+        }
+    }
+
+    fn commit(&mut self, session: usize, fault: Fault) {
+        let (now, seconds, idle_expires_at) = (self.now, self.seconds(), self.after(self.settings.idle));
+        let access_expires_at = self.after(self.sessions[session].access_seconds.min(self.settings.access));
+        let life = &mut self.sessions[session];
+        life.generation += 1;
+        life.rotated_at = now;
+        life.access_expires_at = access_expires_at.min(life.absolute_expires_at);
+        life.idle_expires_at = idle_expires_at.min(life.absolute_expires_at);
+        let (generation, exp) = (life.generation, life.access_expires_at.div_euclid(1000));
+        self.writes += 1;
+        if fault == Fault::AnswerLost {
+            return self.say(Expected::Unavailable, None);
+        }
+        self.sessions[session].held.insert(generation, exp);
+        self.say(Expected::Tokens { session, generation, iat: seconds, exp }, Some("token_renewed"));
+    }
+
+    fn retry(&mut self, session: usize, elapsed: i64) {
+        let life = &self.sessions[session];
+        let first = (life.rotated_at.div_euclid(1000), life.access_expires_at.div_euclid(1000));
+        let fresh = self.after(life.access_seconds.min(self.settings.access)).min(life.absolute_expires_at);
+        let is_repeated = elapsed <= 60_000 && first.1 > self.seconds();
+        let (iat, exp) = if is_repeated { first } else { (self.seconds(), fresh.div_euclid(1000)) };
+        let generation = life.generation;
+        self.sessions[session].held.insert(generation, exp);
+        self.say(Expected::Tokens { session, generation, iat, exp }, Some("token_retried"));
+    }
+
+    fn end(&mut self, session: usize) {
+        self.sessions[session].is_ended = true;
+        self.writes += 1;
+    }
+
+    /// A refresh token's worth without using it: `Some(true)` if it is current, `Some(false)` if it could be retried.
+    fn worth(&self, session: usize, generation: u32) -> Option<bool> {
+        let life = &self.sessions[session];
+        let elapsed = (self.now - life.rotated_at).max(0);
+        let retry = i64::from(self.settings.retry(life.client)) * 1000;
+        match life.generation - generation {
+            _ if !life.is_live(self.now) => None,
+            0 => Some(true),
+            1 if retry > 0 && elapsed <= retry => Some(false),
+            _ => None,
+        }
+    }
+
+    fn revoke(&mut self, session: usize, generation: u32, by: Caller, token: Token) {
+        let life = &self.sessions[session];
+        let is_callers = by == Caller::Issuer || by == Caller::Client(life.client);
+        let is_good = match token {
+            Token::Refresh => self.worth(session, generation).is_some(),
+            Token::Access => life.held[&generation] > self.seconds(),
+        };
+        if !is_callers || !is_good {
+            return self.say(Expected::Revoked, Some("access_denied"));
+        }
+        if self.sessions[session].is_ended {
+            return self.say(Expected::Revoked, None);
+        }
+        self.end(session);
+        self.say(Expected::Revoked, Some("session_revoked"));
+    }
+
+    fn introspect(&mut self, session: usize, generation: u32, by: Caller, token: Token) {
+        let life = &self.sessions[session];
+        let (is_shown, is_live) = match token {
+            Token::Refresh => (by == Caller::Issuer, self.worth(session, generation) == Some(true)),
+            Token::Access => (
+                by == Caller::Issuer || by == Caller::Client(life.client),
+                self.now < life.held[&generation] * 1000 && !life.is_ended && self.now < life.absolute_expires_at,
+            ),
+        };
+        match by {
+            Caller::Client(Client::Spa) => self.say(Expected::InvalidClient, Some("client_rejected")),
+            _ if is_shown && is_live => self.say(Expected::Active(true), None),
+            _ => self.say(Expected::Active(false), Some("access_denied")),
+        }
+    }
+
+    fn live_of(&self, subject: &str) -> Vec<usize> {
+        let live = |life: &Life| life.subject == subject && life.is_live(self.now);
+        self.sessions.iter().enumerate().filter(|(_, life)| live(life)).map(|(session, _)| session).collect()
+    }
+
+    fn end_live(&mut self, sessions: &[usize]) {
+        sessions.iter().for_each(|session| self.end(*session));
+        self.say(Expected::Ended(sessions.len()), (!sessions.is_empty()).then_some("session_revoked"));
+    }
+}
+
+impl ReferenceStateMachine for World {
+    type State = Self;
+    type Transition = Step;
+
+    fn init_state() -> BoxedStrategy<Self> {
+        let world = |settings| Self {
+            now: BEGIN,
+            furthest: BEGIN,
+            settings,
+            sessions: Vec::new(),
+            rotations: 0,
+            expected: Expected::Nothing,
+            event: None,
+            writes: 0,
+        };
+        settings().prop_map(world).boxed()
+    }
+
+    fn transitions(world: &Self) -> BoxedStrategy<Step> {
+        let issue = (client(), subject(), proptest::option::weighted(0.3, 60..2 * DAY))
+            .prop_map(|(client, subject, expires_in)| Step::Issue { client, subject, expires_in });
+        if world.sessions.is_empty() {
+            return issue.boxed();
+        }
+        let some_token = || token_of(world);
+        let renew = (some_token(), companion(world), fault(), proptest::bool::weighted(0.05)).prop_map({
+            let clients: Vec<Client> = world.sessions.iter().map(|life| life.client).collect();
+            move |((session, generation), companion, fault, is_foreign)| {
+                let own = clients[session];
+                let by = if is_foreign { own.other() } else { own };
+                Step::Renew { session, generation, by, companion, fault }
+            }
+        });
+        let forge = (some_token(), 0usize..85 * 8).prop_map(|((session, generation), bit)| Step::Forge {
+            session,
+            generation,
+            bit,
+        });
+        let revoke = (some_token(), caller(), token()).prop_map(|((session, generation), by, token)| Step::Revoke {
+            session,
+            generation,
+            by,
+            token,
+        });
+        let introspect = (some_token(), caller(), token())
+            .prop_map(|((session, generation), by, token)| Step::Introspect { session, generation, by, token });
+        prop_oneof![
+            2 => issue,
+            30 => renew,
+            1 => forge,
+            1 => revoke,
+            4 => introspect,
+            1 => some_token().prop_map(|(session, _)| Step::EndOne { session }),
+            1 => subject().prop_map(|subject| Step::EndAll { subject }),
+            2 => subject().prop_map(|subject| Step::List { subject }),
+            12 => clock().prop_map(Step::Clock),
+            1 => Just(Step::RotateKeys),
+            2 => settings().prop_map(Step::Settings),
+        ]
+        .boxed()
+    }
+
+    fn preconditions(world: &Self, step: &Step) -> bool {
+        let holds = |session: usize, generation: u32| {
+            world.sessions.get(session).is_some_and(|life| life.held.contains_key(&generation))
+        };
+        match step {
+            Step::Renew { session, generation, companion, .. } => {
+                let exists = match companion {
+                    Companion::Of(other) => *other < world.sessions.len(),
+                    Companion::Own | Companion::None => true,
+                };
+                exists && holds(*session, *generation) && world.still_verifies(*session, *generation, *companion)
+            }
+            Step::Forge { session, generation, .. }
+            | Step::Revoke { session, generation, .. }
+            | Step::Introspect { session, generation, .. } => holds(*session, *generation),
+            Step::EndOne { session } => *session < world.sessions.len(),
+            Step::Clock(millis) => world.now + millis >= world.furthest - BEHIND,
+            Step::RotateKeys => world.rotations < MAX_ROTATIONS,
+            _ => true,
+        }
+    }
+
+    fn apply(mut world: Self, step: &Step) -> Self {
+        match *step {
+            Step::Issue { client, subject, expires_in } => world.issue(client, subject, expires_in),
+            Step::Renew { session, generation, by, companion, fault } => {
+                world.renew(session, generation, by, companion, fault);
+            }
+            Step::Forge { .. } => world.say(Expected::InvalidGrant, Some("renewal_rejected")),
+            Step::Revoke { session, generation, by, token } => world.revoke(session, generation, by, token),
+            Step::Introspect { session, generation, by, token } => world.introspect(session, generation, by, token),
+            Step::EndOne { session } => {
+                let is_live = world.sessions[session].is_live(world.now);
+                world.end_live(if is_live { std::slice::from_ref(&session) } else { &[] });
+            }
+            Step::EndAll { subject } => {
+                let live = world.live_of(subject);
+                world.end_live(&live);
+            }
+            Step::List { subject } => {
+                let mut live = world.live_of(subject);
+                live.sort_unstable();
+                world.say(Expected::Listed(live), None);
+            }
+            Step::Clock(millis) => {
+                world.now += millis;
+                world.furthest = world.furthest.max(world.now);
+                world.say(Expected::Nothing, None);
+            }
+            Step::RotateKeys => {
+                world.rotations += 1;
+                world.say(Expected::Nothing, None);
+            }
+            Step::Settings(settings) => {
+                world.settings = settings;
+                world.say(Expected::Nothing, None);
+            }
+        }
+        world
+    }
+}
+
+fn client() -> impl Strategy<Value = Client> {
+    prop_oneof![Just(Client::Desk), Just(Client::Spa)]
+}
+
+fn subject() -> impl Strategy<Value = &'static str> {
+    proptest::sample::select(&SUBJECTS)
+}
+
+fn caller() -> impl Strategy<Value = Caller> {
+    prop_oneof![Just(Caller::Issuer), client().prop_map(Caller::Client)]
+}
+
+fn token() -> impl Strategy<Value = Token> {
+    prop_oneof![Just(Token::Refresh), Just(Token::Access)]
+}
+
+fn fault() -> impl Strategy<Value = Fault> {
+    prop_oneof![
+        10 => Just(Fault::None),
+        1 => Just(Fault::Lost),
+        3 => Just(Fault::AnswerLost),
+        2 => Just(Fault::SeenTwice),
+        1 => Just(Fault::EndLost),
+    ]
+}
+
+/// Seconds and milliseconds, hours, days, and back.
+fn clock() -> impl Strategy<Value = i64> {
+    prop_oneof![
+        6 => 0i64..70_000,
+        2 => -30_000i64..0,
+        4 => (0i64..30).prop_map(|hours| hours * 3_600_000),
+        1 => (0i64..9).prop_map(|days| days * 86_400_000),
+    ]
+}
+
+/// Of a session that the machine likes to stay with: a token that somebody has, mostly the latest or the one before.
+fn token_of(world: &World) -> impl Strategy<Value = (usize, u32)> + use<> {
+    let held: Vec<Vec<u32>> = world.sessions.iter().map(|life| life.held.keys().copied().collect()).collect();
+    let session = prop_oneof![3 => Just(held.len() - 1), 1 => 0..held.len()];
+    let back = prop_oneof![10 => Just(0usize), 5 => Just(1), 1 => Just(2), 1 => any::<Index>().prop_map(|index| index.index(8))];
+    (session, back).prop_map(move |(session, back)| {
+        let generations = &held[session];
+        (session, generations[generations.len() - 1 - back.min(generations.len() - 1)])
+    })
+}
+
+fn companion(world: &World) -> impl Strategy<Value = Companion> + use<> {
+    prop_oneof![12 => Just(Companion::Own), 1 => Just(Companion::None), 1 => (0..world.sessions.len()).prop_map(Companion::Of)]
+}
+
+fn settings() -> impl Strategy<Value = Settings> {
+    let seconds = |usual: u32, some: &'static [u32]| prop_oneof![2 => Just(usual), 1 => proptest::sample::select(some)];
+    (
+        seconds(DAY, &[1, 600, 7 * DAY]),
+        seconds(0, &[3_600, 7 * DAY]),
+        seconds(0, &[600, 12 * 3_600]),
+        seconds(7 * DAY, &[3_600, 2 * DAY]),
+        seconds(30 * DAY, &[3 * DAY, 7_200]),
+        seconds(DAY, &[0, 3, 60]),
+        seconds(60, &[0, 1, 300]),
+    )
+        .prop_map(|(access, grace, window, idle, absolute, retry_desk, retry_spa)| Settings {
+            access,
+            grace,
+            window,
+            idle,
+            absolute,
+            retry_desk,
+            retry_spa,
+        })
+}

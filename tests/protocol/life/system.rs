@@ -1,0 +1,397 @@
+//! The product: its use cases on a store in memory that loses what it is told to lose.
+
+use std::{
+    collections::BTreeMap,
+    future::Future,
+    sync::{
+        Arc, Mutex, OnceLock,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
+
+use aws_lc_rs::digest::{SHA256, digest};
+use latchkey_token::{
+    assertion::SingleUse,
+    audit::Event,
+    authority::Authority,
+    caller::CallerIdentification,
+    identity::{Owner, SessionKey, Subject},
+    introspect::Introspect,
+    issue::{Grant, Issue, IssueRequest},
+    json::{Map, Value},
+    keys::{Algorithm, thumbprint},
+    mint::TokenSet,
+    policy::Policy,
+    ports::{
+        Audit, AuthoritySource, InsertSession, ListSessions, ReadSession, RedeemAssertion, Redemption, RenewSession,
+        RenewalOutcome, RevokeSession, Unavailable,
+    },
+    refusal::Failure,
+    registry::Credentials,
+    renew::{ClientIdentification, Renew, RenewRequest},
+    revoke::Revoke,
+    rotation::{RingDocument, RotationLimits, SigningEntry, TagEntry, plan},
+    session::{Renewal, Revocation, Session},
+    sessions::{SessionFilter, Sessions},
+    time::Timestamp,
+};
+use latchkey_token_lambda::system::generate_private_key;
+use latchkey_token_testkit::{InMemorySessions, SeededRandomness, SettableClock};
+use serde_json::json;
+
+use super::reference::{BEGIN, Caller, Client, Fault, MAX_ROTATIONS, Settings};
+
+pub const ISSUER: &str = "https://latchkey.example";
+const LIMITS: RotationLimits = RotationLimits { secrets_ttl_seconds: 300, jwks_seconds: 300 };
+
+/// Counts its writes, and fails as it is told.
+#[derive(Default)]
+pub struct Store {
+    sessions: InMemorySessions,
+    fault: Mutex<Option<Fault>>,
+    writes: AtomicUsize,
+}
+
+impl Store {
+    pub fn fail(&self, fault: Fault) {
+        *self.fault.lock().unwrap() = Some(fault).filter(|fault| *fault != Fault::None);
+    }
+
+    pub fn writes(&self) -> usize {
+        self.writes.load(Ordering::Relaxed)
+    }
+
+    fn is_to(&self, faults: &[Fault]) -> bool {
+        self.fault.lock().unwrap().is_some_and(|fault| faults.contains(&fault))
+    }
+
+    fn wrote(&self, has_written: bool) {
+        self.writes.fetch_add(usize::from(has_written), Ordering::Relaxed);
+    }
+}
+
+fn down() -> Unavailable {
+    Unavailable::new("session store", "down")
+}
+
+impl InsertSession for Store {
+    async fn insert(&self, session: &Session) -> Result<(), Unavailable> {
+        self.wrote(true);
+        self.sessions.insert(session).await
+    }
+}
+
+impl RedeemAssertion for Store {
+    async fn redeem(&self, assertion: &SingleUse, session: &Session) -> Result<Redemption, Unavailable> {
+        self.sessions.redeem(assertion, session).await
+    }
+}
+
+impl RenewSession for Store {
+    async fn renew(&self, renewal: &Renewal) -> Result<RenewalOutcome, Unavailable> {
+        if self.is_to(&[Fault::Lost]) {
+            return Err(down());
+        }
+        let outcome = self.sessions.renew(renewal).await?;
+        self.wrote(matches!(outcome, RenewalOutcome::Committed(_)));
+        if self.is_to(&[Fault::AnswerLost]) {
+            Err(down())
+        } else if self.is_to(&[Fault::SeenTwice]) {
+            let again = self.sessions.renew(renewal).await?;
+            self.wrote(matches!(again, RenewalOutcome::Committed(_)));
+            Ok(again)
+        } else {
+            Ok(outcome)
+        }
+    }
+}
+
+impl ReadSession for Store {
+    async fn read(&self, key: &SessionKey) -> Result<Option<Session>, Unavailable> {
+        if self.is_to(&[Fault::Lost, Fault::AnswerLost]) {
+            return Err(down());
+        }
+        self.sessions.read(key).await
+    }
+}
+
+impl ListSessions for Store {
+    async fn list(&self, owner: &Owner) -> Result<Vec<Session>, Unavailable> {
+        self.sessions.list(owner).await
+    }
+}
+
+impl RevokeSession for Store {
+    async fn revoke(&self, key: &SessionKey, revocation: &Revocation) -> Result<bool, Unavailable> {
+        if self.is_to(&[Fault::EndLost]) {
+            return Err(down());
+        }
+        let has_ended = self.sessions.revoke(key, revocation).await?;
+        self.wrote(has_ended);
+        Ok(has_ended)
+    }
+}
+
+#[derive(Default)]
+struct Trail(Mutex<Vec<&'static str>>);
+
+impl Audit for Trail {
+    fn record(&self, event: &Event) {
+        self.0.lock().unwrap().push(event.kind.name());
+    }
+}
+
+struct Source(Arc<Authority>);
+
+impl AuthoritySource for Source {
+    async fn current(&self, _: Timestamp) -> Result<Arc<Authority>, Unavailable> {
+        Ok(Arc::clone(&self.0))
+    }
+
+    async fn reloaded(&self, _: Timestamp) -> Result<Arc<Authority>, Unavailable> {
+        Ok(Arc::clone(&self.0))
+    }
+}
+
+pub struct System {
+    pub store: Store,
+    source: Source,
+    ring: RingDocument,
+    /// How many of the keys made in advance are in the ring, by algorithm.
+    used: BTreeMap<&'static str, usize>,
+    policy: Policy,
+    pub clock: SettableClock,
+    randomness: SeededRandomness,
+    trail: Trail,
+    /// Every session's key, in the order of their issue.
+    pub keys: Vec<SessionKey>,
+    /// The tokens that have reached anybody, by session and generation.
+    pub refresh_tokens: BTreeMap<(usize, u32), String>,
+    pub access_tokens: BTreeMap<(usize, u32), String>,
+}
+
+impl System {
+    pub fn new(settings: &Settings) -> Self {
+        let tagging = vec![TagEntry {
+            kid: 1,
+            secret: "CQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQk".into(),
+            use_from: 0,
+            retire_at: None,
+        }];
+        let signing = vec![entry(Algorithm::Es256, 0, 0, 0)];
+        let ring = RingDocument { signing, tagging };
+        Self {
+            store: Store::default(),
+            source: Source(authority(&ring, settings)),
+            ring,
+            used: BTreeMap::from([(Algorithm::Es256.name(), 1)]),
+            policy: policy(settings),
+            clock: SettableClock::at(Timestamp::from_unix_millis(BEGIN)),
+            randomness: SeededRandomness::new(1),
+            trail: Trail::default(),
+            keys: Vec::new(),
+            refresh_tokens: BTreeMap::new(),
+            access_tokens: BTreeMap::new(),
+        }
+    }
+
+    pub fn set(&mut self, settings: &Settings) {
+        self.policy = policy(settings);
+        self.source = Source(authority(&self.ring, settings));
+    }
+
+    /// What the rotation function makes of the ring, in one go.
+    pub fn rotate_keys(&mut self, now: i64, settings: &Settings) {
+        let plan = plan(&self.ring, now.div_euclid(1000), LIMITS);
+        self.ring = plan.ring;
+        for key in plan.new_signing {
+            let used = self.used.entry(key.algorithm.name()).or_default();
+            self.ring.signing.push(entry(key.algorithm, *used, key.publish_at, key.sign_from));
+            *used += 1;
+        }
+        if let Some(key) = plan.new_tagging {
+            use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+            let secret = URL_SAFE_NO_PAD.encode([key.kid; 32]);
+            self.ring.tagging.push(TagEntry { kid: key.kid, secret, use_from: key.use_from, retire_at: None });
+        }
+        self.source = Source(authority(&self.ring, settings));
+    }
+
+    pub fn events(&self) -> Vec<&'static str> {
+        std::mem::take(&mut *self.trail.0.lock().unwrap())
+    }
+
+    pub fn issue(&self, client: Client, subject: &str, expires_in: Option<u32>) -> Result<TokenSet, Failure> {
+        let issue = Issue {
+            store: &self.store,
+            authority: &self.source,
+            policy: &self.policy,
+            clock: &self.clock,
+            randomness: &self.randomness,
+            audit: &self.trail,
+        };
+        let request = IssueRequest {
+            grant: Grant::Statement {
+                issuer: credentials("portal"),
+                subject: Subject::parse(subject).unwrap(),
+                claims: Map::new(),
+            },
+            client_id: Some(client.id().into()),
+            scope: None,
+            expires_in,
+            nonce: None,
+        };
+        done(issue.run(request))
+    }
+
+    pub fn renew(
+        &self,
+        client: Client,
+        refresh_token: &str,
+        access_token: Option<&String>,
+    ) -> Result<TokenSet, Failure> {
+        let renew = Renew {
+            store: &self.store,
+            authority: &self.source,
+            policy: &self.policy,
+            clock: &self.clock,
+            randomness: &self.randomness,
+            audit: &self.trail,
+        };
+        let request = RenewRequest {
+            client: match client {
+                Client::Desk => ClientIdentification::Authenticated(credentials("desk")),
+                Client::Spa => ClientIdentification::Named(vec!["spa".into()]),
+            },
+            refresh_token: refresh_token.into(),
+            access_token: access_token.cloned(),
+            scope: None,
+        };
+        done(renew.run(request))
+    }
+
+    pub fn revoke(&self, by: Caller, token: &str) -> Result<(), Failure> {
+        let revoke = Revoke {
+            store: &self.store,
+            authority: &self.source,
+            policy: &self.policy,
+            clock: &self.clock,
+            audit: &self.trail,
+        };
+        done(revoke.run(&identification(by), token))
+    }
+
+    pub fn introspect(&self, by: Caller, token: &str) -> Result<Map<String, Value>, Failure> {
+        let introspect = Introspect {
+            store: &self.store,
+            authority: &self.source,
+            policy: &self.policy,
+            clock: &self.clock,
+            audit: &self.trail,
+        };
+        done(introspect.run(&identification(by), token))
+    }
+
+    pub fn end_one(&self, key: &SessionKey) -> Result<usize, Failure> {
+        done(self.sessions().end_one(&identification(Caller::Issuer), key))
+    }
+
+    pub fn end_all(&self, subject: &str) -> Result<usize, Failure> {
+        done(self.sessions().end_all(&identification(Caller::Issuer), &filter(subject)))
+    }
+
+    pub fn list(&self, subject: &str) -> Result<Vec<Session>, Failure> {
+        done(self.sessions().list(&identification(Caller::Issuer), &filter(subject)))
+    }
+
+    pub fn record(&self, session: usize) -> Session {
+        done(self.store.sessions.read(&self.keys[session])).unwrap().unwrap()
+    }
+
+    fn sessions(&self) -> Sessions<'_, Store, Source> {
+        Sessions {
+            store: &self.store,
+            authority: &self.source,
+            policy: &self.policy,
+            clock: &self.clock,
+            audit: &self.trail,
+        }
+    }
+}
+
+/// Nothing here waits for anything.
+fn done<T>(future: impl Future<Output = T>) -> T {
+    let mut context = std::task::Context::from_waker(std::task::Waker::noop());
+    match std::pin::pin!(future).poll(&mut context) {
+        std::task::Poll::Ready(value) => value,
+        std::task::Poll::Pending => panic!("a store in memory has nothing to wait for"),
+    }
+}
+
+fn filter(subject: &str) -> SessionFilter {
+    SessionFilter { subject: Subject::parse(subject).unwrap(), client_id: None }
+}
+
+fn identification(caller: Caller) -> CallerIdentification {
+    match caller {
+        Caller::Issuer => CallerIdentification::Issuer(credentials("portal")),
+        Caller::Client(Client::Desk) => CallerIdentification::Client(credentials("desk")),
+        Caller::Client(Client::Spa) => CallerIdentification::Named(vec!["spa".into()]),
+    }
+}
+
+fn secret_of(id: &str) -> String {
+    format!("the secret of {id} in this test")
+}
+
+fn credentials(id: &str) -> Vec<Credentials> {
+    vec![Credentials { id: id.into(), secret: secret_of(id) }]
+}
+
+fn policy(settings: &Settings) -> Policy {
+    Policy {
+        access_token_seconds: settings.access,
+        grace_seconds: settings.grace,
+        window_seconds: settings.window,
+        idle_seconds: settings.idle,
+        absolute_seconds: settings.absolute,
+        retry_public_seconds: settings.retry_spa,
+        ..Policy::new(ISSUER)
+    }
+}
+
+fn authority(ring: &RingDocument, settings: &Settings) -> Arc<Authority> {
+    let hash = |id: &str| -> String {
+        digest(&SHA256, secret_of(id).as_bytes()).as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
+    };
+    let clients = json!({
+        "issuers": [{"issuer_id": "portal", "secret_sha256": [hash("portal")], "clients": ["desk", "spa"]}],
+        "clients": [
+            {"client_id": "desk", "type": "confidential", "secret_sha256": [hash("desk")], "alg": "ES256",
+             "audience": ["desk", "api"], "scopes": ["profile", "email"],
+             "renewal": {"retry_seconds": settings.retry_desk}},
+            {"client_id": "spa", "type": "public", "alg": "ES256", "audience": ["spa"], "scopes": ["profile"],
+             "renewal": {"requires": "refresh_token"}},
+        ],
+    });
+    let ring = serde_json::to_string(ring).unwrap();
+    Arc::new(Authority::parse(&ring, &clients.to_string()).unwrap())
+}
+
+/// The `number`th key of its algorithm, made once for all lives.
+fn entry(algorithm: Algorithm, number: usize, publish_at: i64, sign_from: i64) -> SigningEntry {
+    static MADE: OnceLock<BTreeMap<&'static str, Vec<(String, String)>>> = OnceLock::new();
+    let made = MADE.get_or_init(|| {
+        let make = |algorithm: Algorithm| {
+            let keys = (0..MAX_ROTATIONS + 2).map(|_| {
+                let pem = generate_private_key(algorithm).unwrap();
+                (thumbprint(algorithm, &pem).unwrap().as_str().to_owned(), pem)
+            });
+            (algorithm.name(), keys.collect())
+        };
+        BTreeMap::from([make(Algorithm::Es256), make(Algorithm::Rs256)])
+    });
+    let (kid, pem) = made[algorithm.name()][number].clone();
+    let (alg, private_key) = (algorithm.name().to_owned(), Some(pem));
+    SigningEntry { kid, alg, private_key, secret: None, publish_at, sign_from, retire_at: None }
+}

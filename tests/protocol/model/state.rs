@@ -1,0 +1,297 @@
+//! What a state of the model holds, and how it looks to the product's functions.
+
+use std::{fmt, sync::OnceLock};
+
+use latchkey_token::{
+    identity::{ClientId, Generation},
+    refresh_token::SecretHash,
+    seal::SealedSuccessor,
+    session::{Predecessor, Presented, Renewal, Reuse, Revocation, Session, Successor},
+    time::{Seconds, Timestamp},
+};
+use latchkey_token_testkit::fixture;
+
+use super::{ACCESS, IDLE, Protocol, Who, invariants::Broken};
+
+const TICK_SECONDS: Seconds = 60;
+pub const THIEF_SLOT: u8 = 2;
+pub const LATE_SLOT: u8 = 3;
+
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub struct State {
+    pub time: i8,
+    pub record: Option<Record>,
+    pub clients: [Client; 2],
+    pub thief: Invocation,
+    /// A write whose function has given up.
+    pub late_write: Option<Request>,
+    /// The invariants that have been broken on the way here.
+    pub broken: Broken,
+}
+
+/// The session record, and when its last renewal really began.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Record {
+    pub generation: u8,
+    pub current: Secret,
+    pub predecessor: Option<Secret>,
+    pub rotated_at: i8,
+    pub rotated_really: i8,
+    pub access_expires_at: i8,
+    pub idle_expires_at: i8,
+    pub revoked: Option<Revoked>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Client {
+    /// The generation of the last token that has reached it.
+    pub holds: u8,
+    pub invocation: Invocation,
+}
+
+/// One run of the renewal function, between two of its steps.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Invocation {
+    None,
+    /// Before its write, with the candidate that it has drawn.
+    Writing(Request, Secret),
+    Reading(Request),
+    Ending(Reused),
+    /// With the generation of the token that it gives out.
+    Answering(Answer, u8),
+}
+
+/// A refresh token as it was presented.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Request {
+    pub generation: u8,
+    pub secret: Secret,
+    pub is_of_another_client: bool,
+    /// What the function's clock says.
+    pub now: i8,
+    pub really: i8,
+}
+
+/// One of the secrets of a generation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Secret {
+    /// The one that has been written.
+    Written,
+    /// Invented, under a tag that is good: the tag key has leaked.
+    Forged,
+    /// Drawn by whoever has this slot, and not written.
+    Candidate(u8),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Answer {
+    Renewed,
+    OwnWrite,
+    Retried,
+}
+
+/// [`Reuse`], for a state to hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Reused {
+    AfterRetryTime,
+    AfterSuccessorUsed,
+    Older,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Revoked {
+    SignOut,
+    Reuse,
+}
+
+impl State {
+    pub fn issued(protocol: &Protocol) -> Self {
+        let record = Record {
+            generation: 0,
+            current: Secret::Written,
+            predecessor: None,
+            rotated_at: 0,
+            rotated_really: 0,
+            access_expires_at: ACCESS.min(protocol.absolute),
+            idle_expires_at: IDLE.min(protocol.absolute),
+            revoked: None,
+        };
+        Self {
+            time: 0,
+            record: Some(record),
+            clients: [Client { holds: 0, invocation: Invocation::None }; 2],
+            thief: Invocation::None,
+            late_write: None,
+            broken: Broken::default(),
+        }
+    }
+
+    /// Nothing is under way.
+    pub fn is_quiet(&self) -> bool {
+        self.thief == Invocation::None
+            && self.late_write.is_none()
+            && self.clients.iter().all(|client| client.invocation == Invocation::None)
+    }
+
+    pub fn invocation(&self, who: Who) -> Invocation {
+        match who {
+            Who::Client(client) => self.clients[client].invocation,
+            Who::Thief => self.thief,
+        }
+    }
+
+    pub fn set(&mut self, who: Who, invocation: Invocation) {
+        match (who, invocation) {
+            (Who::Client(client), _) => self.clients[client].invocation = invocation,
+            // It may present any token anyway, whether or not an answer reaches it.
+            (Who::Thief, Invocation::Answering(..)) => self.thief = Invocation::None,
+            (Who::Thief, _) => self.thief = invocation,
+        }
+    }
+
+    pub fn revoke(&mut self, revoked: Revoked) {
+        if let Some(record) = &mut self.record {
+            record.revoked.get_or_insert(revoked);
+        }
+    }
+}
+
+impl Record {
+    /// As the product's functions see it.
+    pub fn session(&self, protocol: &Protocol) -> Session {
+        Session {
+            generation: Generation::new(self.generation.into()),
+            secret_hash: hash(self.generation, self.current),
+            predecessor: self.predecessor.map(|predecessor| Predecessor {
+                secret_hash: hash(self.generation.wrapping_sub(1), predecessor),
+                sealed_successor: seal(self.generation, self.current),
+            }),
+            rotated_at: moment(self.rotated_at),
+            access_expires_at: moment(self.access_expires_at),
+            idle_expires_at: moment(self.idle_expires_at),
+            absolute_expires_at: moment(protocol.absolute),
+            revocation: self.revoked.map(|_| Revocation { at: moment(0), reason: String::new() }),
+            ..session().clone()
+        }
+    }
+
+    pub fn of(session: &Session, rotated_really: i8) -> Self {
+        Self {
+            generation: session.generation.number() as u8,
+            current: secret(&session.secret_hash),
+            predecessor: session.predecessor.as_ref().map(|predecessor| secret(&predecessor.secret_hash)),
+            rotated_at: ticks(session.rotated_at),
+            rotated_really,
+            access_expires_at: ticks(session.access_expires_at),
+            idle_expires_at: ticks(session.idle_expires_at),
+            revoked: session.revocation.as_ref().map(|_| Revoked::SignOut),
+        }
+    }
+
+    /// From the write on, the candidate is the one secret of its generation.
+    pub fn with_its_secret_written(self) -> Self {
+        Self { current: Secret::Written, ..self }
+    }
+
+    pub fn ends_at(&self, protocol: &Protocol) -> i8 {
+        self.idle_expires_at.min(protocol.absolute)
+    }
+}
+
+impl Request {
+    pub fn presented(&self, candidate: Option<Secret>) -> Presented {
+        static OTHER: OnceLock<ClientId> = OnceLock::new();
+        let other = || OTHER.get_or_init(|| ClientId::parse("other").unwrap());
+        Presented {
+            client_id: if self.is_of_another_client { other() } else { &session().client_id }.clone(),
+            generation: Generation::new(self.generation.into()),
+            secret_hash: hash(self.generation, self.secret),
+            audience: None,
+            candidate: candidate.map(|candidate| hash(self.generation + 1, candidate)),
+        }
+    }
+
+    pub fn renewal(&self, protocol: &Protocol, candidate: Secret) -> Renewal {
+        let generation = self.generation + 1;
+        Renewal {
+            key: session().key,
+            presented: self.presented(None),
+            rules: protocol.rules(),
+            now: moment(self.now),
+            successor: Successor {
+                generation: Generation::new(generation.into()),
+                secret_hash: hash(generation, candidate),
+                tag_kid: 1,
+                sealed: seal(generation, candidate),
+            },
+            access_expires_at: moment((self.now + ACCESS).min(protocol.absolute)),
+            idle_expires_at: moment((self.now + IDLE).min(protocol.absolute)),
+        }
+    }
+}
+
+impl Secret {
+    fn number(self) -> u8 {
+        match self {
+            Self::Written => 0,
+            Self::Forged => 1,
+            Self::Candidate(slot) => 2 + slot,
+        }
+    }
+}
+
+impl From<Reuse> for Reused {
+    fn from(reuse: Reuse) -> Self {
+        match reuse {
+            Reuse::PredecessorAfterRetryTime => Self::AfterRetryTime,
+            Reuse::PredecessorAfterSuccessorUsed => Self::AfterSuccessorUsed,
+            Reuse::OlderGeneration => Self::Older,
+        }
+    }
+}
+
+impl fmt::Debug for State {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { time, record, clients, thief, late_write, broken } = self;
+        write!(f, "at {time}: {record:?}\n  {clients:?}\n  thief {thief:?}, late {late_write:?}, broken {broken:?}")
+    }
+}
+
+/// What every session of the model has in common.
+pub fn session() -> &'static Session {
+    static SESSION: OnceLock<Session> = OnceLock::new();
+    SESSION.get_or_init(|| fixture::session(1))
+}
+
+pub fn seconds(ticks: i8) -> Seconds {
+    TICK_SECONDS * Seconds::try_from(ticks).unwrap()
+}
+
+pub fn moment(tick: i8) -> Timestamp {
+    Timestamp::from_unix_millis(fixture::NOW.unix_millis() + i64::from(tick) * i64::from(TICK_SECONDS) * 1000)
+}
+
+fn ticks(moment: Timestamp) -> i8 {
+    (moment.millis_since(fixture::NOW) / (i64::from(TICK_SECONDS) * 1000)) as i8
+}
+
+fn hash(generation: u8, secret: Secret) -> SecretHash {
+    let mut bytes = [0; 32];
+    bytes[..2].copy_from_slice(&[generation, secret.number()]);
+    SecretHash::from_bytes(bytes)
+}
+
+fn secret(hash: &SecretHash) -> Secret {
+    match hash.as_bytes()[1] {
+        0 => Secret::Written,
+        1 => Secret::Forged,
+        slot => Secret::Candidate(slot - 2),
+    }
+}
+
+/// Stands for the seal that only this generation's predecessor opens.
+pub fn seal(generation: u8, secret: Secret) -> SealedSuccessor {
+    let mut bytes = vec![0; 60];
+    bytes[..2].copy_from_slice(&[generation, secret.number()]);
+    SealedSuccessor::from_bytes(bytes).unwrap()
+}
