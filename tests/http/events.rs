@@ -185,6 +185,26 @@ async fn a_query_string_that_is_no_url_is_answered_and_not_a_crash() {
 }
 
 #[tokio::test]
+async fn a_host_or_path_that_makes_no_url_is_answered_and_not_a_crash() {
+    let functions = Functions::start().await;
+    let with = |from: &str, to: &str| {
+        let event = read("issue-form.json");
+        assert!(event.contains(from));
+        event.replace(from, to)
+    };
+    for event in [
+        with("api.example.org", "{api"),
+        with("api.example.org", "api:99999"),
+        with(r#""x-forwarded-proto": "https""#, r#""x-forwarded-proto": "1""#),
+    ] {
+        assert_eq!(functions.invoke(&event).await.0, 200, "the host is nobody's concern");
+    }
+    let long = format!(r#""rawQueryString": "{}""#, "a".repeat(70_000));
+    let (status, body) = functions.invoke(&with(r#""rawQueryString": """#, &long)).await;
+    assert_eq!((status, body["error"].as_str()), (400, Some("invalid_request")));
+}
+
+#[tokio::test]
 async fn the_authorizers_events_are_answered_in_api_gateways_simple_form() {
     let functions = Functions::start().await;
     let authorizer = authorizer::Authorizer {

@@ -6,7 +6,7 @@ use base64::{Engine, engine::general_purpose::STANDARD};
 use lambda_http::{
     Adapter, Body, Error, LambdaEvent, Request, RequestExt, Response,
     aws_lambda_events::apigw::ApiGatewayV2httpRequest,
-    http::{StatusCode, Uri},
+    http::{StatusCode, Uri, header::HOST},
     lambda_runtime::{self, Diagnostic},
     request::{LambdaRequest, RequestContext},
     service_fn,
@@ -15,6 +15,9 @@ use lambda_http::{
 use serde::{Serialize, de::DeserializeOwned};
 
 use crate::{metrics::Meter, response::refused, service::Caller};
+
+/// Longest path and query, in bytes; API Gateway takes no more than 10 KiB with all headers.
+const MAX_URL_BYTES: usize = 16 * 1024;
 
 /// Serves API Gateway HTTP API events (payload 2.0) with `handler`, and measures it, until Lambda ends the process.
 pub async fn run<H, F>(handler: H) -> Result<(), Error>
@@ -50,10 +53,10 @@ where
     let LambdaEvent { mut payload, context, .. } = event;
     // The adapter panics on a body that is said to be base64 and is not.
     let body = payload.body.take_if(|body| payload.is_base64_encoded && STANDARD.decode(body).is_err());
-    // And on a URL that is none.
-    let url =
-        format!("{}?{}", payload.raw_path.as_deref().unwrap_or("/"), payload.raw_query_string.as_deref().unwrap_or(""));
-    let is_unreadable = body.is_some() || url.parse::<Uri>().is_err();
+    // And on a URL that is none. Of its host nothing is asked here, so none goes into it.
+    payload.headers.remove(HOST);
+    payload.request_context.domain_name = None;
+    let is_unreadable = body.is_some() || !has_url(&payload);
     if is_unreadable {
         payload.raw_path = Some("/".to_owned());
         payload.raw_query_string = None;
@@ -74,6 +77,15 @@ where
         }
     });
     Adapter::from(service).oneshot(LambdaEvent::new(LambdaRequest::ApiGatewayV2(payload), context)).await
+}
+
+/// Whether path and query make a URL, also when the path has been percent-encoded, at three times its length.
+fn has_url(payload: &ApiGatewayV2httpRequest) -> bool {
+    let path = payload.raw_path.as_deref().unwrap_or("/");
+    let url = format!("{path}?{}", payload.raw_query_string.as_deref().unwrap_or(""));
+    // The stage is put in front.
+    let length = url.len() + payload.request_context.stage.as_ref().map_or(0, String::len);
+    path.starts_with('/') && length <= MAX_URL_BYTES && url.parse::<Uri>().is_ok()
 }
 
 fn caller(request: &Request) -> Caller {
