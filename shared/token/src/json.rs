@@ -135,4 +135,14 @@ mod tests {
             r#"{"a":[1,-2,0.5,null,true,"x"]}"#
         );
     }
+
+    /// A claim is written to the record and read back from it; the token at issue and those of renewals say the same.
+    #[test]
+    fn a_number_that_is_written_reads_back_the_same() {
+        for text in ["60666666666666666666666666666666666666666666666666660", "1.7976931348623157e308", "0.1", "5e-324"]
+        {
+            let read = parse(text.as_bytes()).unwrap();
+            assert_eq!(parse(read.to_string().as_bytes()).unwrap(), read, "{text}");
+        }
+    }
 }

@@ -1,0 +1,124 @@
+//! Assertions: honest signatures over any header and claims, up to the tokens that they are exchanged for.
+
+use std::sync::OnceLock;
+
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use latchkey_token::{
+    assertion::MAX_ASSERTION_SECONDS,
+    authority::Authority,
+    identity::{ClientId, Owner, Subject},
+    json::{Map, Value},
+    keys::KeyRing,
+    policy::MAX_IAT_AHEAD_SECONDS,
+    ports::ListSessions,
+};
+use latchkey_token_lambda::{Body, Request};
+use latchkey_token_testkit::fixture::NOW;
+use serde_json::json;
+
+use crate::{
+    Outcome,
+    placeholders::{self, es256},
+    text,
+    world::{Fixed, ISSUER, World, block_on, example_registrations, read, ring},
+};
+
+const HS256_SECRET: &str = "an example secret of 32+ bytes, not real";
+const LEGACY_SECONDS: i64 = 86_400;
+
+/// The input's first line is the header of an assertion, the rest is its payload; ES256 is signed with one issuer's
+/// key, anything else with the secret of two others. Tokens are given only for a subject that the assertion names, by
+/// the issuer whose key and algorithm they are, within its times, and once where it has a `jti`; never with a signature
+/// that differs. Every refusal is the same, and makes no session.
+pub fn assertion(data: &[u8]) -> Outcome {
+    let Some((header, payload)) = text(data).and_then(|text| text.split_once('\n')) else { return Outcome::Unused };
+    let assertion = placeholders::signed(header, payload, HS256_SECRET);
+    block_on(async {
+        let world = World::of(authority());
+        let (status, answer) = exchange(&world, &assertion).await;
+        if status != 200 {
+            assert_eq!((status, &answer["error"]), (400, &Value::from("invalid_grant")), "{answer}");
+            assert_eq!(exchange(&world, &assertion).await, (status, answer), "refused twice, and not alike");
+            let alice = Owner::of(&ClientId::parse("spa").unwrap(), &Subject::parse("alice").unwrap());
+            assert!(world.tokens.store.list(&alice).await.unwrap().is_empty(), "a refusal has made a session");
+            return Outcome::Refused;
+        }
+        let claims: Map<String, Value> = serde_json::from_str(payload).expect("what a plain parser reads as well");
+        assert_may_be_relied_on(header, &claims, &answer);
+        let (again, _) = exchange(&world, &assertion).await;
+        assert_eq!(again == 200, !claims.contains_key("jti"), "an assertion with a jti is good once");
+
+        let (input, signature) = assertion.rsplit_once('.').unwrap();
+        let mut bytes = URL_SAFE_NO_PAD.decode(signature).unwrap();
+        let bit = payload.len() % (bytes.len() * 8);
+        bytes[bit / 8] ^= 1 << (bit % 8);
+        let forged = format!("{input}.{}", URL_SAFE_NO_PAD.encode(bytes));
+        assert_eq!(exchange(&World::of(authority()), &forged).await.0, 400, "a signature that differs");
+        Outcome::Accepted
+    })
+}
+
+async fn exchange(world: &World, assertion: &str) -> (u16, Value) {
+    let form = format!("grant_type=urn:ietf:params:oauth:grant-type:jwt-bearer&client_id=spa&assertion={assertion}");
+    let mut request = Request::new(Body::Text(form));
+    request.headers_mut().insert("content-type", "application/x-www-form-urlencoded".parse().unwrap());
+    let (status, body) = read(issue::handle(&world.tokens, request).await);
+    // Longer than a body may be is longer than an assertion may be.
+    if status == 413 { (400, json!({"error": "invalid_grant"})) } else { (status, body) }
+}
+
+fn assert_may_be_relied_on(header: &str, claims: &Map<String, Value>, answer: &Value) {
+    let header: Map<String, Value> = serde_json::from_str(header).unwrap();
+    let iss = claims["iss"].as_str().unwrap();
+    let (algorithm, subject_claim, is_legacy) = match iss {
+        "https://keys.example" => ("ES256", "sub", false),
+        "https://secret.example" => ("HS256", "sub", false),
+        "legacy" => ("HS256", "id", true),
+        other => panic!("nobody is registered for {other}"),
+    };
+    assert_eq!(header["alg"], algorithm);
+    let seconds = |name: &str| claims.get(name).map(|value| value.as_i64().expect("a whole number"));
+    let now = NOW.unix_seconds();
+    assert!(seconds("exp").is_none_or(|exp| exp > now), "expired");
+    for start in ["iat", "nbf"] {
+        assert!(seconds(start).is_none_or(|start| start <= now + i64::from(MAX_IAT_AHEAD_SECONDS)), "{start}");
+    }
+    let is_endless = seconds("exp").is_none_or(|exp| exp > now + i64::from(MAX_ASSERTION_SECONDS));
+    let is_for_all = !claims.contains_key("aud");
+    assert!(is_legacy || !is_endless && !is_for_all, "endless, or for anybody");
+    if is_legacy && (is_endless || is_for_all) {
+        assert!(seconds("iat").unwrap() + LEGACY_SECONDS > now - 1, "too old");
+    }
+    assert!(is_for_all || claims["aud"] == ISSUER || claims["aud"] == json!([ISSUER]), "for somebody else");
+
+    let named = match &claims[subject_claim] {
+        Value::String(subject) => subject.clone(),
+        number => number.as_u64().expect("text or a whole number").to_string(),
+    };
+    let token = answer["access_token"].as_str().unwrap().split('.').nth(1).unwrap();
+    let token: Value = serde_json::from_slice(&URL_SAFE_NO_PAD.decode(token).unwrap()).unwrap();
+    assert_eq!((token["sub"].as_str(), token["client_id"].as_str()), (Some(named.as_str()), Some("spa")));
+}
+
+fn authority() -> Fixed {
+    static AUTHORITY: OnceLock<Fixed> = OnceLock::new();
+    let parse = || {
+        let own = placeholders::filled(
+            r#"{"signing":[{"kid":"{{ES256.kid}}","alg":"ES256","private_key":"{{ES256}}"}],"tagging":[]}"#,
+        );
+        let jwks = KeyRing::parse(&own).unwrap().public_keys(0).to_json();
+        let jwks: Value = serde_json::from_str(&jwks).unwrap();
+        assert_eq!(jwks["keys"][0]["kid"], es256().kid);
+        let mut registrations: Value = serde_json::from_str(&example_registrations()).unwrap();
+        registrations["issuers"].as_array_mut().unwrap().extend([
+            json!({"issuer_id": "keys", "jwks": jwks, "assertion_iss": "https://keys.example",
+                "assertion_aud": ISSUER, "clients": ["spa"]}),
+            json!({"issuer_id": "secret", "hs256_secret": HS256_SECRET, "assertion_iss": "https://secret.example",
+                "assertion_aud": ISSUER, "clients": ["spa"]}),
+            json!({"issuer_id": "legacy", "hs256_secret": HS256_SECRET, "assertion_iss": "legacy", "assertion_aud": ISSUER,
+                "subject_claim": "id", "legacy_max_age_seconds": LEGACY_SECONDS, "clients": ["spa"]}),
+        ]);
+        Fixed::new(Authority::parse(&ring(), &registrations.to_string()).unwrap())
+    };
+    AUTHORITY.get_or_init(parse).clone()
+}

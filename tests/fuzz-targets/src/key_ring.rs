@@ -1,0 +1,99 @@
+//! The key ring.
+
+use latchkey_token::{
+    document::Faults,
+    json::Value,
+    keys::{KeyRing, PublicKeys},
+    rotation::RingDocument,
+};
+
+use crate::{Outcome, placeholders, text};
+
+/// Moments at which keys are asked for, in Unix seconds.
+const MOMENTS: [i64; 4] = [0, 1_700_000_000, 1_800_000_000, i64::MAX];
+
+/// A ring that is taken is taken again when it is written, with the same keys; it publishes nothing private, and what
+/// it publishes verifies what it signs. A ring that is refused is refused with reasons, and they quote no secret.
+pub fn key_ring(data: &[u8]) -> Outcome {
+    let Some(text) = text(data) else { return Outcome::Unused };
+    let text = placeholders::filled(text);
+    match KeyRing::parse(&text) {
+        Ok(ring) => {
+            let document: RingDocument = serde_json::from_str(&text).expect("the form that rotation copies");
+            let written = serde_json::to_string(&document).unwrap();
+            assert_same(&ring, &KeyRing::parse(&written).unwrap());
+            for now in MOMENTS {
+                assert_publishes_well(&ring, now);
+            }
+            for (_, secret) in strings(&serde_json::from_str(&text).unwrap()).into_iter().filter(is_secret) {
+                assert!(!format!("{ring:?}").contains(&secret), "a secret in Debug");
+            }
+            Outcome::Accepted
+        }
+        Err(faults) => {
+            assert_eq!(KeyRing::parse(&text).unwrap_err(), faults);
+            assert_quote_no_secret(&faults, &text);
+            Outcome::Refused
+        }
+    }
+}
+
+fn assert_same(ring: &KeyRing, again: &KeyRing) {
+    assert_eq!(format!("{ring:?}"), format!("{again:?}"));
+    for now in MOMENTS {
+        assert_eq!(ring.public_keys(now), again.public_keys(now));
+        assert_eq!(ring.tagger(now).map(|key| key.kid()), again.tagger(now).map(|key| key.kid()));
+    }
+}
+
+fn assert_publishes_well(ring: &KeyRing, now: i64) {
+    let public = ring.public_keys(now);
+    let json = public.to_json();
+    let keys: Value = serde_json::from_str(&json).unwrap();
+    for key in keys["keys"].as_array().unwrap() {
+        for private in ["d", "p", "q", "dp", "dq", "qi", "oth", "k"] {
+            assert!(key.get(private).is_none(), "a private member is published");
+        }
+        assert_eq!(key["use"], "sig");
+        assert!(ring.verifier(key["kid"].as_str().unwrap(), now).is_some(), "published, and does not verify");
+    }
+    assert_eq!(PublicKeys::parse(&json), Some(public.clone()));
+    assert_eq!(ring.key_that_fails_under(&public, now), None);
+}
+
+/// Every string of a document with the name of its member.
+pub(crate) fn strings(value: &Value) -> Vec<(String, String)> {
+    match value {
+        Value::Object(members) => members
+            .iter()
+            .flat_map(|(name, value)| match value {
+                Value::String(text) => vec![(name.clone(), text.clone())],
+                other => strings(other),
+            })
+            .collect(),
+        Value::Array(items) => items.iter().flat_map(strings).collect(),
+        _ => Vec::new(),
+    }
+}
+
+fn is_secret((name, text): &(String, String)) -> bool {
+    ["secret", "private_key"].contains(&name.as_str()) && text.len() >= 8
+}
+
+/// Faults name members and ids; of secrets they say nothing, and nothing of what is no document.
+pub(crate) fn assert_quote_no_secret(faults: &Faults, text: &str) {
+    assert!(!faults.lines().is_empty());
+    assert!(faults.lines().iter().all(|line| !line.is_empty()));
+    let Ok(document) = latchkey_token::json::parse_object(text.as_bytes()) else {
+        assert_eq!(*faults, KeyRing::parse("").unwrap_err());
+        return;
+    };
+    let document = Value::Object(document);
+    let said = faults.to_string();
+    let everything = document.to_string();
+    for (_, secret) in strings(&document).into_iter().filter(is_secret) {
+        // The same text may stand elsewhere as a name, which is quoted.
+        let stands_once = everything.matches(secret.as_str()).count() == 1;
+        assert!(!stands_once || !said.contains(&secret), "a fault quotes a secret: {said}");
+    }
+}

@@ -1,0 +1,74 @@
+//! Refresh tokens: read, made, forged.
+
+use std::sync::OnceLock;
+
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use latchkey_token::{
+    identity::{ClientId, Generation, Owner, SessionKey, Sid},
+    keys::KeyRing,
+    refresh_token::{RefreshSecret, RefreshToken, TEXT_LENGTH, UnverifiedRefreshToken},
+};
+
+use crate::Outcome;
+
+/// Bytes of a token that is to be made: owner, sid, generation, secret.
+const PARTS: usize = 16 + 16 + 4 + 32;
+
+/// Text is read only in its one canonical form, and what is read and verified is written as it was. A token made of the
+/// input reads back as made, for its client alone, and no bit of it can change.
+pub fn refresh_token(data: &[u8]) -> Outcome {
+    let outcome = match std::str::from_utf8(data) {
+        Ok(text) => read(text),
+        Err(_) => Outcome::Refused,
+    };
+    if let Some((parts, flip)) = data.split_first_chunk::<PARTS>() {
+        make(parts, flip);
+    }
+    outcome
+}
+
+fn ring() -> &'static KeyRing {
+    static RING: OnceLock<KeyRing> = OnceLock::new();
+    let secret = URL_SAFE_NO_PAD.encode([42; 32]);
+    RING.get_or_init(|| {
+        KeyRing::parse(&format!(r#"{{"signing":[],"tagging":[{{"kid":1,"secret":"{secret}"}}]}}"#)).unwrap()
+    })
+}
+
+fn client(id: &str) -> ClientId {
+    ClientId::parse(id).unwrap()
+}
+
+fn read(text: &str) -> Outcome {
+    let Ok(token) = UnverifiedRefreshToken::parse(text) else { return Outcome::Refused };
+    assert_eq!(text.len(), TEXT_LENGTH);
+    let bytes = URL_SAFE_NO_PAD.decode(&text[4..]).unwrap();
+    assert_eq!(format!("lk1_{}", URL_SAFE_NO_PAD.encode(&bytes)), text, "another spelling of the same token");
+    assert_eq!(token.tag_kid(), bytes[0]);
+    if let Some(token) = token.verify(ring(), &client("librechat"), 0) {
+        assert_eq!(token.expose(ring().tagger(0).unwrap(), &client("librechat")), text);
+    }
+    Outcome::Accepted
+}
+
+fn make(parts: &[u8; PARTS], flip: &[u8]) {
+    let (owner, rest) = parts.split_first_chunk().unwrap();
+    let (sid, rest) = rest.split_first_chunk().unwrap();
+    let (generation, secret) = rest.split_first_chunk().unwrap();
+    let session = SessionKey { owner: Owner::from_bytes(*owner), sid: Sid::from_bytes(*sid) };
+    let generation = Generation::new(u32::from_be_bytes(*generation));
+    let secret = RefreshSecret::from_bytes(secret.try_into().unwrap());
+    let made = RefreshToken::new(session, generation, secret);
+    let text = made.expose(ring().tagger(0).unwrap(), &client("librechat"));
+
+    let verified = |text: &str, id| UnverifiedRefreshToken::parse(text).ok()?.verify(ring(), &client(id), 0);
+    let again = verified(&text, "librechat").expect("a token of our own");
+    assert_eq!((again.session, again.generation), (session, generation));
+    assert_eq!(again.secret().hash(), made.secret().hash());
+    assert!(verified(&text, "librechat2").is_none(), "another client's");
+
+    let mut bytes = URL_SAFE_NO_PAD.decode(&text[4..]).unwrap();
+    let bit = flip.iter().fold(0, |bit, byte| (bit * 256 + usize::from(*byte)) % (bytes.len() * 8));
+    bytes[bit / 8] ^= 1 << (bit % 8);
+    assert!(verified(&format!("lk1_{}", URL_SAFE_NO_PAD.encode(bytes)), "librechat").is_none(), "bit {bit}");
+}

@@ -1,0 +1,167 @@
+//! A deployment in memory: the example registrations, keys made at run time, a clock that stands still, and randomness
+//! that repeats.
+
+use std::sync::{Arc, OnceLock};
+
+use discovery::Discovery;
+use latchkey_token::{
+    authority::Authority,
+    keys::PublicKeys,
+    policy::Policy,
+    ports::{AuthoritySource, PublicKeySource, Unavailable},
+    time::Timestamp,
+};
+use latchkey_token_lambda::{Body, Request, Service, cors::Cors};
+use latchkey_token_testkit::{InMemorySessions, SeededRandomness, SettableClock, fixture::NOW};
+use serde_json::Value;
+
+use crate::placeholders;
+
+pub(crate) const ISSUER: &str = "https://latchkey.example";
+
+/// The clients of the example registrations, the prefix of their placeholders, and their secrets.
+const CLIENTS: [(&str, &str, &str); 4] = [
+    ("librechat", "", "example-client-secret"),
+    ("librechat-oauth", "oauth_", "example-oauth-client-secret"),
+    ("spa", "public_", ""),
+    ("spa-oauth", "public_oauth_", ""),
+];
+
+#[derive(Clone)]
+pub(crate) struct Fixed(Arc<Authority>);
+
+impl Fixed {
+    pub(crate) fn new(authority: Authority) -> Self {
+        Self(Arc::new(authority))
+    }
+}
+
+impl AuthoritySource for Fixed {
+    async fn current(&self, _: Timestamp) -> Result<Arc<Authority>, Unavailable> {
+        Ok(Arc::clone(&self.0))
+    }
+
+    async fn reloaded(&self, _: Timestamp) -> Result<Arc<Authority>, Unavailable> {
+        Ok(Arc::clone(&self.0))
+    }
+}
+
+impl PublicKeySource for Fixed {
+    async fn public_keys(&self, now: Timestamp) -> Result<Arc<PublicKeys>, Unavailable> {
+        Ok(Arc::new(self.0.keys.public_keys(now.unix_seconds())))
+    }
+}
+
+pub(crate) struct World {
+    pub tokens: Service<InMemorySessions, Fixed>,
+    pub discovery: Discovery<Fixed>,
+}
+
+/// Tokens that were issued for an input.
+pub(crate) struct Issued {
+    pub client: &'static str,
+    secret: &'static str,
+    pub tokens: Value,
+}
+
+impl World {
+    pub(crate) fn new() -> Self {
+        Self::of(authority())
+    }
+
+    pub(crate) fn of(authority: Fixed) -> Self {
+        let clock = Arc::new(SettableClock::at(NOW));
+        let discovery = Discovery {
+            keys: authority.clone(),
+            issuer: ISSUER.into(),
+            authorization_endpoint: None,
+            max_age_seconds: 300,
+            cors: Cors::default(),
+            clock: clock.clone(),
+        };
+        let tokens = Service {
+            store: InMemorySessions::default(),
+            authority,
+            policy: Policy::new(ISSUER),
+            cors: Cors::default(),
+            clock,
+            randomness: Arc::new(SeededRandomness::new(1)),
+        };
+        Self { tokens, discovery }
+    }
+
+    /// Puts tokens of sessions of `alice` into the placeholders of `text`.
+    pub(crate) async fn filled(&self, text: &str) -> (String, Vec<Issued>) {
+        let (mut filled, mut all) = (text.to_owned(), Vec::new());
+        for (client, prefix, secret) in CLIENTS {
+            let names = ["refresh_token", "access_token", "session_id"];
+            let placeholder = |name: &str| format!("{{{{{prefix}{name}}}}}");
+            if !names.iter().any(|name| text.contains(&placeholder(name))) {
+                continue;
+            }
+            let tokens = self.issue(client).await;
+            for name in names {
+                filled = filled.replace(&placeholder(name), tokens[name].as_str().unwrap());
+            }
+            all.push(Issued { client, secret, tokens });
+        }
+        (filled, all)
+    }
+
+    async fn issue(&self, client: &str) -> Value {
+        let body = serde_json::json!({
+            "issuer_id": "portal", "issuer_secret": "example-issuer-secret", "subject": "alice", "client_id": client,
+        });
+        let (status, tokens) = read(issue::handle(&self.tokens, request(&body)).await);
+        assert_eq!(status, 200, "{tokens}");
+        tokens
+    }
+
+    /// Whether the tokens still renew their session.
+    pub(crate) async fn renews(&self, issued: &Issued) -> bool {
+        let mut body = serde_json::json!({
+            "refresh_token": issued.tokens["refresh_token"], "access_token": issued.tokens["access_token"],
+            "client_id": issued.client,
+        });
+        if !issued.secret.is_empty() {
+            body["client_secret"] = issued.secret.into();
+        }
+        read(renew::handle(&self.tokens, request(&body)).await).0 == 200
+    }
+}
+
+fn authority() -> Fixed {
+    static AUTHORITY: OnceLock<Fixed> = OnceLock::new();
+    AUTHORITY.get_or_init(|| Fixed::new(Authority::parse(&ring(), &example_registrations()).unwrap())).clone()
+}
+
+/// With EdDSA, which signs in a fraction of RS256's time, and the same thing every time.
+pub(crate) fn example_registrations() -> String {
+    include_str!("../../../local/examples/clients.json").replace("RS256", "EdDSA")
+}
+
+pub(crate) fn ring() -> String {
+    placeholders::filled(
+        r#"{"signing":[{"kid":"{{EdDSA.kid}}","alg":"EdDSA","private_key":"{{EdDSA}}"}],
+            "tagging":[{"kid":1,"secret":"KioqKioqKioqKioqKioqKioqKioqKioqKioqKioqKio"}]}"#,
+    )
+}
+
+fn request(body: &Value) -> Request {
+    let mut request = Request::new(Body::Text(body.to_string()));
+    request.headers_mut().insert("content-type", "application/json".parse().unwrap());
+    request
+}
+
+pub(crate) fn read(response: latchkey_token_lambda::Response<Body>) -> (u16, Value) {
+    (response.status().as_u16(), serde_json::from_slice(response.body()).unwrap())
+}
+
+/// Runs a handler to its end.
+pub(crate) fn block_on<T>(future: impl Future<Output = T>) -> T {
+    thread_local! {
+        static RUNTIME: tokio::runtime::Runtime =
+            tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+    }
+    RUNTIME.with(|runtime| runtime.block_on(future))
+}
