@@ -32,6 +32,20 @@ fn every_relative_link_and_anchor_resolves() {
 }
 
 #[test]
+fn every_test_that_the_threat_model_names_is_there() {
+    let text = fs::read_to_string(root().join("docs/threat-model.md")).unwrap();
+    let names = Parser::new_ext(&text, Options::ENABLE_TABLES).filter_map(|event| match event {
+        Event::Code(code) if code.len() > 20 && code.matches('_').count() > 1 => Some(code.into_string()),
+        _ => None,
+    });
+    let names: BTreeSet<String> = names.filter(|name| name.bytes().all(|byte| !byte.is_ascii_uppercase())).collect();
+    assert!(names.len() > 50, "{names:?}");
+    let sources: String = files("rs").iter().map(|path| fs::read_to_string(path).unwrap()).collect();
+    let missing: Vec<&String> = names.iter().filter(|name| !sources.contains(&format!("fn {name}("))).collect();
+    assert!(missing.is_empty(), "{missing:#?}");
+}
+
+#[test]
 fn a_heading_is_found_under_the_name_that_it_gets_on_github() {
     let text =
         "# A `--flag`, twice\n## A --flag twice\n## Über_all: 2nd\n## A `--flag`, twice\n```\n# no heading\n```\n";
@@ -41,7 +55,15 @@ fn a_heading_is_found_under_the_name_that_it_gets_on_github() {
 
 /// Every Markdown file of the project; what is built or installed is not.
 fn documents() -> Vec<PathBuf> {
-    let mut folders = vec![Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")];
+    files("md")
+}
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
+}
+
+fn files(extension: &str) -> Vec<PathBuf> {
+    let mut folders = vec![root()];
     let mut found = Vec::new();
     while let Some(folder) = folders.pop() {
         for entry in fs::read_dir(folder).unwrap() {
@@ -51,7 +73,7 @@ fn documents() -> Vec<PathBuf> {
                 if !name.starts_with('.') && name != "target" && name != "node_modules" {
                     folders.push(path);
                 }
-            } else if name.ends_with(".md") {
+            } else if path.extension().is_some_and(|own| own == extension) {
                 found.push(path);
             }
         }
