@@ -1,6 +1,8 @@
 """The deployment's test: checks, builds, deploys to the emulator, and uses what it has deployed."""
 
 import argparse
+import base64
+import hashlib
 import json
 import os
 import platform
@@ -15,6 +17,7 @@ from pathlib import Path
 from samcli.yamlhelper import yaml_parse
 
 import interface
+import monitoring
 import roles
 import rotation
 import template
@@ -84,6 +87,7 @@ class Suite:
             self.stage("two rotations under traffic", self.rotations_under_traffic)
             self.stage("a leaked key taken out", self.leaked_key)
             self.stage("logs", self.logs)
+            self.stage("dashboard, alarms, saved queries", self.monitoring)
             self.stage("sam deploy, changed parameters", self.deploy_again)
             self.stage("sam delete", self.delete)
         print("\nnotes")
@@ -122,6 +126,7 @@ class Suite:
         overrides = {
             "Architecture": self.architecture,
             "JwtSecretArn": self.jwt_secret,
+            "AlarmTopicArn": self.topic,
             **PARAMETERS,
             **parameters,
         }
@@ -149,6 +154,9 @@ class Suite:
             ("CorsOrigins", "*"),
             ("JwtSecretArn", "jwt-secret"),
             ("AuthorizationEndpoint", "http://portal.example.org"),
+            ("AlarmTopicArn", "alarms"),
+            ("ServerErrorPercent", "101"),
+            ("LatencyMilliseconds", "9"),
         ):
             try:
                 formation.create_change_set(
@@ -167,6 +175,7 @@ class Suite:
         self.jwt_secret = self.emulator.client("secretsmanager").create_secret(
             Name="librechat/jwt-secret", SecretString=JWT_SECRET
         )["ARN"]
+        self.topic = self.emulator.client("sns").create_topic(Name="alarms")["TopicArn"]
         self.deploy()
         self.api = Api(self.outputs["ApiUrl"], self.emulator.port)
         self.issuer = self.outputs["Issuer"]
@@ -199,6 +208,8 @@ class Suite:
         self.client = self.credentials(
             self.latchkey("client", "add", "librechat", *scopes, "--claim", "email", "name"), "client"
         )
+        graceful = self.latchkey("client", "add", "graceful", *scopes, "--grace-seconds", "3600")
+        self.graceful = self.credentials(graceful, "client")
         self.librechat = self.credentials(
             self.latchkey(
                 *("client", "add", "librechat-own", *scopes, "--claim", "id", "email"),
@@ -420,8 +431,11 @@ class Suite:
 
     # -- logs ---------------------------------------------------------------------------------------------------------
 
+    def messages(self, group):
+        pages = self.emulator.client("logs").get_paginator("filter_log_events").paginate(logGroupName=group)
+        return [event["message"] for page in pages for event in page["events"]]
+
     def logs(self):
-        client = self.emulator.client("logs")
         wanted = {
             "issue": {"token_issued": "INFO", "client_rejected": "INFO"},
             "renew": {
@@ -440,8 +454,7 @@ class Suite:
         }
         for function, events in wanted.items():
             group = f"/aws/lambda/{STACK}-{function}"
-            pages = client.get_paginator("filter_log_events").paginate(logGroupName=group)
-            lines = [event["message"] for page in pages for event in page["events"]]
+            lines = self.messages(group)
             assert lines, f"{group} is empty"
             found = {}
             for line in lines:
@@ -463,6 +476,85 @@ class Suite:
             first, *later = durations
             median = f", later ones {statistics.median(later):.0f} ms (median of {len(later)})" if later else ""
             self.note(f"{function}: first invocation {first:.0f} ms{median}, as the emulator reports them")
+
+    # -- what operators see -------------------------------------------------------------------------------------------
+
+    def monitoring(self):
+        """Every metric, dimension and field that the dashboard, the alarms and the saved queries name has been logged."""
+        self.rare_events()
+        metrics_and_lines = {resource: self.entries(group) for resource, group in self.log_groups().items()}
+        metrics = monitoring.Metrics(line for lines in metrics_and_lines.values() for line in lines)
+        deployed = {*self.resources.values(), self.outputs["TableName"]}
+
+        cloudwatch = self.emulator.client("cloudwatch")
+        body = cloudwatch.get_dashboard(DashboardName=self.resources["Dashboard"])["DashboardBody"]
+        shown = monitoring.check_dashboard(body, metrics, deployed)
+        by_name = {alarm["AlarmName"]: alarm for alarm in cloudwatch.describe_alarms()["MetricAlarms"]}
+        alarms = {name: by_name.pop(alarm) for name, alarm in self.resources.items() if alarm in by_name}
+        assert not by_name, by_name
+        # The parameters as they are deployed, or by default.
+        parameters = {"AlarmTopicArn": self.topic, "RotationDays": 30, "ServerErrorPercent": 1}
+        alarms.update(template.alarms_on_arithmetic({**parameters, **self.resources}))
+        monitoring.check_alarms(alarms.values(), self.topic, metrics, deployed)
+        self.key_alarms(alarms, metrics)
+
+        queries = list(template.saved_queries())
+        for name, text, groups in queries:
+            lines = [line for group in groups for line in metrics_and_lines.get(group, ())]
+            # The placeholders.
+            text = text.replace("0123456789abcdef", hashlib.sha256(b"alice").hexdigest()[:16])
+            some_request = next(line["api_request_id"] for line in lines if "api_request_id" in line)
+            text = text.replace("AbCdEfGhIjKlMnO=", some_request)
+            # The emulator writes no access log.
+            known = template.access_log_members() if "AccessLogs" in groups else set()
+            monitoring.check_query(name, text, lines, known)
+        self.note(
+            f"{metrics.lines} lines of metrics, {metrics.octets / metrics.lines:.0f} bytes each, {len(metrics.values)} metrics;"
+            f" the dashboard names {shown}; {len(alarms)} alarms, {len(queries)} saved queries"
+        )
+
+    def rare_events(self):
+        """What the stages before have not brought about: a renewal in grace, a table that was restored, a last key."""
+        session = self.issue("heidi", "graceful", expires_in="1")
+        victim = self.issue("ivan")
+        key = base64.urlsafe_b64decode(victim["session_id"] + "=")
+        self.emulator.client("dynamodb").update_item(
+            TableName=self.outputs["TableName"],
+            Key={"owner": {"B": key[:16]}, "sid": {"B": key[16:]}},
+            UpdateExpression="SET secret_hash = :hash",
+            ExpressionAttributeValues={":hash": {"B": bytes(32)}},
+        )
+        assert self.api.renew(self.client, victim).json()["error"] == "invalid_grant"
+        ring, now = self.ring(), int(time.time())
+        last = json.loads(json.dumps(ring))
+        for signs in last["signing"]:
+            if signs["alg"] != "HS256" and signs.get("sign_from", 0) <= now:
+                signs["retire_at"] = now + 2 * 86_400
+        secrets = self.emulator.client("secretsmanager")
+        secret = self.outputs["SigningKeysSecretArn"]
+        secrets.put_secret_value(SecretId=secret, SecretString=json.dumps(last))
+        time.sleep(PARAMETERS["SecretsTtlSeconds"] + 1)
+        self.keep(self.api.renew(self.graceful, session))
+        self.issue("judy")
+        secrets.put_secret_value(SecretId=secret, SecretString=json.dumps(ring))
+        time.sleep(PARAMETERS["SecretsTtlSeconds"] + 1)
+
+    def key_alarms(self, alarms, metrics):
+        """The key that was about to retire would have rung; nothing has been in use long enough to be overdue."""
+        for function in (f"{STACK}-issue", f"{STACK}-renew"):
+            days = {
+                name: [value / 86_400 for value in metrics.values["Latchkey", name, frozenset({("function", function)})]]
+                for name in ("SigningKeyTimeLeft", "SigningKeyAge")
+            }
+            assert min(days["SigningKeyTimeLeft"]) < alarms["KeyRetirementAlarm"]["Threshold"], days
+            assert max(days["SigningKeyAge"]) - 30 < alarms["KeyOverdueAlarm"]["Threshold"], days
+
+    def log_groups(self):
+        return {name: group for name, group in self.resources.items() if name.endswith("Logs") and name != "AccessLogs"}
+
+    def entries(self, group):
+        """The functions' own lines."""
+        return [json.loads(line) for line in self.messages(group) if line.startswith("{")]
 
     # -- changing and ending ------------------------------------------------------------------------------------------
 

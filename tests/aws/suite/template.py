@@ -8,10 +8,12 @@ from samtranslator.translator.transform import transform
 
 from processes import ROOT
 
-# What the emulator does not know. Each is checked by cfn-lint, and here or by the suite's own driving.
+# What the emulator does not know, alarms on arithmetic apart. Each is checked by cfn-lint, and here or by the suite's own driving.
 UNKNOWN_TO_THE_EMULATOR = {
     # Its properties are checked below; the suite rotates as Secrets Manager would, step by step.
     "AWS::SecretsManager::RotationSchedule",
+    # The suite tries their queries on the lines that the functions have logged.
+    "AWS::Logs::QueryDefinition",
 }
 
 API_GATEWAY = "apigateway.amazonaws.com"
@@ -169,6 +171,47 @@ def check():
     assert resources["KeyRotation"]["DependsOn"] == "RotateKeysPermission"
 
 
+def saved_queries():
+    """Name, text and log groups, by their names in the template, of every saved query."""
+    for resource in processed()["Resources"].values():
+        if resource["Type"] == "AWS::Logs::QueryDefinition":
+            properties = resource["Properties"]
+            groups = [group["Ref"] for group in properties["LogGroupNames"]]
+            yield properties["Name"]["Fn::Sub"].removeprefix("${AWS::StackName}/"), properties["QueryString"], groups
+
+
+def is_alarm_on_arithmetic(resource):
+    """The emulator knows alarms on one metric only."""
+    return resource["Type"] == "AWS::CloudWatch::Alarm" and "Metrics" in resource["Properties"]
+
+
+def alarms_on_arithmetic(names):
+    """The alarms that the emulator does not know, with `names` in the place of what they refer to; by their own."""
+
+    def resolved(value):
+        if isinstance(value, list):
+            return [resolved(item) for item in value]
+        if not isinstance(value, dict):
+            return value
+        if "Ref" in value:
+            return names[value["Ref"]]
+        if "Fn::If" in value:
+            condition, then, otherwise = value["Fn::If"]
+            return resolved({"HasAlarmTopic": then, "HasTable": otherwise}[condition])
+        if "Fn::Sub" in value:
+            return re.sub(r"\$\{(\w+)\}", lambda found: str(names[found[1]]), value["Fn::Sub"])
+        return {name: resolved(item) for name, item in value.items()}
+
+    for name, resource in processed()["Resources"].items():
+        if is_alarm_on_arithmetic(resource):
+            yield name, {"AlarmName": name, **resolved(resource["Properties"])}
+
+
+def access_log_members():
+    (stage,) = [item for item in processed()["Resources"].values() if item["Type"] == "AWS::ApiGatewayV2::Stage"]
+    return set(json.loads(stage["Properties"]["AccessLogSettings"]["Format"]))
+
+
 def statement(item):
     if "Fn::If" in item:
         condition, item, otherwise = item["Fn::If"]
@@ -185,7 +228,9 @@ def for_the_emulator(built):
     """Writes the built template without what the emulator does not know; gives the path and what is missing."""
     template = yaml_parse(built.read_text())
     missing = [
-        name for name, resource in template["Resources"].items() if resource["Type"] in UNKNOWN_TO_THE_EMULATOR
+        name
+        for name, resource in template["Resources"].items()
+        if resource["Type"] in UNKNOWN_TO_THE_EMULATOR or is_alarm_on_arithmetic(resource)
     ]
     for name in missing:
         del template["Resources"][name]
