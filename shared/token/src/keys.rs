@@ -493,6 +493,23 @@ pub(crate) mod tests {
     }
 
     #[test]
+    fn ages_are_those_of_the_asymmetric_keys_that_sign_now() {
+        let other = crate::testing::es256_pem();
+        let ring = signing(&[
+            pem_entry("old", "ES256", ES256_PEM(), r#""sign_from":10,"retire_at":100"#),
+            pem_entry("new", "ES256", &other, r#""publish_at":20,"sign_from":50"#),
+            pem_entry("rsa", "RS256", &rsa_pem(2048), r#""sign_from":30"#),
+            hs256_entry("hs", &"s".repeat(32)),
+        ])
+        .unwrap();
+        assert_eq!((ring.longest_signing(9), ring.soonest_retirement(9)), (None, None));
+        assert_eq!((ring.longest_signing(40), ring.soonest_retirement(40)), (Some(30), Some(60)));
+        assert_eq!((ring.longest_signing(60), ring.soonest_retirement(60)), (Some(30), None), "the old one has done");
+        let always = signing(&[pem_entry("always", "ES256", ES256_PEM(), "")]).unwrap();
+        assert_eq!(always.longest_signing(60), None);
+    }
+
+    #[test]
     fn the_signer_is_the_key_with_the_greatest_sign_from_not_in_the_future() {
         let other = crate::testing::es256_pem();
         let ring = signing(&[
