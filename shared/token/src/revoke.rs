@@ -34,7 +34,9 @@ impl<S: ReadSession + RevokeSession, A: AuthoritySource> Revoke<'_, S, A> {
         let denied = |reason| self.audit.record(&caller.mark(Event::new(EventKind::AccessDenied)).because(reason));
         match recognise(token, caller, &authority, self.policy, now) {
             Err(reason) => denied(reason),
-            Ok(CallersToken::Access(token)) if token.is_expired_at(now) => denied("access_token_expired"),
+            Ok(CallersToken::Access(token)) if token.is_expired_at(now) || token.is_from_the_future(now) => {
+                denied("access_token_expired");
+            }
             Ok(CallersToken::Access(token)) => {
                 let ending = Ending { key: &token.session, client_id: &token.client_id, subject: &token.subject };
                 end(self.store, self.audit, caller, ending, now).await?;

@@ -31,6 +31,16 @@ pub fn capture() {
     });
 }
 
+/// How many bytes have been logged.
+pub fn length() -> usize {
+    CAPTURED.lock().unwrap().len()
+}
+
+/// Everything that has been logged.
+pub fn text() -> String {
+    String::from_utf8(CAPTURED.lock().unwrap().clone()).unwrap()
+}
+
 /// The audit lines about one session, oldest first.
 pub fn audit_of(session_id: &str) -> Vec<Value> {
     let session = latchkey_token::identity::SessionKey::parse(session_id).unwrap().audit_name();
@@ -39,14 +49,36 @@ pub fn audit_of(session_id: &str) -> Vec<Value> {
 
 /// The lines that `wanted` picks.
 pub fn lines(wanted: impl Fn(&Value) -> bool) -> Vec<Value> {
-    let captured = CAPTURED.lock().unwrap().clone();
-    let text = String::from_utf8(captured).unwrap();
-    text.lines().filter_map(|line| serde_json::from_str(line).ok()).filter(wanted).collect()
+    text().lines().filter_map(|line| serde_json::from_str(line).ok()).filter(wanted).collect()
 }
 
-/// Panics if any of `secrets` has been logged.
-pub fn assert_none_of(secrets: &[String]) {
-    let captured = CAPTURED.lock().unwrap().clone();
+/// Whether `text` is one JSON object of ours a line, with nothing that breaks a line, and no token; how many lines.
+pub fn check(text: &str) -> Result<usize, String> {
+    let mut lines = 0;
+    for line in text.lines() {
+        lines += 1;
+        let parsed: Value = serde_json::from_str(line).map_err(|_| format!("no JSON: {line:.200}"))?;
+        if !parsed["timestamp"].is_string() || !parsed["level"].is_string() {
+            return Err(format!("not one of our lines: {line:.200}"));
+        }
+        if line.chars().any(|character| character.is_control() || matches!(character, '\u{2028}' | '\u{2029}')) {
+            return Err(format!("a character that breaks lines: {line:.200?}"));
+        }
+        let user_agent = parsed["user_agent"].as_str().unwrap_or_default();
+        if user_agent.chars().count() > 256 {
+            return Err("a user_agent of more than 256 characters".into());
+        }
+    }
+    // The beginning of every JWT, and of every refresh token.
+    match ["eyJ", "lk1_"].into_iter().find(|token| text.contains(token)) {
+        Some(token) => Err(format!("something like a token: {token}")),
+        None => Ok(lines),
+    }
+}
+
+/// Panics if any of `secrets` has been logged after the first `skipped` bytes.
+pub fn assert_none_of(secrets: &[String], skipped: usize) {
+    let captured = CAPTURED.lock().unwrap()[skipped..].to_vec();
     let text = String::from_utf8_lossy(&captured);
     for secret in secrets {
         // The signature of a token is enough to recognise it, and its beginning is not secret.
@@ -59,6 +91,8 @@ pub fn assert_none_of(secrets: &[String]) {
 fn the_search_finds_a_logged_secret() {
     capture();
     tracing::info!(planted = "planted-0123456789");
-    let found = std::panic::catch_unwind(|| assert_none_of(&["planted-0123456789".to_owned()]));
+    let planted = ["planted-0123456789".to_owned()];
+    let found = std::panic::catch_unwind(|| assert_none_of(&planted, 0));
     assert!(found.is_err());
+    assert_none_of(&planted, length());
 }

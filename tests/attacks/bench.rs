@@ -1,0 +1,377 @@
+//! A server under attack, and the places at which it can be attacked. Every attempt is judged in full: who was let in,
+//! the exact answer, the table, and every operation on it.
+
+use std::{borrow::Cow, fmt::Display, sync::Mutex};
+
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use lambda_http::http::{Method, Request};
+use serde_json::json;
+use test_support::{Answer, App, FORM, JSON, Tokens, basic, form, secret_of};
+
+use crate::{
+    forge::Forge,
+    ledger::{Fault, Row},
+};
+
+/// The answer that an attempt must get, to the byte.
+#[derive(Clone, Debug)]
+pub struct Expected {
+    status: u16,
+    body: Cow<'static, str>,
+    /// Beyond those of every JSON answer.
+    header: Option<(&'static str, &'static str)>,
+    /// Operations on the table that the refusal costs: reads, and writes whose condition fails.
+    operations: &'static [&'static str],
+}
+
+impl Expected {
+    pub fn new(status: u16, body: impl Into<Cow<'static, str>>) -> Self {
+        Self { status, body: body.into(), header: None, operations: &[] }
+    }
+
+    pub fn error(status: u16, error: &str, description: &str) -> Self {
+        Self::new(status, format!(r#"{{"error":"{error}","error_description":"{description}"}}"#))
+    }
+
+    pub fn invalid_grant() -> Self {
+        Self::new(400, test_support::INVALID_GRANT)
+    }
+
+    pub fn invalid_request(description: &str) -> Self {
+        Self::error(400, "invalid_request", description)
+    }
+
+    pub fn too_large() -> Self {
+        Self::error(413, "invalid_request", "the body is longer than 16 KiB")
+    }
+
+    pub fn wrong_media_type() -> Self {
+        let text = "the content type must be application/x-www-form-urlencoded or application/json, in UTF-8";
+        Self::error(415, "invalid_request", text)
+    }
+
+    pub fn invalid_client() -> Self {
+        Self::error(401, "invalid_client", "authentication failed")
+    }
+
+    /// 401, to somebody who used the Authorization header.
+    pub fn invalid_client_basic() -> Self {
+        let header = Some(("www-authenticate", "Basic realm=\"latchkey\", charset=\"UTF-8\""));
+        Self { header, ..Self::invalid_client() }
+    }
+
+    pub fn invalid_token() -> Self {
+        let header = Some(("www-authenticate", "Bearer error=\"invalid_token\""));
+        Self { header, ..Self::error(401, "invalid_token", "the access token is missing or not valid") }
+    }
+
+    /// Nobody's fault but ours.
+    pub fn unavailable() -> Self {
+        let text = "the service cannot answer at the moment; nothing was lost, try again";
+        Self::error(503, "temporarily_unavailable", text).with_header("retry-after", "2")
+    }
+
+    pub fn inactive() -> Self {
+        Self::new(200, r#"{"active":false}"#)
+    }
+
+    /// What revocation says to everything.
+    pub fn nothing() -> Self {
+        Self::new(200, "{}")
+    }
+
+    pub fn with_header(self, name: &'static str, value: &'static str) -> Self {
+        Self { header: Some((name, value)), ..self }
+    }
+
+    /// The refusal costs these operations on the table.
+    pub fn after(self, operations: &'static [&'static str]) -> Self {
+        Self { operations, ..self }
+    }
+
+    pub fn matches(&self, answer: &Answer) -> bool {
+        let mut names: Vec<&str> =
+            answer.headers.keys().map(|name| name.as_str()).filter(|name| *name != "date").collect();
+        names.sort_unstable();
+        let mut expected = vec!["cache-control", "content-length", "content-type", "pragma"];
+        expected.extend(self.header.map(|(name, _)| name));
+        expected.sort_unstable();
+        let has = |name: &str, value: &str| answer.headers.get(name).is_some_and(|own| own == value);
+        answer.status.as_u16() == self.status
+            && answer.text == self.body
+            && names == expected
+            && has("content-type", JSON)
+            && has("cache-control", "no-store")
+            && has("pragma", "no-cache")
+            && self.header.is_none_or(|(name, value)| has(name, value))
+    }
+}
+
+/// Where an access token is verified.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Place {
+    Renewal,
+    RenewalJson,
+    /// As `Authorization: Bearer`, the client in the body.
+    RenewalBearer,
+    /// The client is not named: the access token would have to tell.
+    RenewalUnnamed,
+    IntrospectionByIssuer,
+    IntrospectionByClient,
+    RevocationByIssuer,
+    RevocationByClient,
+    /// `/demo/me`: the authorizer's code.
+    Resource,
+}
+
+impl Place {
+    pub const ALL: [Self; 9] = [
+        Self::Renewal,
+        Self::RenewalJson,
+        Self::RenewalBearer,
+        Self::RenewalUnnamed,
+        Self::IntrospectionByIssuer,
+        Self::IntrospectionByClient,
+        Self::RevocationByIssuer,
+        Self::RevocationByClient,
+        Self::Resource,
+    ];
+
+    fn is_in_header(self) -> bool {
+        matches!(self, Self::RenewalBearer | Self::Resource)
+    }
+
+    /// What a token that is not one of ours gets here.
+    pub fn refusal(self) -> Expected {
+        match self {
+            Self::Renewal | Self::RenewalJson | Self::RenewalBearer | Self::RenewalUnnamed => Expected::invalid_grant(),
+            Self::IntrospectionByIssuer | Self::IntrospectionByClient => Expected::inactive(),
+            Self::RevocationByIssuer | Self::RevocationByClient => Expected::nothing(),
+            Self::Resource => Expected::invalid_token(),
+        }
+    }
+}
+
+/// One request and what it must get.
+pub struct Attempt {
+    pub what: String,
+    pub request: Request<Vec<u8>>,
+    pub expected: Expected,
+}
+
+impl Attempt {
+    pub fn new(what: impl Display, request: Request<Vec<u8>>, expected: Expected) -> Self {
+        Self { what: what.to_string(), request, expected }
+    }
+}
+
+/// A server with a session of `client` that an attacker is after.
+pub struct Bench {
+    pub row: Row,
+    pub app: App,
+    pub client: &'static str,
+    pub tokens: Tokens,
+    snapshot: Mutex<String>,
+}
+
+impl Bench {
+    pub async fn start(row: Row) -> Self {
+        Self::of(row, "librechat", &[]).await
+    }
+
+    /// The authorizer lets in `client`'s audience; no memory of live sessions, so that each token is judged.
+    pub async fn of(row: Row, client: &'static str, variables: &[(&str, &str)]) -> Self {
+        let own = [("LATCHKEY_AUDIENCE", client), ("LATCHKEY_AUTHORIZER_CACHE_SECONDS", "0")];
+        let app = App::with(&[&own, variables].concat()).await;
+        let tokens = app.issue_for(client).await;
+        let bench = Self { row, client, tokens, snapshot: Mutex::default(), app };
+        bench.settle();
+        bench
+    }
+
+    /// The table as it stands is what refused requests must leave.
+    pub fn settle(&self) {
+        self.app.operations();
+        *self.snapshot.lock().unwrap() = self.app.snapshot();
+    }
+
+    pub fn forge(&self) -> Forge {
+        Forge::of(self.client, &self.tokens)
+    }
+
+    fn is_public(&self) -> bool {
+        self.client.starts_with("spa")
+    }
+
+    /// `Authorization` of the client, or of the issuer.
+    pub fn basic(&self, party: &str) -> String {
+        basic(party, &secret_of(party))
+    }
+
+    /// The request that brings `token` to a place; `None` where a token like this cannot be sent, or nobody may ask.
+    pub fn bring(&self, place: Place, token: &str) -> Option<Request<Vec<u8>>> {
+        // Spaces around a token belong to the header, not to the token.
+        let is_sendable = !token.is_empty()
+            && token.trim_matches(' ') == token
+            && token.bytes().all(|byte| (0x20..0x7f).contains(&byte));
+        if place.is_in_header() && !is_sendable {
+            return None;
+        }
+        let secret = secret_of(self.client);
+        let refresh = ("refresh_token", self.tokens.refresh());
+        let access = ("access_token", token);
+        let mut client = vec![("client_id", self.client)];
+        if !self.is_public() {
+            client.push(("client_secret", &secret));
+        }
+        let bearer = format!("Bearer {token}");
+        let own = self.basic(self.client);
+        let issuer = self.basic("portal");
+        Some(match place {
+            Place::Renewal if self.is_public() => {
+                post("/token/renew", None, FORM, form(&[&client[..], &[refresh, access]].concat()))
+            }
+            Place::Renewal => post("/token/renew", Some(&own), FORM, form(&[refresh, access])),
+            Place::RenewalJson => {
+                let mut body = json!({"refresh_token": refresh.1, "access_token": token});
+                client.iter().for_each(|(name, value)| body[*name] = (*value).into());
+                post("/token/renew", None, JSON, body.to_string())
+            }
+            Place::RenewalBearer => {
+                post("/token/renew", Some(&bearer), FORM, form(&[&client[..], &[refresh]].concat()))
+            }
+            Place::RenewalUnnamed => post("/token/renew", None, FORM, form(&[refresh, access])),
+            Place::IntrospectionByIssuer => post("/token/introspect", Some(&issuer), FORM, form(&[("token", token)])),
+            Place::IntrospectionByClient if self.is_public() => return None,
+            Place::IntrospectionByClient => post("/token/introspect", Some(&own), FORM, form(&[("token", token)])),
+            Place::RevocationByIssuer => post("/token/revoke", Some(&issuer), FORM, form(&[("token", token)])),
+            Place::RevocationByClient => {
+                post("/token/revoke", None, FORM, form(&[&client[..], &[("token", token)]].concat()))
+            }
+            Place::Resource => get("/demo/me", Some(&bearer)),
+        })
+    }
+
+    /// `token` at every place, refused everywhere as what is no token of ours.
+    pub fn everywhere(&self, what: impl Display, token: &str) -> Vec<Attempt> {
+        self.at(&Place::ALL, what, token)
+    }
+
+    pub fn at(&self, places: &[Place], what: impl Display, token: &str) -> Vec<Attempt> {
+        assert_ne!(token, self.tokens.access(), "{what}: this is the genuine token");
+        let attempt = |place: &Place| {
+            let request = self.bring(*place, token)?;
+            let expected = if request.body().len() > 16 * 1024 { Expected::too_large() } else { place.refusal() };
+            Some(Attempt::new(format_args!("{what} at {place:?}"), request, expected))
+        };
+        places.iter().filter_map(attempt).collect()
+    }
+
+    /// Forged access tokens, at every place. Before and after, the genuine one is let in.
+    pub async fn refuse_tokens(&self, tokens: Vec<(String, String)>) {
+        let attempts = tokens.iter().flat_map(|(what, token)| self.everywhere(what, token)).collect();
+        self.genuine_is_let_in().await;
+        self.refuse(attempts).await;
+        self.genuine_is_let_in().await;
+    }
+
+    pub async fn refuse(&self, attempts: Vec<Attempt>) {
+        self.row.plan(attempts.len());
+        for Attempt { what, request, expected } in attempts {
+            let path = request.uri().path().to_owned();
+            let answer = self.app.send(request).await;
+            self.judge(&what, &path, &answer, &expected);
+            self.row.attempted();
+        }
+    }
+
+    fn judge(&self, what: &str, path: &str, answer: &Answer, expected: &Expected) {
+        let after = self.app.snapshot();
+        let before = std::mem::replace(&mut *self.snapshot.lock().unwrap(), after.clone());
+        let has_changed = before != after;
+        if is_let_in(path, answer) || has_changed && path != "/token/renew" {
+            self.row.fault(Fault::LetIn, format_args!("{what}: {answer:?}"));
+        }
+        if !expected.matches(answer) {
+            self.row.fault(Fault::WrongAnswer, format_args!("{what}: {answer:?} for {expected:?}"));
+        }
+        let operations = self.app.operations();
+        if has_changed || operations != expected.operations {
+            self.row.fault(Fault::StateChange, format_args!("{what}: {operations:?}, changed: {has_changed}"));
+        }
+    }
+
+    /// What is refused to everybody proves nothing: the session's own tokens must be good where the forged ones are not.
+    pub async fn genuine_is_let_in(&self) {
+        let access = self.tokens.access();
+        for place in [Place::Resource, Place::IntrospectionByIssuer, Place::IntrospectionByClient] {
+            let Some(request) = self.bring(place, access) else { continue };
+            let path = request.uri().path().to_owned();
+            let answer = self.app.send(request).await;
+            assert!(is_let_in(&path, &answer), "control at {place:?}: {answer:?}");
+            self.row.controlled();
+        }
+        let scratch = self.app.issue_for(self.client).await;
+        self.app.renew_as(self.client, &scratch).await.tokens();
+        self.row.controlled();
+        self.settle();
+    }
+
+    /// The session under attack still renews: nothing has ended it.
+    pub async fn session_has_survived(&self) {
+        self.app.renew_as(self.client, &self.tokens).await.tokens();
+        self.row.controlled();
+        self.settle();
+    }
+}
+
+fn is_let_in(path: &str, answer: &Answer) -> bool {
+    match path {
+        "/token/introspect" => answer.text.contains(r#""active":true"#),
+        "/demo/me" => answer.status == 200,
+        "/sessions" => answer.text.contains("session_id"),
+        _ => answer.text.contains("_token\":\""),
+    }
+}
+
+pub fn post(path: &str, authorization: Option<&str>, content_type: &str, body: impl Into<Vec<u8>>) -> Request<Vec<u8>> {
+    let mut request = Request::post(path).header("content-type", content_type);
+    if let Some(authorization) = authorization {
+        request = request.header("authorization", authorization);
+    }
+    request.body(body.into()).unwrap()
+}
+
+pub fn get(path: &str, authorization: Option<&str>) -> Request<Vec<u8>> {
+    let headers = authorization.map(|value| ("authorization", value));
+    request(Method::GET, path, headers.as_slice(), vec![])
+}
+
+pub fn request(method: Method, path: &str, headers: &[(&str, &str)], body: Vec<u8>) -> Request<Vec<u8>> {
+    let mut request = Request::builder().method(method).uri(path);
+    for (name, value) in headers {
+        request = request.header(*name, *value);
+    }
+    request.body(body).unwrap()
+}
+
+/// The 85 bytes of a refresh token.
+pub fn bytes_of(refresh_token: &str) -> Vec<u8> {
+    URL_SAFE_NO_PAD.decode(&refresh_token[4..]).unwrap()
+}
+
+pub fn refresh_token_of(bytes: &[u8]) -> String {
+    format!("lk1_{}", URL_SAFE_NO_PAD.encode(bytes))
+}
+
+/// One request over a connection of its own, byte for byte; the status lines of all that came back.
+pub async fn raw(app: &App, bytes: &[u8]) -> Vec<String> {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    let mut connection = tokio::net::TcpStream::connect(app.url.strip_prefix("http://").unwrap()).await.unwrap();
+    let _ = connection.write_all(bytes).await;
+    let _ = connection.shutdown().await;
+    let mut answer = Vec::new();
+    let _ = connection.read_to_end(&mut answer).await;
+    let text = String::from_utf8_lossy(&answer).into_owned();
+    text.split("HTTP/1.1 ").skip(1).map(|rest| rest.lines().next().unwrap_or_default().to_owned()).collect()
+}

@@ -1,0 +1,244 @@
+//! The functions as Lambda composes them, on a store and secrets that may fail.
+
+use std::sync::{
+    Arc, OnceLock,
+    atomic::{AtomicU64, Ordering},
+};
+
+use authorizer::{Authorizer, LiveSessions};
+use aws_config::{Region, SdkConfig};
+use aws_sdk_dynamodb::config::Credentials;
+use dynoxide::Database;
+use lambda_http::{Body, Request, Response, http};
+use latchkey::serve::dynamodb::embedded;
+use latchkey_token::{
+    identity::SessionKey,
+    policy::Policy,
+    ports::{AuthoritySource, Clock, ReadSession},
+    session::Session,
+};
+use latchkey_token_aws::{AuthoritySecrets, Cached, CachedAuthority, DynamoDbSessions, SecretText, sdk, table};
+use latchkey_token_lambda::{Service, cors::Cors, system::SystemRandomness};
+use latchkey_token_testkit::SettableClock;
+use serde_json::{Value, json};
+use test_support::{FORM, ISSUER, START, Tokens, basic, form, keys, secret_of};
+use tokio::{net::TcpListener, sync::OnceCell};
+
+use crate::report::Outcome;
+
+const TABLE: &str = "sessions";
+
+/// One DynamoDB for all cases: each has subjects of its own.
+pub struct Store {
+    pub address: String,
+    /// Past every fault.
+    direct: DynamoDbSessions,
+}
+
+pub async fn store() -> &'static Store {
+    static STORE: OnceCell<Store> = OnceCell::const_new();
+    STORE
+        .get_or_init(|| async {
+            let database = Database::memory().unwrap();
+            let sdk = embedded(database.clone(), None).await;
+            table::create_if_missing(&sdk, TABLE).await.unwrap();
+            let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+            let address = listener.local_addr().unwrap().to_string();
+            tokio::spawn(dynoxide::server::serve_on(listener, database));
+            Store { address, direct: DynamoDbSessions::new(&sdk, TABLE) }
+        })
+        .await
+}
+
+impl Store {
+    /// The record of the session that these tokens belong to.
+    pub async fn record(&self, tokens: &Tokens) -> Session {
+        let key = SessionKey::parse(tokens.0["session_id"].as_str().unwrap()).unwrap();
+        self.direct.read(&key).await.unwrap().unwrap()
+    }
+}
+
+/// The SDK as the functions set it up, against another endpoint. The region has a name of its own because the SDK keeps
+/// one budget of retries for each.
+pub async fn sdk_at(url: &str, region: String) -> SdkConfig {
+    sdk::loader()
+        .region(Region::new(region))
+        .credentials_provider(Credentials::new("local", "local", None, None, "test"))
+        .endpoint_url(url)
+        .load()
+        .await
+}
+
+/// Keys and registrations that are at hand, so that the store alone can fail.
+pub fn authority_at_hand() -> Arc<CachedAuthority> {
+    static AUTHORITY: OnceLock<Arc<CachedAuthority>> = OnceLock::new();
+    let made = || {
+        let secrets = AuthoritySecrets {
+            signing_keys: SecretText::Inline(keys::ring()),
+            clients: SecretText::Inline(keys::registry()),
+        };
+        // Never reloaded in the time that tests move through.
+        Arc::new(Cached::new(secrets, 604_800))
+    };
+    Arc::clone(AUTHORITY.get_or_init(made))
+}
+
+/// What a client sees.
+#[derive(Clone)]
+pub struct Answer {
+    pub status: u16,
+    pub retry_after: Option<String>,
+    pub text: String,
+}
+
+impl std::fmt::Debug for Answer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} {:.300}", self.status, self.text)
+    }
+}
+
+impl Answer {
+    fn of(response: Response<Body>) -> Self {
+        let retry_after = response.headers().get("retry-after").map(|value| value.to_str().unwrap().to_owned());
+        let Body::Text(text) = response.body() else { panic!("no text") };
+        Self { status: response.status().as_u16(), retry_after, text: text.clone() }
+    }
+
+    /// The one answer to trouble that is not the client's.
+    pub fn is_unavailable(&self) -> bool {
+        let body = r#"{"error":"temporarily_unavailable","error_description":"the service cannot answer at the moment; nothing was lost, try again"}"#;
+        (self.status, self.text.as_str(), self.retry_after.as_deref()) == (503, body, Some("2"))
+    }
+
+    /// How the client fared, `is_ordinary` being whether it got what it gets when nothing fails.
+    pub fn outcome(&self, is_ordinary: bool) -> Outcome {
+        match is_ordinary {
+            true => Outcome::Served,
+            false if self.is_unavailable() => Outcome::Unavailable,
+            false => Outcome::Wrong,
+        }
+    }
+
+    pub fn tokens(&self) -> Option<Tokens> {
+        (self.status == 200).then(|| Tokens(serde_json::from_str(&self.text).unwrap()))
+    }
+
+    pub fn json(&self) -> Value {
+        serde_json::from_str(&self.text).unwrap()
+    }
+}
+
+pub struct Functions {
+    pub clock: Arc<SettableClock>,
+    service: Service<DynamoDbSessions, Arc<CachedAuthority>>,
+    authorizer: Authorizer<DynamoDbSessions, Arc<CachedAuthority>>,
+}
+
+impl Functions {
+    pub fn new(sdk: &SdkConfig, authority: Arc<CachedAuthority>) -> Self {
+        let clock = Arc::new(SettableClock::at(START));
+        let store = DynamoDbSessions::new(sdk, TABLE);
+        let authorizer = Authorizer {
+            store: store.clone(),
+            authority: Arc::clone(&authority),
+            policy: Policy::new(ISSUER),
+            audience: "librechat".into(),
+            live: LiveSessions::new(0),
+            clock: clock.clone(),
+        };
+        let service = Service {
+            store,
+            authority,
+            policy: Policy::new(ISSUER),
+            cors: Cors::default(),
+            clock: clock.clone(),
+            randomness: Arc::new(SystemRandomness),
+        };
+        Self { clock, service, authorizer }
+    }
+
+    /// Loads the secrets, as the first request of a function does.
+    pub async fn is_warm(&self) -> bool {
+        self.service.authority.current(self.clock.now()).await.is_ok()
+    }
+
+    pub async fn issue(&self, client: &str, subject: &str, more: &[(&str, &str)]) -> Answer {
+        let pairs = [&[("client_id", client), ("subject", subject)], more].concat();
+        Answer::of(issue::handle(&self.service, post("portal", &pairs)).await)
+    }
+
+    /// By the issuer `signing`, about `subject`, in a new assertion for one use.
+    pub async fn issue_by_assertion(&self, subject: &str) -> Answer {
+        static COUNT: AtomicU64 = AtomicU64::new(0);
+        let now = self.clock.now().unix_seconds();
+        let claims = json!({"iss": "https://portal.example", "aud": ISSUER, "sub": subject, "iat": now, "exp": now + 60,
+            "jti": COUNT.fetch_add(1, Ordering::SeqCst).to_string()});
+        let (pair, algorithm) = (keys::signing_issuer(), jsonwebtoken::Algorithm::ES256);
+        let header = json!({"alg": "ES256", "typ": "JWT", "kid": pair.kid});
+        let assertion = keys::signed(&header, &claims, algorithm, &keys::encoding_key(pair, algorithm));
+        let grant = "urn:ietf:params:oauth:grant-type:jwt-bearer";
+        let pairs = [("grant_type", grant), ("assertion", &assertion), ("client_id", "librechat")];
+        let request = http::Request::post("/").header("content-type", FORM).body(Body::Text(form(&pairs))).unwrap();
+        Answer::of(issue::handle(&self.service, request).await)
+    }
+
+    pub async fn renew(&self, client: &str, tokens: &Tokens) -> Answer {
+        let pairs = [("refresh_token", tokens.refresh()), ("access_token", tokens.access())];
+        Answer::of(renew::handle(&self.service, post(client, &pairs)).await)
+    }
+
+    /// With the refresh token alone.
+    pub async fn renew_oauth(&self, client: &str, refresh_token: &str) -> Answer {
+        Answer::of(renew::handle(&self.service, post(client, &[("refresh_token", refresh_token)])).await)
+    }
+
+    pub async fn revoke(&self, token: &str) -> Answer {
+        Answer::of(revoke::handle(&self.service, post("portal", &[("token", token)])).await)
+    }
+
+    pub async fn introspect(&self, token: &str) -> Answer {
+        Answer::of(introspect::handle(&self.service, post("portal", &[("token", token)])).await)
+    }
+
+    pub async fn sessions(&self, method: &str, path_and_query: &str) -> Answer {
+        let request = http::Request::builder()
+            .method(method)
+            .uri(path_and_query)
+            .header("authorization", basic("portal", &secret_of("portal")));
+        Answer::of(sessions::handle(&self.service, request.body(Body::Empty).unwrap()).await)
+    }
+
+    /// The authorizer's answer; its failure is API Gateway's own 500, which is no denial.
+    pub async fn authorize(&self, token: &str) -> Option<bool> {
+        let event = json!({"version": "2.0", "type": "REQUEST", "routeArn": "arn", "identitySource": [], "routeKey": "GET /", "rawPath": "/",
+            "rawQueryString": "", "headers": {"authorization": format!("Bearer {token}")}, "requestContext": {"http": {"method": "GET"}}});
+        let event = serde_json::from_value(event).unwrap();
+        let answer = authorizer::handle(&self.authorizer, event, "r".into()).await.ok()?;
+        Some(answer.is_authorized)
+    }
+}
+
+/// The answer to a request that nothing stands in the way of. On a machine with more to do than it can, that may take a
+/// few tries: the SDK's time-outs are real.
+pub async fn answered(ask: impl AsyncFn() -> Answer) -> Answer {
+    reached(ask, || false).await
+}
+
+/// The first answer that is not a 503, or that was given after `is_reached`.
+pub async fn reached(ask: impl AsyncFn() -> Answer, is_reached: impl Fn() -> bool) -> Answer {
+    for _ in 0..15 {
+        let answer = ask().await;
+        if !answer.is_unavailable() || is_reached() {
+            return answer;
+        }
+    }
+    ask().await
+}
+
+fn post(party: &str, pairs: &[(&str, &str)]) -> Request {
+    http::Request::post("/")
+        .header("content-type", FORM)
+        .header("authorization", basic(party, &secret_of(party)))
+        .body(Body::Text(form(pairs)))
+        .unwrap()
+}
