@@ -67,7 +67,8 @@ impl HttpConnector for Connector {
     }
 }
 
-fn perform(database: &Database, operation: &str, body: &[u8]) -> Result<String, DynoxideError> {
+/// One operation of DynamoDB's API on `database`: its request and its answer, each as JSON.
+pub fn perform(database: &Database, operation: &str, body: &[u8]) -> Result<String, DynoxideError> {
     match operation {
         "CreateTable" => answer(body, |request| database.create_table(request)),
         "DescribeTable" => answer(body, |request| database.describe_table(request)),

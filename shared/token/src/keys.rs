@@ -341,8 +341,9 @@ impl PublicKeys {
 
 /// The RFC 7638 thumbprint of a PKCS#8 private key's public half: the `kid` of asymmetric keys.
 pub fn thumbprint(algorithm: Algorithm, private_key_pem: &str) -> Option<Kid> {
-    let signer = encoding_key(algorithm, private_key_pem)?;
-    let jwk = Jwk::from_encoding_key(&signer, algorithm.jose()).ok()?;
+    // The library keeps the provider that it is first asked with: it must be ours.
+    let signer = SigningMaterial::new(encoding_key(algorithm, private_key_pem)?);
+    let jwk = Jwk::from_encoding_key(signer.key(), algorithm.jose()).ok()?;
     Kid::parse(&jwk.thumbprint(ThumbprintHash::SHA256).ok()?)
 }
 
