@@ -528,7 +528,8 @@ class Suite:
         ring, now = self.ring(), int(time.time())
         last = json.loads(json.dumps(ring))
         for signs in last["signing"]:
-            if signs["alg"] != "HS256" and signs.get("sign_from", 0) <= now:
+            # The one that signs now, and the one that is about to take over; not the next, which waits for its promotion.
+            if signs["alg"] != "HS256" and signs.get("sign_from", 0) <= now + 86_400:
                 signs["retire_at"] = now + 2 * 86_400
         secrets = self.emulator.client("secretsmanager")
         secret = self.outputs["SigningKeysSecretArn"]
