@@ -412,6 +412,7 @@ mod tests {
         assert!(changed("x", "%".into()).contains("cannot be read"));
         assert!(fault(json!([{"kty": "oct", "alg": "HS256", "k": "AA"}])).contains("public keys only"));
         assert!(AssertionKeys::of_hs256_secret(&SECRET[..31]).unwrap_err().contains("32 bytes"));
+        assert!(AssertionKeys::of_hs256_secret(&SECRET[..32]).is_ok());
     }
 
     #[test]
