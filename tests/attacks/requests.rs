@@ -630,7 +630,7 @@ pub async fn smuggling(row: Row) {
         ("a header without a name", format!("{}{honest}", head(&format!(": x\r\nContent-Length: {length}")))),
         ("a header without a colon", format!("{}{honest}", head(&format!("garbage\r\nContent-Length: {length}")))),
         ("a request within a request without a length", format!("{}{hidden}", head("X: y"))),
-        ("an absolute other host", format!("GET http://{}/ HTTP/1.1\r\nHost: x\r\n\r\n", trap::address())),
+        ("an absolute other host", format!("GET http://{}/jwks.json HTTP/1.1\r\nHost: x\r\n\r\n", trap::address())),
         ("a tunnel", format!("CONNECT {} HTTP/1.1\r\nHost: x\r\n\r\n", trap::address())),
         ("HTTP/2 in the open", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_owned()),
         ("HTTP/0.9", "GET /demo/me\r\n".to_owned()),
