@@ -22,32 +22,20 @@ where
     A: AuthoritySource,
 {
     let audit = RequestAudit::new("introspect", &request);
-    let authorization = Authorization::read(request.headers());
-    let tried_to_authenticate = authorization.as_ref().is_ok_and(Authorization::tried_to_authenticate);
-    let answer = match authorization {
-        Ok(authorization) => introspect(service, &request, authorization, &audit).await,
-        Err(fault) => Err(fault.into()),
-    };
-    let response = match answer {
-        Ok(members) => response::ok(&members),
-        Err(error) => {
-            audit.record_error(&error, EventKind::ClientRejected);
-            response::error(&error, tried_to_authenticate)
-        }
-    };
-    service.cors.apply(request.headers(), response)
+    let answer = introspect(service, &request, &audit).await.map(|members| response::ok(&members));
+    service.respond(&request, answer, &audit, EventKind::ClientRejected)
 }
 
 async fn introspect<S, A>(
     service: &Service<S, A>,
     request: &Request,
-    authorization: Authorization,
     audit: &RequestAudit,
 ) -> Result<Map<String, Value>, EdgeError>
 where
     S: ReadSession,
     A: AuthoritySource,
 {
+    let authorization = Authorization::read(request.headers())?;
     let mut members = Members::read(request)?;
     let token = members.required("token")?;
     let caller = credentials::caller(authorization, &mut members)?;

@@ -27,33 +27,16 @@ where
     A: AuthoritySource,
 {
     let audit = RequestAudit::new("issue", &request);
-    let authorization = Authorization::read(request.headers());
-    let tried_to_authenticate = authorization.as_ref().is_ok_and(Authorization::tried_to_authenticate);
-    let answer = match authorization {
-        Ok(authorization) => issue(service, &request, &authorization, &audit).await,
-        Err(fault) => Err(fault.into()),
-    };
-    let response = match answer {
-        Ok(tokens) => response::tokens(&tokens),
-        Err(error) => {
-            audit.record_error(&error, EventKind::ClientRejected);
-            response::error(&error, tried_to_authenticate)
-        }
-    };
-    service.cors.apply(request.headers(), response)
+    let answer = issue(service, &request, &audit).await.map(|tokens| response::tokens(&tokens));
+    service.respond(&request, answer, &audit, EventKind::ClientRejected)
 }
 
-async fn issue<S, A>(
-    latchkey: &Service<S, A>,
-    request: &Request,
-    authorization: &Authorization,
-    audit: &RequestAudit,
-) -> Result<TokenSet, EdgeError>
+async fn issue<S, A>(latchkey: &Service<S, A>, request: &Request, audit: &RequestAudit) -> Result<TokenSet, EdgeError>
 where
     S: InsertSession + RedeemAssertion,
     A: AuthoritySource,
 {
-    let request = parse(request, authorization)?;
+    let request = parse(request)?;
     let use_case = Issue {
         store: &latchkey.store,
         authority: &latchkey.authority,
@@ -65,11 +48,12 @@ where
     service::within_deadline(use_case.run(request)).await
 }
 
-fn parse(request: &Request, authorization: &Authorization) -> Result<IssueRequest, EdgeError> {
+fn parse(request: &Request) -> Result<IssueRequest, EdgeError> {
+    let authorization = Authorization::read(request.headers())?;
     let mut members = Members::read(request)?;
     let grant = match members.text("grant_type")?.as_deref() {
-        None => statement(authorization, &mut members)?,
-        Some(JWT_BEARER) => assertion(authorization, &mut members)?,
+        None => statement(&authorization, &mut members)?,
+        Some(JWT_BEARER) => assertion(&authorization, &mut members)?,
         Some(_) => return Err(Failure::Refused(Refusal::UnsupportedGrantType).into()),
     };
     let nonce = members.text("nonce")?;

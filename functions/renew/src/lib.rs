@@ -23,33 +23,16 @@ where
     A: AuthoritySource,
 {
     let audit = RequestAudit::new("renew", &request);
-    let authorization = Authorization::read(request.headers());
-    let tried_to_authenticate = authorization.as_ref().is_ok_and(Authorization::tried_to_authenticate);
-    let answer = match authorization {
-        Ok(authorization) => renew(service, &request, authorization, &audit).await,
-        Err(fault) => Err(fault.into()),
-    };
-    let response = match answer {
-        Ok(tokens) => response::tokens(&tokens),
-        Err(error) => {
-            audit.record_error(&error, EventKind::RenewalRejected);
-            response::error(&error, tried_to_authenticate)
-        }
-    };
-    service.cors.apply(request.headers(), response)
+    let answer = renew(service, &request, &audit).await.map(|tokens| response::tokens(&tokens));
+    service.respond(&request, answer, &audit, EventKind::RenewalRejected)
 }
 
-async fn renew<S, A>(
-    latchkey: &Service<S, A>,
-    request: &Request,
-    authorization: Authorization,
-    audit: &RequestAudit,
-) -> Result<TokenSet, EdgeError>
+async fn renew<S, A>(latchkey: &Service<S, A>, request: &Request, audit: &RequestAudit) -> Result<TokenSet, EdgeError>
 where
     S: RenewSession + ReadSession + RevokeSession,
     A: AuthoritySource,
 {
-    let request = parse(request, authorization)?;
+    let request = parse(request)?;
     let use_case = Renew {
         store: &latchkey.store,
         authority: &latchkey.authority,
@@ -61,7 +44,8 @@ where
     service::within_deadline(use_case.run(request)).await
 }
 
-fn parse(request: &Request, authorization: Authorization) -> Result<RenewRequest, EdgeError> {
+fn parse(request: &Request) -> Result<RenewRequest, EdgeError> {
+    let authorization = Authorization::read(request.headers())?;
     let mut members = Members::read(request)?;
     if members.text("grant_type")?.is_some_and(|grant_type| grant_type != "refresh_token") {
         return Err(Failure::Refused(Refusal::UnsupportedGrantType).into());

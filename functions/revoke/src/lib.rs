@@ -21,32 +21,16 @@ where
     A: AuthoritySource,
 {
     let audit = RequestAudit::new("revoke", &request);
-    let authorization = Authorization::read(request.headers());
-    let tried_to_authenticate = authorization.as_ref().is_ok_and(Authorization::tried_to_authenticate);
-    let answer = match authorization {
-        Ok(authorization) => revoke(service, &request, authorization, &audit).await,
-        Err(fault) => Err(fault.into()),
-    };
-    let response = match answer {
-        Ok(()) => response::ok(&response::Nothing {}),
-        Err(error) => {
-            audit.record_error(&error, EventKind::ClientRejected);
-            response::error(&error, tried_to_authenticate)
-        }
-    };
-    service.cors.apply(request.headers(), response)
+    let answer = revoke(service, &request, &audit).await.map(|()| response::ok(&response::Nothing {}));
+    service.respond(&request, answer, &audit, EventKind::ClientRejected)
 }
 
-async fn revoke<S, A>(
-    service: &Service<S, A>,
-    request: &Request,
-    authorization: Authorization,
-    audit: &RequestAudit,
-) -> Result<(), EdgeError>
+async fn revoke<S, A>(service: &Service<S, A>, request: &Request, audit: &RequestAudit) -> Result<(), EdgeError>
 where
     S: ReadSession + RevokeSession,
     A: AuthoritySource,
 {
+    let authorization = Authorization::read(request.headers())?;
     let mut members = Members::read(request)?;
     let token = members.required("token")?;
     let caller = credentials::caller(authorization, &mut members)?;

@@ -49,32 +49,16 @@ where
     A: AuthoritySource,
 {
     let audit = RequestAudit::new("sessions", &request);
-    let authorization = Authorization::read(request.headers());
-    let tried_to_authenticate = authorization.as_ref().is_ok_and(Authorization::tried_to_authenticate);
-    let answer = match authorization {
-        Ok(authorization) => sessions(service, &request, authorization, &audit).await,
-        Err(fault) => Err(fault.into()),
-    };
-    let response = match answer {
-        Ok(answer) => response::ok(&answer),
-        Err(error) => {
-            audit.record_error(&error, EventKind::ClientRejected);
-            response::error(&error, tried_to_authenticate)
-        }
-    };
-    service.cors.apply(request.headers(), response)
+    let answer = sessions(service, &request, &audit).await.map(|answer| response::ok(&answer));
+    service.respond(&request, answer, &audit, EventKind::ClientRejected)
 }
 
-async fn sessions<S, A>(
-    service: &Service<S, A>,
-    request: &Request,
-    authorization: Authorization,
-    audit: &RequestAudit,
-) -> Result<Answer, EdgeError>
+async fn sessions<S, A>(service: &Service<S, A>, request: &Request, audit: &RequestAudit) -> Result<Answer, EdgeError>
 where
     S: ListSessions + ReadSession + RevokeSession,
     A: AuthoritySource,
 {
+    let authorization = Authorization::read(request.headers())?;
     let mut query = Members::of_query(request.uri(), &["subject", "client_id"])?;
     let caller = credentials::of_header(authorization);
     let use_case = Sessions {

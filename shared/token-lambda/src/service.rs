@@ -2,13 +2,20 @@
 
 use std::{future::Future, sync::Arc, time::Duration};
 
+use lambda_http::{Body, Request, Response};
 use latchkey_token::{
+    audit::EventKind,
     policy::Policy,
     ports::{Clock, Randomness, Unavailable},
     refusal::Failure,
 };
 
-use crate::{cors::Cors, response::EdgeError};
+use crate::{
+    cors::Cors,
+    credentials::Authorization,
+    response::{self, EdgeError},
+    telemetry::RequestAudit,
+};
 
 /// Whatever hangs, and however many things do: the caller has an answer by then.
 const DEADLINE: Duration = Duration::from_millis(7_500);
@@ -21,6 +28,24 @@ pub struct Service<S, A> {
     pub cors: Cors,
     pub clock: Arc<dyn Clock>,
     pub randomness: Arc<dyn Randomness>,
+}
+
+impl<S, A> Service<S, A> {
+    /// The response to a request: its `answer`, or the error, which is logged where nobody has yet (as `rejected`).
+    pub fn respond(
+        &self,
+        request: &Request,
+        answer: Result<Response<Body>, EdgeError>,
+        audit: &RequestAudit,
+        rejected: EventKind,
+    ) -> Response<Body> {
+        let response = answer.unwrap_or_else(|error| {
+            audit.record_error(&error, rejected);
+            let authorization = Authorization::read(request.headers());
+            response::error(&error, authorization.is_ok_and(|authorization| authorization.tried_to_authenticate()))
+        });
+        self.cors.apply(request.headers(), response)
+    }
 }
 
 /// What the host knows of a request. Every host sets it as a request extension.
