@@ -13,7 +13,7 @@ use crate::{
     document::{Faults, Members, Report},
     identity::sha256,
     json,
-    prepared::SigningMaterial,
+    prepared::{SigningMaterial, VerifyingMaterial},
 };
 
 /// The signing algorithms of RFC 7518 and RFC 8037 that Latchkey offers. One key has one algorithm.
@@ -113,7 +113,7 @@ pub struct SigningKey {
     algorithm: Algorithm,
     lifetime: Lifetime,
     signer: SigningMaterial,
-    verifier: DecodingKey,
+    verifier: VerifyingMaterial,
     /// What may be published; none for HS256.
     public: Option<Jwk>,
 }
@@ -132,7 +132,7 @@ impl SigningKey {
     }
 
     pub(crate) fn verifier(&self) -> &DecodingKey {
-        &self.verifier
+        self.verifier.key()
     }
 }
 
@@ -384,7 +384,7 @@ fn read_signing_key(mut members: Members<'_>) -> Option<SigningKey> {
             }
             Some((
                 SigningMaterial::new(EncodingKey::from_secret(secret.as_bytes())),
-                DecodingKey::from_secret(secret.as_bytes()),
+                VerifyingMaterial::new(Algorithm::Hs256.jose(), DecodingKey::from_secret(secret.as_bytes())),
                 None,
             ))
         }),
@@ -410,7 +410,19 @@ fn encoding_key(algorithm: Algorithm, pem: &str) -> Option<EncodingKey> {
     }
 }
 
-fn key_pair(algorithm: Algorithm, kid: &Kid, pem: &str) -> Result<(SigningMaterial, DecodingKey, Option<Jwk>), String> {
+/// Whether one key verifies what the other signs.
+fn verifies(verifier: &VerifyingMaterial, signer: &SigningMaterial, algorithm: Algorithm) -> bool {
+    let probe = jsonwebtoken::crypto::sign(b"probe", signer.key(), algorithm.jose());
+    probe.is_ok_and(|probe| {
+        jsonwebtoken::crypto::verify(&probe, b"probe", verifier.key(), algorithm.jose()).unwrap_or(false)
+    })
+}
+
+fn key_pair(
+    algorithm: Algorithm,
+    kid: &Kid,
+    pem: &str,
+) -> Result<(SigningMaterial, VerifyingMaterial, Option<Jwk>), String> {
     let unfit = || match algorithm {
         Algorithm::Rs256 | Algorithm::Ps256 => {
             "is not an RSA private key of 2048 to 8192 bits as PKCS#8 PEM".to_owned()
@@ -426,12 +438,10 @@ fn key_pair(algorithm: Algorithm, kid: &Kid, pem: &str) -> Result<(SigningMateri
             return Err(format!("is an RSA key of {bits} bits, weaker than {MIN_RSA_BITS}"));
         }
     }
-    let verifier = DecodingKey::from_jwk(&jwk).map_err(|_| unfit())?;
+    let verifier = VerifyingMaterial::new(algorithm.jose(), DecodingKey::from_jwk(&jwk).map_err(|_| unfit())?);
     // A key that cannot verify what it signs would lock every user out at its first renewal.
-    let probe = jsonwebtoken::crypto::sign(b"probe", signer.key(), algorithm.jose()).map_err(|_| unfit())?;
-    match jsonwebtoken::crypto::verify(&probe, b"probe", &verifier, algorithm.jose()) {
-        Ok(true) => {}
-        Ok(false) | Err(_) => return Err(unfit()),
+    if !signer.is_sound_rsa() && !verifies(&verifier, &signer, algorithm) {
+        return Err(unfit());
     }
     jwk.common.key_id = Some(kid.as_str().to_owned());
     jwk.common.public_key_use = Some(PublicKeyUse::Signature);
