@@ -1,7 +1,7 @@
 //! The embedded DynamoDB behind the real SDK: its connector calls the engine in the same process instead of a
 //! network. Requests are serialised, signed, retried and parsed as ever.
 
-use std::{fmt, sync::Arc};
+use std::{fmt, path::Path, sync::Arc};
 
 use aws_config::{Region, SdkConfig};
 use aws_sdk_dynamodb::config::Credentials;
@@ -20,6 +20,15 @@ use serde::{Serialize, de::DeserializeOwned};
 
 /// Told the name of every operation, for those who count.
 pub type Observer = Arc<dyn Fn(&str) + Send + Sync>;
+
+/// The engine on a file. What has been answered survives the process, however it ends; a machine that loses power may lose
+/// the last seconds (SQLite's write-ahead log with `synchronous=NORMAL`), and never the file.
+pub fn open(file: &Path) -> dynoxide::Result<Database> {
+    let database = Database::new(&file.display().to_string())?;
+    // This is how the engine sets it: nothing was loaded in bulk.
+    database.disable_bulk_loading()?;
+    Ok(database)
+}
 
 /// An SDK configuration whose DynamoDB is `database`.
 pub async fn embedded(database: Database, observer: Option<Observer>) -> SdkConfig {

@@ -86,8 +86,7 @@ impl DataLocation {
             Self::Database(database) => Ok(database.clone()),
             Self::Directory(directory) => {
                 let path = directory.join(SESSIONS_FILE);
-                let shown = path.display().to_string();
-                Database::new(&shown).map_err(|error| StartError::data(shown, error))
+                dynamodb::open(&path).map_err(|error| StartError::data(path.display(), error))
             }
         }
     }

@@ -50,10 +50,8 @@ impl SecretText {
     async fn fetch(&self) -> Result<String, Unavailable> {
         match self {
             Self::SecretsManager { client, id } => {
-                let output = client
-                    .get_secret_value()
-                    .secret_id(id)
-                    .send()
+                // Boxed: it is big, and every request's future has room for it.
+                let output = Box::pin(client.get_secret_value().secret_id(id).send())
                     .await
                     .map_err(|error| Unavailable::new("secret", format!("{id}: {}", sdk::describe(&error))))?;
                 output.secret_string.ok_or_else(|| Unavailable::new("secret", format!("{id}: holds no text")))

@@ -2,6 +2,7 @@
 
 use std::{
     future::Future,
+    pin::Pin,
     time::{Duration, Instant},
 };
 
@@ -70,10 +71,11 @@ impl DynamoDbSessions {
                 *request.body_mut() = SdkBody::empty();
             });
         // It is no item, and whether there was an answer at all, the first request will find out.
-        let _ = health.send().await;
+        let _ = Box::pin(health.send()).await;
     }
 
-    async fn timed<T>(&self, request: impl Future<Output = T>) -> T {
+    /// The request's future is boxed: it has some kilobytes, which would be moved with every future around it.
+    async fn timed<T>(&self, request: Pin<Box<impl Future<Output = T>>>) -> T {
         let _waiting = Waiting { observer: self.observer, since: Instant::now() };
         request.await
     }
@@ -110,7 +112,7 @@ impl InsertSession for DynamoDbSessions {
             .set_item(Some(record::item(session)))
             .condition_expression("attribute_not_exists(sid)")
             .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld);
-        match self.timed(request.send()).await {
+        match self.timed(Box::pin(request.send())).await {
             Ok(_) => Ok(()),
             Err(error) => match error.as_service_error() {
                 Some(PutItemError::ConditionalCheckFailedException(failure)) => {
@@ -144,7 +146,7 @@ impl RedeemAssertion for DynamoDbSessions {
             .transact_write_items()
             .transact_items(put(record::used_assertion(assertion, session))?)
             .transact_items(put(record::item(session))?);
-        let error = match self.timed(request.send()).await {
+        let error = match self.timed(Box::pin(request.send())).await {
             Ok(_) => return Ok(Redemption::Redeemed),
             Err(error) => error,
         };
@@ -200,7 +202,7 @@ impl RenewSession for DynamoDbSessions {
             .condition_expression(condition)
             .return_values(ReturnValue::AllNew)
             .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld);
-        match self.timed(request.send()).await {
+        match self.timed(Box::pin(request.send())).await {
             Ok(output) => {
                 let item = output.attributes.unwrap_or_default();
                 Ok(RenewalOutcome::Committed(read(&item)?))
@@ -219,7 +221,7 @@ impl ReadSession for DynamoDbSessions {
     async fn read(&self, key: &SessionKey) -> Result<Option<Session>, Unavailable> {
         let request =
             self.client.get_item().table_name(&self.table).set_key(Some(record::key(key))).consistent_read(true);
-        let output = self.timed(request.send()).await.map_err(unavailable)?;
+        let output = self.timed(Box::pin(request.send())).await.map_err(unavailable)?;
         output.item().map(read).transpose()
     }
 }
@@ -238,7 +240,7 @@ impl ListSessions for DynamoDbSessions {
             .into_paginator()
             .send();
         let mut sessions = Vec::new();
-        while let Some(page) = self.timed(pages.next()).await {
+        while let Some(page) = self.timed(Box::pin(pages.next())).await {
             for item in page.map_err(unavailable)?.items() {
                 sessions.push(read(item)?);
             }
@@ -259,7 +261,7 @@ impl RevokeSession for DynamoDbSessions {
             .condition_expression("attribute_exists(sid) AND attribute_not_exists(revoked_at)")
             .expression_attribute_values(":at", time(revocation.at))
             .expression_attribute_values(":reason", AttributeValue::S(revocation.reason.clone()));
-        match self.timed(request.send()).await {
+        match self.timed(Box::pin(request.send())).await {
             Ok(_) => Ok(true),
             Err(error) => match error.as_service_error() {
                 Some(UpdateItemError::ConditionalCheckFailedException(_)) => Ok(false),

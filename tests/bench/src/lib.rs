@@ -6,6 +6,7 @@ pub mod counts;
 pub mod figures;
 pub mod guard;
 pub mod installation;
+pub mod limits;
 pub mod plot;
 pub mod prices;
 pub mod process;

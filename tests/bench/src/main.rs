@@ -16,6 +16,7 @@ use bench::{
     installation::{
         self, ALGORITHMS, Installation, Secrets, Session, client_of, issue_event, other_event, renew_event,
     },
+    limits,
     prices::{Prices, Renewal},
     process::Program,
     quota::Quota,
@@ -136,7 +137,7 @@ async fn event_for(function: &str, installation: &Installation, number: usize) -
         _ => {
             let session = installation.issue(&client, &subject, "openid profile email").await;
             match function {
-                "renew" | "node-renew" | "hello" => renew_event(&session),
+                "renew" | "node-renew" | "hello" | "hello-aws" => renew_event(&session),
                 _ => other_event(function, &session),
             }
         }
@@ -148,7 +149,7 @@ async fn cold(arguments: &Arguments) -> Value {
     let cloud = Cloud::plain(installation.database.clone(), installation.secret_values().await).await;
     let runs = arguments.samples(30);
     let mut functions = Map::new();
-    for name in FUNCTIONS.into_iter().chain(["hello", "node-renew"]) {
+    for name in FUNCTIONS.into_iter().chain(["hello", "hello-aws", "node-renew"]) {
         let program = match name {
             "node-renew" => arguments.node_renew(environment(&cloud)),
             _ => arguments.program(name, environment(&cloud)),
@@ -302,6 +303,14 @@ async fn server(arguments: &Arguments) -> Value {
         for (_, subject) in subjects {
             subject.stop().await;
         }
+        let folder = tempfile::tempdir_in(&arguments.builds).unwrap();
+        let written = limits::writing(folder.path(), time).await;
+        results.insert(
+            "limits".to_owned(),
+            json!({
+                "signing": limits::signing(algorithm, &secrets, time / 4), "writing": written,
+            }),
+        );
         algorithms.insert(algorithm.name().to_owned(), results.into());
     }
     algorithms.into()

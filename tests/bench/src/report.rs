@@ -186,6 +186,10 @@ fn server(all: &Value) -> Option<String> {
             let (p50, p99) = (milliseconds(p50), milliseconds(p99));
             writeln!(text, "| {algorithm} | {label} | {per_second:.0} | {p50} | {p99} |").unwrap();
         }
+        for (name, label) in LIMITS {
+            let per_second = number(&servers["limits"][name]);
+            writeln!(text, "| {algorithm} | {label} | {per_second:.0} | – | – |").unwrap();
+        }
     }
     Some(text)
 }
@@ -195,6 +199,9 @@ const SERVERS: [(&str, &str); 3] = [
     ("memory", "Latchkey, in memory"),
     ("oidc_provider", "oidc-provider, in memory"),
 ];
+
+const LIMITS: [(&str, &str); 2] =
+    [("signing", "limit: both signatures alone, on all cores"), ("writing", "limit: the durable store alone")];
 
 fn sizes(all: &Value) -> Option<String> {
     let sizes = all["sizes"]["memory"].as_array()?;
@@ -272,7 +279,12 @@ fn memory(all: &Value) -> Option<String> {
 fn plots(all: &Value) -> Vec<(&'static str, String)> {
     let mut plots = Vec::new();
     if let Some(functions) = all["cold"]["functions"].as_object() {
-        let labels = [("hello", "bare hello"), ("renew", "renew"), ("node-renew", "the same in Node.js")];
+        let labels = [
+            ("hello", "bare hello"),
+            ("hello-aws", "hello, SDK started"),
+            ("renew", "renew"),
+            ("node-renew", "the same in Node.js"),
+        ];
         let bar = |(name, label): (&str, &str)| {
             let value = number(&functions[name]["total"]["p50_ms"]);
             Bar { label: label.to_owned(), value, text: format!("{value:.1} ms"), is_ours: name == "renew" }

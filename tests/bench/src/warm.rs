@@ -180,10 +180,10 @@ async fn timed<T>(work: impl Future<Output = T>) -> Duration {
 }
 
 /// Signs a message.
-type Sign = dyn Fn(&[u8]) -> Vec<u8>;
+pub(crate) type Sign = dyn Fn(&[u8]) -> Vec<u8>;
 
 /// The least that a signature takes.
-fn prepared(algorithm: Algorithm, secrets: &Secrets) -> Box<Sign> {
+pub(crate) fn prepared(algorithm: Algorithm, secrets: &Secrets) -> Box<Sign> {
     let ring: Value = serde_json::from_str(&secrets.signing_keys).unwrap();
     let keys = ring["signing"].as_array().unwrap();
     let key = keys.iter().find(|key| key["alg"] == algorithm.name()).unwrap();
