@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use crate::{
     plot::{Bar, bars},
     prices::Prices,
+    serving::CONNECTIONS,
 };
 
 /// What was aimed at.
@@ -175,9 +176,11 @@ fn warm(all: &Value) -> Option<String> {
 
 fn server(all: &Value) -> Option<String> {
     let algorithms = all["server"].as_object()?;
-    let mut text = "Renewals per second at 16 connections, access and ID token signed, two cores for client and server \
-                    together.\n\n| algorithm | server | per second | p50 ms | p99 ms |\n| --- | --- | ---: | ---: | ---: |\n"
-        .to_owned();
+    let mut text = format!(
+        "Renewals per second at {CONNECTIONS} connections, access and ID token signed, {} cores for client and server together.\n\n\
+         | algorithm | server | per second | p50 ms | p99 ms |\n| --- | --- | ---: | ---: | ---: |\n",
+        all["machine"]["cores"]
+    );
     for (algorithm, servers) in algorithms {
         for (name, label) in SERVERS {
             let server = &servers[name];
@@ -195,7 +198,7 @@ fn server(all: &Value) -> Option<String> {
 }
 
 const SERVERS: [(&str, &str); 3] = [
-    ("durable", "Latchkey, every renewal on disk"),
+    ("durable", "Latchkey, in a file"),
     ("memory", "Latchkey, in memory"),
     ("oidc_provider", "oidc-provider, in memory"),
 ];
@@ -296,7 +299,6 @@ fn plots(all: &Value) -> Vec<(&'static str, String)> {
         for (algorithm, servers) in algorithms {
             for (name, label) in SERVERS {
                 let value = number(&servers[name]["per_second"]);
-                let label = label.replace("every renewal ", "");
                 let text = format!("{value:.0} /s");
                 all_bars.push(Bar {
                     label: format!("{algorithm}: {label}"),
@@ -306,7 +308,8 @@ fn plots(all: &Value) -> Vec<(&'static str, String)> {
                 });
             }
         }
-        plots.push(("renewals-per-second.svg", bars("Renewals per second, 16 connections, two cores", &all_bars)));
+        let title = format!("Renewals per second, {CONNECTIONS} connections, {} cores", all["machine"]["cores"]);
+        plots.push(("renewals-per-second.svg", bars(&title, &all_bars)));
     }
     if let Some(sizes) = all["sizes"]["memory"].as_array() {
         let bar = |size: &Value| {
