@@ -13,7 +13,7 @@ pub struct Bar {
 }
 
 const WIDTH: f64 = 720.0;
-const LABEL: f64 = 210.0;
+const LABEL: f64 = 240.0;
 const TEXT: f64 = 130.0;
 const ROW: f64 = 26.0;
 const TOP: f64 = 40.0;
@@ -61,7 +61,7 @@ mod tests {
     fn a_bar_is_as_long_as_its_value_and_texts_are_escaped() {
         let bar = |value| Bar { label: "a < b".into(), value, text: "x & y".into(), is_ours: true };
         let svg = bars("title", &[bar(1.0), bar(2.0)]);
-        assert!(svg.contains(r#"width="190.0""#) && svg.contains(r#"width="380.0""#), "{svg}");
+        assert!(svg.contains(r#"width="175.0""#) && svg.contains(r#"width="350.0""#), "{svg}");
         assert!(svg.contains("a &lt; b") && svg.contains("x &amp; y"));
     }
 }
