@@ -53,8 +53,8 @@ impl DynamoDbSessions {
 
     /// Opens the connection that the first request would otherwise wait for. What goes out is `GET /`, which DynamoDB
     /// answers with its health (`healthy: dynamodb.<region>.amazonaws.com`; undocumented, but dynalite's suite, which is
-    /// held against DynamoDB itself, has it): it needs no permission, costs no capacity, touches no item. The operation in whose clothes
-    /// it goes has credentials and endpoint looked up, the same ones that the requests to come will use.
+    /// held against DynamoDB itself, has it): it needs no permission, costs no capacity, touches no item. The operation in
+    /// whose clothes it goes has credentials and endpoint looked up, the same ones that the requests to come will use.
     pub async fn connect(&self) {
         let health = self
             .client
