@@ -79,13 +79,14 @@ where
     Adapter::from(service).oneshot(LambdaEvent::new(LambdaRequest::ApiGatewayV2(payload), context)).await
 }
 
-/// Whether path and query make a URL, also when the path has been percent-encoded, at three times its length.
+/// Whether path and query make a URL, also when the path has been percent-encoded, at three times its length. A path that holds "?" or
+/// "#" would end there, and what follows would not have been looked at.
 fn has_url(payload: &ApiGatewayV2httpRequest) -> bool {
     let path = payload.raw_path.as_deref().unwrap_or("/");
     let url = format!("{path}?{}", payload.raw_query_string.as_deref().unwrap_or(""));
     // The stage is put in front.
     let length = url.len() + payload.request_context.stage.as_ref().map_or(0, String::len);
-    path.starts_with('/') && length <= MAX_URL_BYTES && url.parse::<Uri>().is_ok()
+    path.starts_with('/') && !path.contains(['?', '#']) && length <= MAX_URL_BYTES && url.parse::<Uri>().is_ok()
 }
 
 fn caller(request: &Request) -> Caller {
@@ -95,5 +96,56 @@ fn caller(request: &Request) -> Caller {
             Caller { request_id, api_request_id: context.request_id.clone(), source_ip: context.http.source_ip.clone() }
         }
         _ => Caller { request_id, ..Caller::default() },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::iter::once;
+
+    use lambda_http::Context;
+    use proptest::{collection::vec, prelude::*, sample::select};
+    use serde_json::{Value, json};
+    use tokio::runtime::Builder;
+
+    use super::*;
+
+    fn answered(event: Value) -> Value {
+        let event = LambdaEvent::new(serde_json::from_value(event).unwrap(), Context::default());
+        let answer = answer(event, async |_| Response::new(Body::Empty));
+        serde_json::to_value(Builder::new_current_thread().build().unwrap().block_on(answer).unwrap()).unwrap()
+    }
+
+    fn telling() -> impl Strategy<Value = String> {
+        let letters = "/?#%&;:@[]<>{}|\\^`'\"=+,.~!$*()-_ \0\t\n\r\u{7f}\u{80}\u{e9}\u{ffff}\u{1f511}a2F";
+        vec(select(letters.chars().collect::<Vec<_>>()), 0..12).prop_map(String::from_iter)
+    }
+
+    proptest! {
+        #[test]
+        fn an_event_whose_url_is_made_of_anything_is_answered_and_not_a_crash(
+            (path, query, stage, host, body) in (telling(), telling(), telling(), telling(), telling()),
+            is_base64_encoded: bool,
+        ) {
+            for path in once(path.clone()).chain(once(format!("/{path}"))) {
+                let answer = answered(json!({
+                    "rawPath": path, "rawQueryString": query, "isBase64Encoded": is_base64_encoded, "body": body,
+                    "cookies": [host],
+                    "requestContext": {"domainName": host, "stage": stage, "http": {"method": "GET"}},
+                }));
+                let status = answer["statusCode"].as_u64().unwrap();
+                prop_assert!([200, 400].contains(&status), "{answer}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_path_that_ends_before_its_end_is_no_url() {
+        let status = |path: &str| {
+            answered(json!({"rawPath": path, "rawQueryString": "a=<", "requestContext": {"http": {"method": "GET"}}}))
+                ["statusCode"]
+                .clone()
+        };
+        assert_eq!([status("/token#"), status("/token?a")], [400, 400]);
     }
 }
