@@ -31,6 +31,9 @@ pub const RESERVED: [&str; 22] = [
 /// Longest serialised form of all custom claims of a session, in bytes.
 pub const MAX_BYTES: usize = 2048;
 
+/// Longest name that a fault repeats, in bytes: what is longer may be a token in the wrong place.
+const MAX_REPEATED_BYTES: usize = 64;
+
 /// Claims of a session, none of them reserved, at most [`MAX_BYTES`] when serialised.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct CustomClaims(Map<String, Value>);
@@ -38,12 +41,19 @@ pub struct CustomClaims(Map<String, Value>);
 /// Why claims are refused at issue. The text is meant for the issuer.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ClaimsFault {
-    #[error("claim {0:?} is not allowed for this client")]
+    #[error("{} is not allowed for this client", named(.0))]
     NotAllowed(String),
     #[error("the claims are longer than {MAX_BYTES} bytes")]
     TooLong,
-    #[error("claim {0:?} holds a number or a name that cannot be stored exactly")]
+    #[error("{} holds a number or a name that cannot be stored exactly", named(.0))]
     Unstorable(String),
+}
+
+fn named(claim: &str) -> String {
+    match claim.len() {
+        ..=MAX_REPEATED_BYTES => format!("claim {claim:?}"),
+        _ => format!("a claim with a name of over {MAX_REPEATED_BYTES} bytes"),
+    }
 }
 
 /// Whether `name` belongs to the protocol.
@@ -117,6 +127,16 @@ mod tests {
         assert_eq!(parse(r#"{"admin":true}"#), Err(ClaimsFault::NotAllowed("admin".into())));
         assert_eq!(parse(r#"{"iss":"x"}"#), Err(ClaimsFault::NotAllowed("iss".into())));
         assert!(is_reserved("may_act") && is_reserved("act") && !is_reserved("email"));
+    }
+
+    #[test]
+    fn a_fault_repeats_no_name_as_long_as_a_token() {
+        let fault = |letters: usize| parse(&format!(r#"{{"{}":1}}"#, "a".repeat(letters))).unwrap_err().to_string();
+        assert!(fault(MAX_REPEATED_BYTES).contains(&"a".repeat(MAX_REPEATED_BYTES)));
+        assert_eq!(
+            fault(MAX_REPEATED_BYTES + 1),
+            "a claim with a name of over 64 bytes is not allowed for this client"
+        );
     }
 
     #[test]

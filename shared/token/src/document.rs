@@ -80,6 +80,12 @@ impl<'a> Members<'a> {
         if self.path.is_empty() { member.to_owned() } else { format!("{}.{member}", self.path) }
     }
 
+    fn must_be_there(&mut self, member: &str) {
+        if self.members.get(member).is_none_or(Value::is_null) {
+            self.fault(member, "is missing");
+        }
+    }
+
     /// A member that is there and not `null`.
     fn take(&mut self, member: &str) -> Option<Value> {
         self.members.remove(member).filter(|value| !value.is_null())
@@ -102,9 +108,7 @@ impl<'a> Members<'a> {
     }
 
     pub(crate) fn required_string(&mut self, member: &str) -> Option<String> {
-        if !self.members.contains_key(member) {
-            self.fault(member, "is missing");
-        }
+        self.must_be_there(member);
         self.string(member)
     }
 
@@ -123,9 +127,7 @@ impl<'a> Members<'a> {
 
     /// The objects of a list, each with its path.
     pub(crate) fn list(&mut self, member: &str) -> Vec<(String, Value)> {
-        if !self.members.contains_key(member) {
-            self.fault(member, "is missing");
-        }
+        self.must_be_there(member);
         let items = self.optional(member, "a list", |value| match value {
             Value::Array(items) => Some(items),
             _ => None,

@@ -497,6 +497,14 @@ pub(crate) mod tests {
     }
 
     #[test]
+    fn null_is_what_is_missing() {
+        let faults = |ring: &str| KeyRing::parse(ring).unwrap_err().to_string();
+        assert_eq!(faults(r#"{"signing":null,"tagging":[]}"#), "signing: is missing");
+        let nameless = hs256_entry("hs", &"x".repeat(32)).replace(r#""kid":"hs""#, r#""kid":null"#);
+        assert_eq!(fault(&[nameless]), "signing[0].kid: is missing");
+    }
+
+    #[test]
     fn an_empty_ring_is_a_ring_without_signers() {
         let ring = signing(&[]).unwrap();
         assert!(ring.signer(Algorithm::Rs256, None, 0).is_none());

@@ -40,7 +40,8 @@ pub fn authorizer_event(data: &[u8]) -> Outcome {
         let answer = serde_json::to_value(answer).unwrap();
         if answer["isAuthorized"] == true {
             let [presented] = &presented[..] else { panic!("{} headers", presented.len()) };
-            let is_presented = |token: &Value| presented.ends_with(token.as_str().unwrap());
+            // White space round a header's value is none of it (RFC 9110 §5.5).
+            let is_presented = |token: &Value| presented.trim_end().ends_with(token.as_str().unwrap());
             let bearer =
                 issued.iter().find(|issued| is_presented(&issued.tokens["access_token"])).expect("a token of ours");
             let context = serde_json::json!({

@@ -94,7 +94,8 @@ fn assert_well_formed(path: &str, answer: &Value, issued: &[Issued]) -> u64 {
     assert!(description.bytes().all(|byte| (0x20..=0x7e).contains(&byte) && byte != b'"' && byte != b'\\'), "{body}");
     assert_eq!(status == 401, members["error"] == "invalid_client");
     assert!(status == 401 || header("www-authenticate").is_none());
-    assert!(!body.contains("-secret"), "a secret is quoted");
+    // A claim's name is repeated to the issuer that has sent it, whatever it is.
+    assert!(description.starts_with("claim '") || !body.contains("-secret"), "a secret is quoted");
     for token in issued.iter().flat_map(|issued| [&issued.tokens["refresh_token"], &issued.tokens["access_token"]]) {
         assert!(!body.contains(token.as_str().unwrap()), "a token is quoted");
     }

@@ -9,7 +9,7 @@ use latchkey_token::{
     registry::{Client, Credentials, Profile, Registry},
 };
 
-use crate::{Outcome, key_ring::strings, text};
+use crate::{Outcome, text};
 
 /// A registry that is taken means the same when it is written anew, keeps every limit, shows no hash, and admits nobody
 /// whose secret is not known. One that is refused is refused with the same reasons every time.
@@ -47,8 +47,10 @@ fn assert_shows_no_hash(document: &Value, shown: &str) {
     let hashes = |party: &Value| party.get("secret_sha256").map(Value::to_string).unwrap_or_default();
     let parties = ["issuers", "clients"].into_iter().flat_map(|list| document[list].as_array().unwrap());
     let hashes: String = parties.map(hashes).collect();
-    let others: BTreeSet<String> = strings(document).into_iter().map(|(_, text)| text).collect();
-    for hash in hashes.split('"').filter(|text| text.len() == 64 && !others.contains(*text)) {
+    // The same text may stand elsewhere, in a name or an audience, which is shown.
+    let everything = document.to_string();
+    let stands_elsewhere = |hash: &str| everything.matches(hash).count() > hashes.matches(hash).count();
+    for hash in hashes.split('"').filter(|text| text.len() == 64 && !stands_elsewhere(text)) {
         assert!(!shown.contains(hash), "a hash in Debug");
     }
 }

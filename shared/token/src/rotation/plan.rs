@@ -4,7 +4,7 @@
 //! and from `sign_from` on it signs; the rotation after that gives it a `retire_at`, until which it verifies. So every
 //! key has been published for a whole rotation interval before it signs, and longer than any cache of the JWKS.
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::{
     keys::{Algorithm, NOT_YET},
@@ -31,9 +31,9 @@ pub struct SigningEntry {
     pub private_key: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub secret: Option<String>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "null_as_zero")]
     pub publish_at: i64,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "null_as_zero")]
     pub sign_from: i64,
     #[serde(default)]
     pub retire_at: Option<i64>,
@@ -44,10 +44,15 @@ pub struct SigningEntry {
 pub struct TagEntry {
     pub kid: u8,
     pub secret: String,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "null_as_zero")]
     pub use_from: i64,
     #[serde(default)]
     pub retire_at: Option<i64>,
+}
+
+/// `null` is what is left out, as it is for the ring that is read here too.
+fn null_as_zero<'de, D: Deserializer<'de>>(deserializer: D) -> Result<i64, D::Error> {
+    Option::deserialize(deserializer).map(Option::unwrap_or_default)
 }
 
 /// The caches that a new key must outwait.
@@ -160,6 +165,18 @@ mod tests {
     const MONTH: i64 = 30 * 86_400;
     /// A day, and twice seven days.
     const OVERLAP: i64 = 86_400 + 2 * 604_800;
+
+    #[test]
+    fn a_ring_may_say_null_for_a_time_that_it_leaves_out() {
+        let ring = |times: &str| {
+            let signing =
+                format!(r#"{{"kid":"a","alg":"HS256","secret":"s","publish_at":{times},"sign_from":{times}}}"#);
+            let tagging = format!(r#"{{"kid":1,"secret":"s","use_from":{times}}}"#);
+            serde_json::from_str::<RingDocument>(&format!(r#"{{"signing":[{signing}],"tagging":[{tagging}]}}"#))
+                .unwrap()
+        };
+        assert!(ring("null") == ring("0"));
+    }
 
     /// Carries a plan out with keys named by a counter.
     fn carried_out(plan: Plan, made: &mut u32) -> RingDocument {
