@@ -170,6 +170,23 @@ async fn a_revoked_session_is_refused_at_once_or_after_the_cache_time() {
     }
 }
 
+/// Whoever holds LibreChat's secret can sign anything; the session knows what it is for.
+#[tokio::test]
+async fn a_token_that_says_more_than_its_session_is_not_live() {
+    let app = App::with(&[("LATCHKEY_AUTHORIZER_CACHE_SECONDS", "30")]).await;
+    let tokens =
+        app.issue_form(&[("client_id", "librechat"), ("subject", "alice"), ("scope", "openid")]).await.tokens();
+    assert_eq!(me_with(&app, tokens.access()).await.status, 200, "and its session is remembered");
+    for (name, value) in [("scope", json!("openid profile")), ("aud", json!(["librechat", "orders"]))] {
+        let mut claims = tokens.claims();
+        claims[name] = value;
+        let token = keys::signed_rs256(&claims);
+        me_with(&app, &token).await.refused(401, "invalid_token");
+        assert_eq!(introspect(&app, "librechat", &token).await, json!({"active": false}), "{name}");
+        assert_eq!(introspect(&app, "portal", &token).await, json!({"active": false}), "{name}");
+    }
+}
+
 #[tokio::test]
 async fn a_store_that_is_down_is_no_denial() {
     let app = forgetful().await;

@@ -78,7 +78,7 @@ pub async fn check<S: ReadSession, A: AuthoritySource>(
         clock: authorizer.clock.as_ref(),
         audit,
     };
-    let is_known_live = |token: &AuthenticAccessToken| authorizer.live.is_known(&token.session, now);
+    let is_known_live = |token: &AuthenticAccessToken| authorizer.live.is_known(token, now);
     let checked = within_deadline(async { authorize.run(token, is_known_live).await.map_err(Failure::from) }).await;
     let token = match checked {
         Ok(token) => token,
@@ -88,7 +88,7 @@ pub async fn check<S: ReadSession, A: AuthoritySource>(
         }
     };
     Ok(token.map(|token| {
-        authorizer.live.remember(token.session, now);
+        authorizer.live.remember(&token, now);
         Bearer {
             sub: token.subject.as_str().to_owned(),
             client_id: token.client_id.to_string(),

@@ -69,9 +69,13 @@ impl Session {
     }
 
     /// Whether an access token of this session is still backed by it: not revoked, before the absolute expiry. The idle
-    /// time ends renewals, not tokens that are out.
+    /// time ends renewals, not tokens that are out. A token that says more than its session is none of ours: LibreChat
+    /// knows the secret of its HS256 key.
     pub fn is_live_for(&self, token: &AuthenticAccessToken, now: Timestamp) -> bool {
-        self.client_id == token.client_id && self.revocation.is_none() && now < self.absolute_expires_at
+        let is_of_it = self.client_id == token.client_id
+            && self.audience == token.audience
+            && token.scope.split_ascii_whitespace().all(|name| self.scope.contains(name));
+        is_of_it && self.revocation.is_none() && now < self.absolute_expires_at
     }
 
     /// `exp` of the access token of the last issue or renewal, in Unix seconds.
@@ -474,6 +478,11 @@ mod tests {
         };
         let own = token("librechat");
         assert!(live.is_live_for(&own, NOW) && !live.is_live_for(&token("other"), NOW));
+        let narrowed = AuthenticAccessToken { scope: "openid".into(), ..token("librechat") };
+        let widened = AuthenticAccessToken { scope: "openid admin".into(), ..token("librechat") };
+        let elsewhere = AuthenticAccessToken { audience: vec!["orders".into()], ..token("librechat") };
+        assert!(live.scope.contains("openid") && live.is_live_for(&narrowed, NOW));
+        assert!(!live.is_live_for(&widened, NOW) && !live.is_live_for(&elsewhere, NOW));
         // The idle time ends renewals, not tokens that are out.
         assert!(live.is_live_for(&own, live.idle_expires_at));
         let end = live.absolute_expires_at;
