@@ -38,10 +38,12 @@ impl Metadata<'_> {
         if let Some(endpoint) = self.authorization_endpoint {
             add("authorization_endpoint", endpoint.into());
         }
-        add("token_endpoint", format!("{}{RENEW}", self.issuer).into());
-        add("jwks_uri", format!("{}{JWKS}", self.issuer).into());
-        add("revocation_endpoint", format!("{}{REVOKE}", self.issuer).into());
-        add("introspection_endpoint", format!("{}{INTROSPECT}", self.issuer).into());
+        // An issuer may end in a slash; a path has one.
+        let base = self.issuer.trim_end_matches('/');
+        add("token_endpoint", format!("{base}{RENEW}").into());
+        add("jwks_uri", format!("{base}{JWKS}").into());
+        add("revocation_endpoint", format!("{base}{REVOKE}").into());
+        add("introspection_endpoint", format!("{base}{INTROSPECT}").into());
         add("response_types_supported", json!(response_types));
         add("grant_types_supported", json!(["refresh_token"]));
         let confidential = ["client_secret_basic", "client_secret_post", "private_key_jwt"];
@@ -65,9 +67,13 @@ mod tests {
     use super::*;
 
     fn document(kind: Document, authorization_endpoint: Option<&str>) -> Value {
+        document_of("https://id.example.org/prod", kind, authorization_endpoint)
+    }
+
+    fn document_of(issuer: &str, kind: Document, authorization_endpoint: Option<&str>) -> Value {
         let keys =
             PublicKeys::parse(r#"{"keys":[{"kty":"RSA","alg":"RS256","kid":"k","n":"AQAB","e":"AQAB"}]}"#).unwrap();
-        Metadata { issuer: "https://id.example.org/prod", authorization_endpoint, keys: &keys }.document(kind)
+        Metadata { issuer, authorization_endpoint, keys: &keys }.document(kind)
     }
 
     #[test]
@@ -79,6 +85,20 @@ mod tests {
             assert_eq!(document["jwks_uri"], "https://id.example.org/prod/.well-known/jwks.json");
             assert!(document.get("authorization_endpoint").is_none());
             assert!(!document.to_string().contains("null"));
+        }
+    }
+
+    #[test]
+    fn an_issuer_with_a_slash_at_its_end_keeps_it_and_no_endpoint_has_two() {
+        let document = document_of("https://id.example.org/", Document::OpenIdConfiguration, None);
+        assert_eq!(document["issuer"], "https://id.example.org/");
+        for (endpoint, path) in [
+            ("token_endpoint", "/token/renew"),
+            ("jwks_uri", "/.well-known/jwks.json"),
+            ("revocation_endpoint", "/token/revoke"),
+            ("introspection_endpoint", "/token/introspect"),
+        ] {
+            assert_eq!(document[endpoint], format!("https://id.example.org{path}"));
         }
     }
 
