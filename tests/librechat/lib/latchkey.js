@@ -105,6 +105,8 @@ export async function post(url, members, headers = {}) {
   const body = new URLSearchParams(members).toString();
   const response = await fetch(url, {
     method: 'POST', body, headers: { 'content-type': 'application/x-www-form-urlencoded', accept: 'application/json', ...headers },
+    // Latchkey answers within eight seconds, whatever happens behind it.
+    signal: AbortSignal.timeout(12_000),
   });
   const text = await response.text();
   let json;

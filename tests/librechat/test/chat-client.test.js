@@ -40,6 +40,7 @@ describe('A chat client, every third answer lost: never signed out', { concurren
         grant_type: 'refresh_token', refresh_token: tokens.refresh_token, ...client,
         ...(client.client_id.endsWith('both') && { access_token: tokens.access_token }),
       }).catch((error) => ({ lost: error }));
+      assert.notEqual(answer.lost?.name, 'TimeoutError', 'an answer that never comes');
       if (!answer.lost) {
         assert.equal(answer.status, 200, `signed out: ${answer.text}`);
         return answer.json;
