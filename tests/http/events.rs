@@ -204,6 +204,21 @@ async fn a_host_or_path_that_makes_no_url_is_answered_and_not_a_crash() {
     assert_eq!((status, body["error"].as_str()), (400, Some("invalid_request")));
 }
 
+/// Whatever routes lead to the function.
+#[tokio::test]
+async fn no_method_but_delete_ends_a_session() {
+    let functions = Functions::start().await;
+    let tokens = functions.issue("librechat").await;
+    let event = read("sessions-end-one.json").replace(&"A".repeat(43), tokens["session_id"].as_str().unwrap());
+    for (method, status) in [("GET", 400), ("POST", 400), ("DELETE", 200)] {
+        let (answered, body) = functions.invoke(&event.replace("DELETE", method)).await;
+        assert_eq!(answered, status, "{method}: {body}");
+        assert_eq!(body["ended"], if method == "DELETE" { 1.into() } else { Value::Null });
+    }
+    let (status, body) = functions.invoke(&read("sessions-list.json").replace("GET", "POST")).await;
+    assert_eq!((status, body["error"].as_str()), (400, Some("invalid_request")));
+}
+
 #[tokio::test]
 async fn the_authorizers_events_are_answered_in_api_gateways_simple_form() {
     let functions = Functions::start().await;

@@ -85,6 +85,18 @@ async fn whatever_is_older_foreign_forged_or_expired_gets_200_and_changes_nothin
 }
 
 #[tokio::test]
+async fn an_access_token_ends_its_session_for_as_long_as_it_lets_in() {
+    let app = App::with(&[("LATCHKEY_CLOCK_SKEW_SECONDS", "30")]).await;
+    let tokens = app.issue().await;
+    app.clock.advance(86_430);
+    revoke(&app, "librechat", tokens.access()).await;
+    assert!(!is_revoked(&app).await);
+    app.clock.advance_millis(-1);
+    revoke(&app, "librechat", tokens.access()).await;
+    assert!(is_revoked(&app).await);
+}
+
+#[tokio::test]
 async fn revocation_twice_is_200_twice() {
     let app = App::start().await;
     let tokens = app.issue().await;
@@ -112,6 +124,13 @@ async fn who_asks_must_say_who_it_is() {
     let librechat = basic("librechat", &secret_of("librechat"));
     post(Some(&librechat), &[token, ("client_id", "librechat")]).await.refused(400, "invalid_request");
     post(None, &[token, ("issuer_id", "portal")]).await.refused(400, "invalid_request");
+    let assertion_type = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
+    let assertion = [("client_assertion_type", assertion_type), ("client_assertion", "x")];
+    for (id, secret, name) in [("client_id", "client_secret", "librechat"), ("issuer_id", "issuer_secret", "portal")] {
+        let own = secret_of(name);
+        let twice = [&[token, (id, name), (secret, &own)], &assertion[..]].concat();
+        post(None, &twice).await.refused(400, "invalid_request");
+    }
     post(Some(&librechat), &[]).await.refused(400, "invalid_request");
     assert!(!is_revoked(&app).await);
     app.drop_table().await;
@@ -186,6 +205,12 @@ async fn an_issuer_sees_its_subjects_live_sessions_and_no_others() {
     assert_eq!(ids(&one), [second.0["session_id"].clone()]);
     assert!(ids(&send(&app, "GET", "second", "/sessions?subject=alice").await).is_empty());
     send(&app, "GET", "second", "/sessions?subject=alice&client_id=spa").await.refused(400, "unauthorized_client");
+    let recorded = logs::lines(|line| {
+        line["event"] == "client_rejected"
+            && line["issuer_id"] == "second"
+            && line["reason"] == "issuer_may_not_act_for_client"
+    });
+    assert!(!recorded.is_empty());
     send(&app, "GET", "librechat", "/sessions?subject=alice").await.refused(401, "invalid_client");
     send(&app, "GET", "portal", "/sessions").await.refused(400, "invalid_request");
     send(&app, "GET", "portal", "/sessions?subject=alice&subject=bob").await.refused(400, "invalid_request");

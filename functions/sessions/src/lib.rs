@@ -70,6 +70,9 @@ where
     };
     let (_, last) = request.uri().path().rsplit_once('/').unwrap_or_default();
     if last != "sessions" {
+        if request.method() != Method::DELETE {
+            return Err(RequestFault::invalid("a session is ended with DELETE").into());
+        }
         let key = SessionKey::parse(last).ok_or_else(|| RequestFault::invalid("the path ends in no session_id"))?;
         let ended = within_deadline(use_case.end_one(&caller, &key)).await?;
         return Ok(Answer::Ended { ended });
@@ -77,12 +80,14 @@ where
     let subject = Subject::parse(&query.required("subject")?)
         .ok_or_else(|| RequestFault::invalid("subject must be 1 to 255 bytes without control characters"))?;
     let filter = SessionFilter { subject, client_id: query.text("client_id")? };
-    if request.method() == Method::DELETE {
-        let ended = within_deadline(use_case.end_all(&caller, &filter)).await?;
-        return Ok(Answer::Ended { ended });
+    match *request.method() {
+        Method::GET => {
+            let sessions = within_deadline(use_case.list(&caller, &filter)).await?;
+            Ok(Answer::Listed { sessions: sessions.iter().map(ListedSession::from).collect() })
+        }
+        Method::DELETE => Ok(Answer::Ended { ended: within_deadline(use_case.end_all(&caller, &filter)).await? }),
+        _ => Err(RequestFault::invalid("sessions are listed with GET and ended with DELETE").into()),
     }
-    let sessions = within_deadline(use_case.list(&caller, &filter)).await?;
-    Ok(Answer::Listed { sessions: sessions.iter().map(ListedSession::from).collect() })
 }
 
 impl From<&Session> for ListedSession {

@@ -133,25 +133,28 @@ pub fn caller(authorization: Authorization, members: &mut Members) -> Result<Cal
     let client = (members.text("client_id")?, members.text("client_secret")?);
     let assertion = client_assertion(members)?;
     let is_in_body = [&issuer.0, &issuer.1, &client.0, &client.1, &assertion].into_iter().any(Option::is_some);
-    match (authorization, issuer, client) {
-        (Authorization::Absent, (None, None), (client_id, None)) if let Some(assertion) = assertion => {
+    match (authorization, issuer, client, assertion) {
+        (Authorization::Absent, (None, None), (client_id, None), Some(assertion)) => {
             Ok(CallerIdentification::Assertion(ClientAssertion { assertion, client_id }))
         }
-        (Authorization::Absent, (None, None), (Some(id), None)) => Ok(CallerIdentification::Named(vec![id])),
-        (Authorization::Absent, (None, None), (Some(id), Some(secret))) => {
+        (Authorization::Absent, (None, None), (_, Some(_)), Some(_)) => {
+            Err(RequestFault::invalid(SECRET_AND_ASSERTION))
+        }
+        (Authorization::Absent, (None, None), (Some(id), None), None) => Ok(CallerIdentification::Named(vec![id])),
+        (Authorization::Absent, (None, None), (Some(id), Some(secret)), None) => {
             Ok(CallerIdentification::Client(vec![Credentials { id, secret }]))
         }
-        (Authorization::Absent, (Some(id), Some(secret)), (None, None)) => {
+        (Authorization::Absent, (Some(id), Some(secret)), (None, None), None) => {
             Ok(CallerIdentification::Issuer(vec![Credentials { id, secret }]))
         }
-        (Authorization::Absent, (None, None), (None, None)) => Ok(CallerIdentification::Missing),
-        (Authorization::Absent, _, _) => Err(RequestFault::invalid(
+        (Authorization::Absent, (None, None), (None, None), None) => Ok(CallerIdentification::Missing),
+        (Authorization::Absent, _, _, _) => Err(RequestFault::invalid(
             "name an issuer (issuer_id, issuer_secret) or a client (client_id, client_secret), completely and not both",
         )),
-        (_, _, _) if is_in_body => {
+        (_, _, _, _) if is_in_body => {
             Err(RequestFault::invalid("the caller is named both in the Authorization header and in the body: use one"))
         }
-        (authorization, _, _) => Ok(of_header(authorization)),
+        (authorization, _, _, _) => Ok(of_header(authorization)),
     }
 }
 

@@ -116,6 +116,10 @@ fn is_key_for(key: &SigningKey, client: &Client) -> bool {
     }
 }
 
+/// Reasons for the audit trail.
+pub(crate) const EXPIRED: &str = "access_token_expired";
+pub(crate) const FROM_THE_FUTURE: &str = "access_token_from_the_future";
+
 /// An access token that we signed, for the client and session it names. Says nothing about its times: ask
 /// [`AuthenticAccessToken::is_renewable_at`].
 #[derive(Debug)]
@@ -138,9 +142,14 @@ impl AuthenticAccessToken {
         moment < policy.renewable_until(self.exp)
     }
 
-    /// Whether the token lets its bearer in: neither expired nor from the future. The grace period does not count.
-    pub fn is_valid_at(&self, now: Timestamp, clock_skew_seconds: Seconds) -> bool {
-        now < Timestamp::from_unix_seconds(self.exp).plus(clock_skew_seconds) && !self.is_from_the_future(now)
+    /// Whether the token lets its bearer in: neither expired nor from the future; or the reason, for the audit trail. The
+    /// grace period does not count.
+    pub fn check_times(&self, now: Timestamp, clock_skew_seconds: Seconds) -> Result<(), &'static str> {
+        if self.is_from_the_future(now) {
+            return Err(FROM_THE_FUTURE);
+        }
+        let is_unexpired = now < Timestamp::from_unix_seconds(self.exp).plus(clock_skew_seconds);
+        is_unexpired.then_some(()).ok_or(EXPIRED)
     }
 
     /// Whether `iat` lies further ahead than clocks differ.
@@ -479,11 +488,14 @@ mod tests {
     fn a_token_lets_in_from_a_minute_before_iat_until_exp_and_never_in_its_grace_period() {
         let token = Fixture::new().claims(&claims_of("librechat")).unwrap();
         let last = Timestamp::from_unix_millis(NOW.plus(600).unix_millis() - 1);
-        assert!(token.is_valid_at(NOW.minus(60), 0) && !token.is_valid_at(NOW.minus(61), 0));
-        assert!(
-            token.is_valid_at(last, 0) && !token.is_valid_at(NOW.plus(600), 0) && !token.is_valid_at(NOW.plus(601), 0)
-        );
-        assert!(token.is_valid_at(NOW.plus(609), 10) && !token.is_valid_at(NOW.plus(610), 10));
+        assert_eq!(token.check_times(NOW.minus(60), 0), Ok(()));
+        assert_eq!(token.check_times(NOW.minus(61), 0), Err(FROM_THE_FUTURE));
+        assert_eq!(token.check_times(last, 0), Ok(()));
+        for past in [600, 601] {
+            assert_eq!(token.check_times(NOW.plus(past), 0), Err(EXPIRED));
+        }
+        assert_eq!(token.check_times(NOW.plus(609), 10), Ok(()));
+        assert_eq!(token.check_times(NOW.plus(610), 10), Err(EXPIRED));
     }
 
     #[test]

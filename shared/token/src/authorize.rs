@@ -56,8 +56,8 @@ impl<S: ReadSession, A: AuthoritySource> Authorize<'_, S, A> {
         if !token.audience.iter().any(|audience| audience == self.audience) {
             return denied("access_token_audience_mismatch");
         }
-        if !token.is_valid_at(now, self.policy.clock_skew_seconds) {
-            return denied("access_token_expired");
+        if let Err(reason) = token.check_times(now, self.policy.clock_skew_seconds) {
+            return denied(reason);
         }
         if !is_known_live(&token) {
             let record = self.store.read(&token.session).await?;

@@ -70,8 +70,8 @@ impl<S: ReadSession, A: AuthoritySource> Introspect<'_, S, A> {
         token: AuthenticAccessToken,
         now: Timestamp,
     ) -> Result<Result<Map<String, Value>, &'static str>, Failure> {
-        if !token.is_valid_at(now, self.policy.clock_skew_seconds) {
-            return Ok(Err("access_token_expired"));
+        if let Err(reason) = token.check_times(now, self.policy.clock_skew_seconds) {
+            return Ok(Err(reason));
         }
         let record = self.store.read(&token.session).await?;
         if !record.is_some_and(|record| record.is_live_for(&token, now)) {

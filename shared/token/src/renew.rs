@@ -4,7 +4,7 @@
 //! hand → access token's times → one conditional write → sign. Nothing before the write changes state.
 
 use crate::{
-    access_token::{AuthenticAccessToken, Rejection, UnverifiedAccessToken},
+    access_token::{AuthenticAccessToken, EXPIRED, FROM_THE_FUTURE, Rejection, UnverifiedAccessToken},
     assertion::ClientAssertion,
     audit::{Event, EventKind},
     authority::Authority,
@@ -103,6 +103,14 @@ impl Authentic<'_> {
         }
     }
 
+    /// What the audit trail says of times that do not hold.
+    fn untimely(&self) -> (EventKind, &'static str) {
+        match self.access_token.as_ref().is_some_and(|token| token.is_from_the_future(self.now)) {
+            true => (EventKind::RenewalRejected, FROM_THE_FUTURE),
+            false => (EventKind::TokenExpired, EXPIRED),
+        }
+    }
+
     fn rules(&self) -> RenewalRules {
         RenewalRules { retry_seconds: self.policy.retry_seconds, window_seconds: self.policy.window_seconds }
     }
@@ -134,7 +142,7 @@ impl Authentic<'_> {
             None => event,
             Some(token) => Event {
                 seconds_to_expiry: Some(token.seconds_to_expiry(self.now)),
-                in_grace: Some(token.is_expired_at(self.now)),
+                in_grace: Some(token.is_expired_at(self.now) && token.is_renewable_at(self.now, &self.policy)),
                 ..event
             },
         }
@@ -349,7 +357,7 @@ where
         candidate: Option<Candidate>,
     ) -> Result<TokenSet, Failure> {
         let decision = decide(record.as_ref(), &presented, authentic.now, authentic.rules());
-        let refused = |kind, reason| {
+        let refused = |(kind, reason)| {
             self.audit.record(&authentic.event(kind, record.as_ref()).because(reason));
             Err(Refusal::InvalidGrant.into())
         };
@@ -366,13 +374,13 @@ where
             }
             // No candidate: the access token's times were wrong, and the refresh token is current.
             (Decision::Renewed(_) | Decision::Refused(Reason::WindowClosed { .. }), _, None) => {
-                refused(EventKind::TokenExpired, "access_token_expired")
+                refused(authentic.untimely())
             }
             (Decision::Refused(reason @ (Reason::IdleExpired | Reason::AbsoluteExpired)), _, _) => {
-                refused(EventKind::TokenExpired, reason.name())
+                refused((EventKind::TokenExpired, reason.name()))
             }
-            (Decision::Refused(Reason::StateMismatch), _, _) => refused(EventKind::StateMismatch, "record_differs"),
-            (Decision::Refused(reason), _, _) => refused(EventKind::RenewalRejected, reason.name()),
+            (Decision::Refused(Reason::StateMismatch), _, _) => refused((EventKind::StateMismatch, "record_differs")),
+            (Decision::Refused(reason), _, _) => refused((EventKind::RenewalRejected, reason.name())),
             // The store refused a write whose condition holds on the record that it gave back.
             (Decision::Renewed(_) | Decision::Retried, _, _) => {
                 Err(Unavailable::new("session store", "refused a write although its condition holds").into())
@@ -403,19 +411,19 @@ where
         session: &Session,
     ) -> Result<TokenSet, Failure> {
         let now = authentic.now;
-        let refused = |kind, reason| {
+        let refused = |(kind, reason)| {
             self.audit.record(&authentic.event(kind, Some(session)).because(reason));
             Err(Refusal::InvalidGrant.into())
         };
         // The access token has had time to expire since the renewal whose answer was lost.
         if !authentic.times_hold_at(session.rotated_at.min(now)) {
-            return refused(EventKind::TokenExpired, "access_token_expired");
+            return refused(authentic.untimely());
         }
         let secret = session.predecessor.as_ref().and_then(|predecessor| {
             predecessor.sealed_successor.open(authentic.token.secret(), &session.key, session.generation)
         });
         let Some(secret) = secret.filter(|secret| secret.hash() == session.secret_hash) else {
-            return refused(EventKind::StateMismatch, "seal_does_not_open");
+            return refused((EventKind::StateMismatch, "seal_does_not_open"));
         };
         let first = Validity { iat: session.rotated_at.unix_seconds(), exp: session.access_token_exp() };
         let is_soon = now.millis_since(session.rotated_at) <= IDENTICAL_RETRY_SECONDS * 1000;

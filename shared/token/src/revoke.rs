@@ -34,13 +34,13 @@ impl<S: ReadSession + RevokeSession, A: AuthoritySource> Revoke<'_, S, A> {
         let denied = |reason| self.audit.record(&caller.mark(Event::new(EventKind::AccessDenied)).because(reason));
         match recognise(token, caller, &authority, self.policy, now) {
             Err(reason) => denied(reason),
-            Ok(CallersToken::Access(token)) if token.is_expired_at(now) || token.is_from_the_future(now) => {
-                denied("access_token_expired");
-            }
-            Ok(CallersToken::Access(token)) => {
-                let ending = Ending { key: &token.session, client_id: &token.client_id, subject: &token.subject };
-                end(self.store, self.audit, caller, ending, now).await?;
-            }
+            Ok(CallersToken::Access(token)) => match token.check_times(now, self.policy.clock_skew_seconds) {
+                Err(reason) => denied(reason),
+                Ok(()) => {
+                    let ending = Ending { key: &token.session, client_id: &token.client_id, subject: &token.subject };
+                    end(self.store, self.audit, caller, ending, now).await?;
+                }
+            },
             Ok(CallersToken::Refresh(token, client)) => {
                 let record = self.store.read(&token.session).await?;
                 match (worth(&token, client, record.as_ref(), self.policy, now), &record) {

@@ -87,22 +87,29 @@ impl<S: ListSessions + ReadSession + RevokeSession, A: AuthoritySource> Sessions
         now: Timestamp,
     ) -> Result<Vec<Session>, Failure> {
         let mut sessions = Vec::new();
-        for client in clients(issuer, registry, filter)? {
+        for client in self.clients(issuer, registry, filter)? {
             sessions.extend(self.store.list(&Owner::of(&client.client_id, &filter.subject)).await?);
         }
         sessions.retain(|session| session.is_live_at(now));
         sessions.sort_by_key(|session| (session.issued_at, session.key));
         Ok(sessions)
     }
-}
 
-fn clients<'r>(issuer: &Issuer, registry: &'r Registry, filter: &SessionFilter) -> Result<Vec<&'r Client>, Failure> {
-    let own = issuer.clients.iter().filter_map(|id| registry.client(id.as_str()));
-    match &filter.client_id {
-        None => Ok(own.collect()),
-        Some(id) => match own.into_iter().find(|client| client.client_id.as_str() == id) {
+    fn clients<'r>(
+        &self,
+        issuer: &Issuer,
+        registry: &'r Registry,
+        filter: &SessionFilter,
+    ) -> Result<Vec<&'r Client>, Failure> {
+        let mut own = issuer.clients.iter().filter_map(|id| registry.client(id.as_str()));
+        let Some(id) = &filter.client_id else { return Ok(own.collect()) };
+        match own.find(|client| client.client_id.as_str() == id) {
             Some(client) => Ok(vec![client]),
-            None => Err(Refusal::UnauthorizedClient.into()),
-        },
+            None => {
+                let event = Event::new(EventKind::ClientRejected).issuer(&issuer.issuer_id);
+                self.audit.record(&event.because("issuer_may_not_act_for_client"));
+                Err(Refusal::UnauthorizedClient.into())
+            }
+        }
     }
 }

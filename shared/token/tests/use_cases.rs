@@ -483,9 +483,13 @@ async fn an_access_token_renews_from_a_minute_before_its_time_until_its_grace_pe
         let answer = world.renew_with(&tokens, &tokens.access_token, None).await;
         assert_eq!(answer.is_ok(), may_renew, "{left} s before it expires");
         let event = world.last_event();
-        assert_eq!((event.seconds_to_expiry, event.in_grace), (Some(left), Some(left <= 0)));
-        let kind = if may_renew { EventKind::TokenRenewed } else { EventKind::TokenExpired };
-        assert_eq!(event.kind, kind);
+        assert_eq!((event.seconds_to_expiry, event.in_grace), (Some(left), Some(may_renew && left <= 0)));
+        let (kind, reason) = match (may_renew, left <= 0) {
+            (true, _) => (EventKind::TokenRenewed, None),
+            (false, true) => (EventKind::TokenExpired, Some("access_token_expired")),
+            (false, false) => (EventKind::RenewalRejected, Some("access_token_from_the_future")),
+        };
+        assert_eq!((event.kind, event.reason), (kind, reason));
     }
 }
 
