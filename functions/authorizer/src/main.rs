@@ -5,7 +5,9 @@ use std::sync::Arc;
 use authorizer::{Authorizer, LiveSessions, handle};
 use lambda_http::{Error, LambdaEvent};
 use latchkey_token_aws::{AuthoritySecrets, Cached, DynamoDbSessions, SecretText, sdk};
-use latchkey_token_lambda::{lambda, metrics, settings::AuthorizerSettings, system::SystemClock, telemetry};
+use latchkey_token_lambda::{
+    lambda, metrics, service::prepare, settings::AuthorizerSettings, system::SystemClock, telemetry,
+};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
@@ -22,7 +24,8 @@ async fn main() -> Result<(), Error> {
         live: LiveSessions::new(cache_seconds),
         clock: Arc::new(SystemClock),
     };
-    tokio::join!(authorizer.store.connect(), authorizer.authority.warm_up(authorizer.clock.now()));
+    prepare(async { tokio::join!(authorizer.store.connect(), authorizer.authority.warm_up(authorizer.clock.now())) })
+        .await;
     lambda::run_events(async |event: LambdaEvent<_>| {
         handle(&authorizer, event.payload, event.context.request_id).await.map_err(Error::from)
     })

@@ -5,7 +5,9 @@ use std::sync::Arc;
 use discovery::Discovery;
 use latchkey_token::ports::Clock;
 use latchkey_token_aws::{Cached, PublicKeysSecret, SecretText, sdk};
-use latchkey_token_lambda::{lambda, metrics, settings::DiscoverySettings, system::SystemClock, telemetry};
+use latchkey_token_lambda::{
+    lambda, metrics, service::prepare, settings::DiscoverySettings, system::SystemClock, telemetry,
+};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), lambda_http::Error> {
@@ -14,7 +16,7 @@ async fn main() -> Result<(), lambda_http::Error> {
     let sdk = sdk::config().await;
     let secret = PublicKeysSecret(SecretText::at(&public_keys, &sdk));
     let keys = Cached::new(secret, settings.secrets_ttl_seconds).observed(metrics::public_keys_served);
-    keys.warm_up(SystemClock.now()).await;
+    prepare(keys.warm_up(SystemClock.now())).await;
     let discovery = Discovery::new(keys, settings, Arc::new(SystemClock));
     lambda::run(|request| discovery::handle(&discovery, request)).await
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use latchkey_token_aws::{AuthoritySecrets, Cached, DynamoDbSessions, SecretText, sdk};
 use latchkey_token_lambda::{
     Service, lambda, metrics,
+    service::prepare,
     settings::FunctionSettings,
     system::{SystemClock, SystemRandomness},
     telemetry,
@@ -25,6 +26,6 @@ async fn main() -> Result<(), lambda_http::Error> {
         clock: Arc::new(SystemClock),
         randomness: Arc::new(SystemRandomness),
     };
-    tokio::join!(service.store.connect(), service.authority.warm_up(service.clock.now()));
+    prepare(async { tokio::join!(service.store.connect(), service.authority.warm_up(service.clock.now())) }).await;
     lambda::run(|request| revoke::handle(&service, request)).await
 }
