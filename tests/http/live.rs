@@ -5,6 +5,8 @@ use serde_json::{Value, json};
 
 use crate::support::{Answer, App, FORM, ISSUER, basic, form, keys, logs, secret_of};
 
+const CACHE_SECONDS: &str = "LATCHKEY_AUTHORIZER_CACHE_SECONDS";
+
 async fn introspect(app: &App, caller: &str, token: &str) -> Value {
     let answer =
         app.post("/token/introspect", Some(&basic(caller, &secret_of(caller))), FORM, form(&[("token", token)])).await;
@@ -22,11 +24,6 @@ async fn me(app: &App, authorization: Option<&str>) -> Answer {
 
 async fn me_with(app: &App, token: &str) -> Answer {
     me(app, Some(&format!("Bearer {token}"))).await
-}
-
-/// No memory of live sessions, so that what is tested is the token.
-async fn forgetful() -> App {
-    App::with(&[("LATCHKEY_AUTHORIZER_CACHE_SECONDS", "0")]).await
 }
 
 #[tokio::test]
@@ -122,7 +119,7 @@ async fn the_authorizer_lets_in_who_bears_a_live_token() {
 
 #[tokio::test]
 async fn the_authorizer_refuses_an_expired_token_that_renewal_still_accepts() {
-    let app = App::with(&[("LATCHKEY_GRACE_SECONDS", "3600"), ("LATCHKEY_AUTHORIZER_CACHE_SECONDS", "0")]).await;
+    let app = App::with(&[("LATCHKEY_GRACE_SECONDS", "3600")]).await;
     let tokens = app.issue().await;
     app.clock.advance(86_399);
     assert_eq!(me_with(&app, tokens.access()).await.status, 200);
@@ -134,7 +131,7 @@ async fn the_authorizer_refuses_an_expired_token_that_renewal_still_accepts() {
 
 #[tokio::test]
 async fn whoever_is_not_let_in_is_told_the_same() {
-    let app = forgetful().await;
+    let app = App::start().await;
     let tokens = app.issue().await;
     let other_audience = app.issue_for("wide").await;
     let body = r#"{"error":"invalid_token","error_description":"the access token is missing or not valid"}"#;
@@ -158,13 +155,13 @@ async fn whoever_is_not_let_in_is_told_the_same() {
 
 #[tokio::test]
 async fn a_revoked_session_is_refused_at_once_or_after_the_cache_time() {
-    for (cache_seconds, still_passes) in [("0", false), ("30", true)] {
-        let app = App::with(&[("LATCHKEY_AUTHORIZER_CACHE_SECONDS", cache_seconds)]).await;
+    for (cache_seconds, still_passes) in [(None, false), (Some("30"), true)] {
+        let app = App::with(&cache_seconds.map_or(vec![], |seconds| vec![(CACHE_SECONDS, seconds)])).await;
         let tokens = app.issue().await;
         assert_eq!(me_with(&app, tokens.access()).await.status, 200);
         let portal = basic("portal", &secret_of("portal"));
         app.post("/token/revoke", Some(&portal), FORM, form(&[("token", tokens.refresh())])).await;
-        assert_eq!(me_with(&app, tokens.access()).await.status == 200, still_passes, "{cache_seconds} s");
+        assert_eq!(me_with(&app, tokens.access()).await.status == 200, still_passes, "{cache_seconds:?} s");
         app.clock.advance(30);
         me_with(&app, tokens.access()).await.refused(401, "invalid_token");
     }
@@ -173,7 +170,7 @@ async fn a_revoked_session_is_refused_at_once_or_after_the_cache_time() {
 /// Whoever holds LibreChat's secret can sign anything; the session knows what it is for.
 #[tokio::test]
 async fn a_token_that_says_more_than_its_session_is_not_live() {
-    let app = App::with(&[("LATCHKEY_AUTHORIZER_CACHE_SECONDS", "30")]).await;
+    let app = App::with(&[(CACHE_SECONDS, "30")]).await;
     let tokens =
         app.issue_form(&[("client_id", "librechat"), ("subject", "alice"), ("scope", "openid")]).await.tokens();
     assert_eq!(me_with(&app, tokens.access()).await.status, 200, "and its session is remembered");
@@ -189,7 +186,7 @@ async fn a_token_that_says_more_than_its_session_is_not_live() {
 
 #[tokio::test]
 async fn a_store_that_is_down_is_no_denial() {
-    let app = forgetful().await;
+    let app = App::start().await;
     let tokens = app.issue().await;
     app.drop_table().await;
     me_with(&app, tokens.access()).await.refused(503, "temporarily_unavailable");
@@ -197,7 +194,7 @@ async fn a_store_that_is_down_is_no_denial() {
 
 #[tokio::test]
 async fn denials_are_in_the_audit_trail() {
-    let app = forgetful().await;
+    let app = App::start().await;
     let tokens = app.issue().await;
     app.clock.advance(86_400);
     me_with(&app, tokens.access()).await.refused(401, "invalid_token");

@@ -85,7 +85,7 @@ pub(crate) struct Add {
     /// RS256, PS256, ES256, EdDSA or HS256 [default: RS256; for the profile librechat HS256]
     #[arg(long)]
     alg: Option<String>,
-    /// The signing key by name; needed for HS256, otherwise the newest key of the algorithm signs
+    /// The signing key by name: for HS256, whose keys are not rotated; otherwise the newest key of the algorithm signs
     #[arg(long)]
     kid: Option<String>,
     /// Who is to accept the access tokens (aud) [default: the client's id]
@@ -167,9 +167,13 @@ impl Add {
         }
     }
 
+    fn algorithm(&self) -> &str {
+        let default = if self.profile == "librechat" { "HS256" } else { "RS256" };
+        self.alg.as_deref().unwrap_or(default)
+    }
+
     /// Values as they were given: the parser judges them, all at once.
     fn registration(&self, secret: Option<&str>, jwks: Option<Value>) -> Value {
-        let default_alg = if self.profile == "librechat" { "HS256" } else { "RS256" };
         let mut renewal = Map::from_iter([("requires".to_owned(), json!(self.requires))]);
         for (member, seconds) in [
             ("grace_seconds", self.grace_seconds),
@@ -184,7 +188,7 @@ impl Add {
                 ("client_id", json!(self.id)),
                 ("type", json!(if self.public { "public" } else { "confidential" })),
                 ("profile", json!(self.profile)),
-                ("alg", json!(self.alg.as_deref().unwrap_or(default_alg))),
+                ("alg", json!(self.algorithm())),
                 ("audience", json!(audience)),
                 ("scopes", json!(self.scope)),
                 ("claims", json!(self.claim)),
@@ -205,6 +209,12 @@ impl Add {
 
     /// With a key ring at hand, what no server would start with is refused; without one, the operator is told.
     fn check_keys(&self, place: &Place, checked: &Checked<Registry>, now: Timestamp) -> Result<(), Failure> {
+        if let (Some(kid), false) = (&self.kid, self.algorithm() == "HS256") {
+            eprintln!(
+                "warning: rotation will retire the key {kid:?} and then remove it, and no client can be served while one names \
+                 a key that is gone: leave --kid out, unless you never rotate"
+            );
+        }
         let Some(path) = &self.keys else {
             if let Some(kid) = &self.kid {
                 eprintln!("warning: whether the key ring has the key {kid:?} was not checked: --keys FILE does");

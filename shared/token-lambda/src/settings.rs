@@ -118,15 +118,16 @@ impl AuthorizerSettings {
         let mut environment = Environment { lookup: &lookup, faults: Vec::new() };
         let function = environment.function();
         let audience = environment.required("LATCHKEY_AUDIENCE", None);
-        let cache_seconds = environment.authorizer_cache();
+        let cache_seconds = environment.authorizer_cache(30);
         environment.finish(Self { function, audience, cache_seconds })
     }
 
     /// The local server's: audience and cache time. Its demo clients' tokens are for `librechat`.
+    /// Nothing is remembered unless that is asked for: a read costs nothing here, and a sign-out is seen at once.
     pub fn local(lookup: impl Fn(&str) -> Option<String>) -> Result<(String, Seconds), SettingsFaults> {
         let mut environment = Environment { lookup: &lookup, faults: Vec::new() };
         let audience = environment.required("LATCHKEY_AUDIENCE", Some("librechat"));
-        let cache_seconds = environment.authorizer_cache();
+        let cache_seconds = environment.authorizer_cache(0);
         environment.finish((audience, cache_seconds))
     }
 }
@@ -276,8 +277,8 @@ impl Environment<'_> {
         }
     }
 
-    fn authorizer_cache(&mut self) -> Seconds {
-        self.seconds("LATCHKEY_AUTHORIZER_CACHE_SECONDS", 30, 0, 60)
+    fn authorizer_cache(&mut self, default: Seconds) -> Seconds {
+        self.seconds("LATCHKEY_AUTHORIZER_CACHE_SECONDS", default, 0, 60)
     }
 
     fn issuer(&mut self, own_url: Option<&str>) -> String {

@@ -55,6 +55,10 @@ pub enum RotationFault {
     UnusableRing { version: &'static str, faults: String },
     #[error("the public keys of the new ring are not published: setSecret comes first")]
     NotPublished,
+    #[error(
+        "key {0} has come into the ring since createSecret and would be lost: cancel this rotation and start another"
+    )]
+    RingChanged(String),
     #[error("key {0} does not verify what it signs under the published keys")]
     KeyFailed(String),
     #[error("LibreChat's secret is shorter than the 32 bytes that HS256 needs")]
@@ -133,14 +137,14 @@ impl<V: RingVersions> Rotation<'_, V> {
         Ok(ring)
     }
 
-    async fn pending(&self, version: &str) -> Result<KeyRing, RotationFault> {
+    async fn pending(&self, version: &str) -> Result<(KeyRing, RingDocument), RotationFault> {
         let pending = self.versions.value(version).await?;
         let pending = pending.ok_or_else(|| RotationFault::NotCreated(version.to_owned()))?;
-        Ok(read("pending", &pending)?.0)
+        read("pending", &pending)
     }
 
     async fn set(&self, version: &str) -> Result<(), RotationFault> {
-        let ring = self.pending(version).await?;
+        let (ring, _) = self.pending(version).await?;
         let keys = ring.public_keys(self.clock.now().unix_seconds());
         self.versions.publish(&keys.to_json()).await?;
         Ok(())
@@ -148,7 +152,7 @@ impl<V: RingVersions> Rotation<'_, V> {
 
     /// Every key signs, and whoever has only the published keys can verify it.
     async fn test(&self, version: &str) -> Result<(), RotationFault> {
-        let ring = self.pending(version).await?;
+        let (ring, _) = self.pending(version).await?;
         let published = self.published().await?;
         match ring.key_that_fails_under(&published, self.clock.now().unix_seconds()) {
             Some(kid) => Err(RotationFault::KeyFailed(kid.as_str().to_owned())),
@@ -157,9 +161,14 @@ impl<V: RingVersions> Rotation<'_, V> {
     }
 
     async fn finish(&self, version: &str) -> Result<(), RotationFault> {
-        let ring = self.pending(version).await?;
+        let (ring, document) = self.pending(version).await?;
+        let now = self.clock.now().unix_seconds();
+        let (_, current) = read("current", &self.versions.current().await?)?;
+        if let Some(kid) = lost_key(&current, &document, now) {
+            return Err(RotationFault::RingChanged(kid));
+        }
         let published = self.published().await?;
-        if !ring.public_keys(self.clock.now().unix_seconds()).is_within(&published) {
+        if !ring.public_keys(now).is_within(&published) {
             return Err(RotationFault::NotPublished);
         }
         self.versions.make_current(version).await?;
@@ -171,6 +180,21 @@ impl<V: RingVersions> Rotation<'_, V> {
         let text = self.versions.published().await?.ok_or(RotationFault::NotPublished)?;
         PublicKeys::parse(&text).ok_or(RotationFault::NotPublished)
     }
+}
+
+/// A key that is in use now and not in the ring that comes: the operator's, added while the rotation stood still.
+fn lost_key(current: &RingDocument, coming: &RingDocument, now: i64) -> Option<String> {
+    let is_in_use = |retire_at: Option<i64>| retire_at.is_none_or(|retire_at| now < retire_at);
+    let signing =
+        current.signing.iter().filter(|key| is_in_use(key.retire_at)).find(|key| {
+            !coming.signing.iter().any(|other| other.kid == key.kid && other.private_key == key.private_key)
+        });
+    let tagging = current
+        .tagging
+        .iter()
+        .filter(|key| is_in_use(key.retire_at))
+        .find(|key| !coming.tagging.iter().any(|other| other.kid == key.kid && other.secret == key.secret));
+    signing.map(|key| key.kid.clone()).or_else(|| tagging.map(|key| key.kid.to_string()))
 }
 
 /// The ring as the functions see it, and as text to be copied.
@@ -437,6 +461,24 @@ mod tests {
         assert_eq!(world.versions.0.lock().unwrap().current, "v1");
         world.step(Step::Set, "v2").unwrap();
         world.step(Step::Finish, "v2").unwrap();
+    }
+
+    #[test]
+    fn a_key_that_was_added_while_a_rotation_stood_still_is_not_lost() {
+        let world = World::new(EMPTY);
+        world.rotate("v1");
+        *world.clock.lock().unwrap() = NOW.plus(1);
+        world.start("v2");
+        world.step(Step::Create, "v2").unwrap();
+        world.step(Step::Set, "v2").unwrap();
+        let mut edited: RingDocument = serde_json::from_str(&now_or_never(world.versions.current()).unwrap()).unwrap();
+        import_librechat_secret(&mut edited, "an example secret of 32+ bytes, not real".to_owned()).unwrap();
+        world.versions.0.lock().unwrap().values.insert("v1".to_owned(), serde_json::to_string(&edited).unwrap());
+        let finished = world.step(Step::Finish, "v2");
+        assert!(matches!(finished, Err(RotationFault::RingChanged(kid)) if kid == LIBRECHAT_KID));
+        *world.clock.lock().unwrap() = NOW.plus(2);
+        world.rotate("v3");
+        assert!(world.ring().verifier(LIBRECHAT_KID, NOW.unix_seconds()).is_some());
     }
 
     #[test]
