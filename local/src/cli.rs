@@ -23,7 +23,7 @@ use crate::{
 /// Issues expiring JWTs for LibreChat and renews them safely
 ///
 /// `serve` runs all of it on this machine. The other commands are the operator's: they register who may use the service,
-/// look after its keys, and see and end sessions, here or on AWS. Each has examples: `latchkey keys --help`.
+/// look after its keys, and see and end sessions, here or on AWS. With examples: `latchkey keys generate --help`.
 #[derive(Parser)]
 #[command(name = "latchkey", version, max_term_width = 100, after_help = EXIT_CODES, after_long_help = FIRST_STEPS)]
 struct Cli {

@@ -1,4 +1,4 @@
-//! `POST /token`: the external system's back end turns a signed-in user into tokens (design §2, Issue).
+//! `POST /token`: the external system's back end turns a signed-in user into tokens (docs/api.md, Issue).
 
 use latchkey_token::{
     audit::EventKind,

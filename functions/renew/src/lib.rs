@@ -1,4 +1,4 @@
-//! `POST /token/renew`: the client exchanges its refresh token for new tokens (design §2, Renewal).
+//! `POST /token/renew`: the client exchanges its refresh token for new tokens (docs/api.md, Renewal).
 
 use latchkey_token::{
     audit::EventKind,

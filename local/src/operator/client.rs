@@ -155,7 +155,11 @@ impl Add {
 
         eprintln!("client {:?} is registered in {place}", self.id);
         if self.issuer.is_empty() && issuers_of(&checked, &self.id).is_empty() {
-            eprintln!("warning: no issuer may issue for it yet: `latchkey issuer add ISSUER_ID --client {}`", self.id);
+            eprintln!(
+                "warning: no issuer may issue for it yet: put it among the \"clients\" of an issuer that is registered, or \
+                 `latchkey issuer add ISSUER_ID --client {}`",
+                self.id
+            );
         }
         match secret {
             Some(secret) => {

@@ -24,7 +24,7 @@ use crate::secrets::write_file;
 #[derive(Args)]
 #[group(required = true, multiple = false)]
 pub(super) struct Location {
-    /// Work on this file; made, for its owner alone, when it is missing
+    /// Work on this file; what adds to it makes it, for its owner alone, when it is missing
     #[arg(long, value_name = "PATH")]
     file: Option<PathBuf>,
     /// Work on this secret of AWS Secrets Manager (name or ARN); region, credentials and endpoint come from
@@ -78,13 +78,20 @@ impl Place {
                 Self::Secret(_) => eprintln!("{self} has no value yet, or does not exist"),
             }
         }
-        Draft::parse(&text.unwrap_or_default())
-            .map_err(|fault| Failure::Unusable { place: self.to_string(), faults: vec![fault] })
+        self.parse(&text.unwrap_or_default())
     }
 
-    /// The document, to be looked at.
+    fn parse<F: Format>(&self, text: &str) -> Result<Draft<F>, Failure> {
+        Draft::parse(text).map_err(|fault| Failure::Unusable { place: self.to_string(), faults: vec![fault] })
+    }
+
+    /// The document, to be looked at: there must be one.
     pub(super) fn load<F: Format>(&self) -> Result<Checked<F>, Failure> {
-        let checked = self.open()?.check();
+        let missing = || match self {
+            Self::File(_) => self.fail("does not exist"),
+            Self::Secret(_) => self.fail("has no value yet, or does not exist"),
+        };
+        let checked = self.parse(&self.read()?.ok_or_else(missing)?)?.check();
         checked.map_err(|faults| Failure::Unusable { place: self.to_string(), faults })
     }
 

@@ -1,4 +1,4 @@
-//! Session records as DynamoDB items: names and types of the contract (design §4), nothing left to chance on
+//! Session records as DynamoDB items: names and types of the contract, nothing left to chance on
 //! the way back.
 
 use std::collections::HashMap;

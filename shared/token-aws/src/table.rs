@@ -9,7 +9,7 @@ use latchkey_token::ports::Unavailable;
 
 use crate::sdk;
 
-/// Creates the session table (design §4) if it is missing. Waits for nothing: an emulator's table is there at once.
+/// Creates the session table if it is missing. Waits for nothing: an emulator's table is there at once.
 pub async fn create_if_missing(sdk: &SdkConfig, table: &str) -> Result<(), Unavailable> {
     let failed = |error: String| Unavailable::new("session store", format!("table {table:?}: {error}"));
     let client = Client::new(sdk);

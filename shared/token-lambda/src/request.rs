@@ -1,4 +1,4 @@
-//! Reads the members of a request body, form or JSON alike (design §2).
+//! Reads the members of a request body, form or JSON alike (docs/api.md).
 
 use std::collections::BTreeMap;
 

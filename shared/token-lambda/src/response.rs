@@ -1,4 +1,4 @@
-//! Answers: the tokens of a success, and the one table from errors to status, code and text (design §2).
+//! Answers: the tokens of a success, and the one table from errors to status, code and text (docs/api.md, Errors).
 
 use aws_lc_rs::digest::{SHA256, digest};
 use lambda_http::{

@@ -1,4 +1,4 @@
-//! `LATCHKEY_*`: read once at start, checked completely, every fault in one message (design §7).
+//! `LATCHKEY_*`: read once at start, checked completely, every fault in one message (docs/configuration.md).
 
 use std::fmt;
 

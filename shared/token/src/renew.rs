@@ -1,6 +1,6 @@
 //! Renewal: the refresh token, and usually the current access token, for new ones.
 //!
-//! Order of checks (design §2): client → refresh token's tag → access token's signature and binding → a signer is at
+//! Order of checks: client → refresh token's tag → access token's signature and binding → a signer is at
 //! hand → access token's times → one conditional write → sign. Nothing before the write changes state.
 
 use crate::{

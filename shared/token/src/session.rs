@@ -226,8 +226,8 @@ impl Reason {
 
 /// Decides about `presented` against `record` as it stands at `now`.
 ///
-/// The order of the questions is the contract's (design §4). [`Decision::Renewed`] with [`Write::Due`] is given
-/// exactly when the store's condition holds.
+/// The order of the questions is part of the protocol. [`Decision::Renewed`] with [`Write::Due`] is given exactly when the store's
+/// condition holds.
 pub fn decide(record: Option<&Session>, presented: &Presented, now: Timestamp, rules: RenewalRules) -> Decision {
     let Some(record) = record else { return Decision::Refused(Reason::SessionUnknown) };
     if let Some(reason) = refusal_by_state(record, presented, now) {

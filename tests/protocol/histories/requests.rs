@@ -159,7 +159,7 @@ fn authority() -> Arc<Authority> {
     Arc::new(Authority::parse(keys, &clients).unwrap())
 }
 
-/// As its text says (design §3).
+/// As the layout of the token has it.
 pub fn generation_of(refresh_token: &str) -> u32 {
     let bytes = URL_SAFE_NO_PAD.decode(&refresh_token[4..]).unwrap();
     u32::from_be_bytes(bytes[33..37].try_into().unwrap())

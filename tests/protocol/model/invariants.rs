@@ -1,4 +1,4 @@
-//! The invariants of design §5 as far as they speak of the renewal protocol, each by its number, and examples that show
+//! The invariants of the README beside this folder that the model can hold, each by its number, and examples that show
 //! that the model is not empty of what they speak about.
 
 use std::{fmt, ops::BitOr};

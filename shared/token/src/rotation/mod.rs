@@ -1,4 +1,4 @@
-//! Key rotation: Secrets Manager's four steps on the key ring (design §6). Every step may come twice.
+//! Key rotation: Secrets Manager's four steps on the key ring (docs/deployment.md, Key rotation). Every step may come twice.
 
 mod plan;
 
@@ -56,7 +56,7 @@ pub enum RotationFault {
     #[error("the public keys of the new ring are not published: setSecret comes first")]
     NotPublished,
     #[error(
-        "key {0} has come into the ring since createSecret and would be lost: cancel this rotation and start another"
+        "key {0} was changed by hand after createSecret: take AWSPENDING from this version, start another rotation"
     )]
     RingChanged(String),
     #[error("key {0} does not verify what it signs under the published keys")]
@@ -164,7 +164,7 @@ impl<V: RingVersions> Rotation<'_, V> {
         let (ring, document) = self.pending(version).await?;
         let now = self.clock.now().unix_seconds();
         let (_, current) = read("current", &self.versions.current().await?)?;
-        if let Some(kid) = lost_key(&current, &document, now) {
+        if let Some(kid) = key_changed_by_hand(&current, &document, now) {
             return Err(RotationFault::RingChanged(kid));
         }
         let published = self.published().await?;
@@ -182,19 +182,29 @@ impl<V: RingVersions> Rotation<'_, V> {
     }
 }
 
-/// A key that is in use now and not in the ring that comes: the operator's, added while the rotation stood still.
-fn lost_key(current: &RingDocument, coming: &RingDocument, now: i64) -> Option<String> {
+/// A key that tells that `coming` was not made from the ring in force: in use now and not there, or taken out since and there
+/// all the same. LibreChat's secret has its own source.
+fn key_changed_by_hand(current: &RingDocument, coming: &RingDocument, now: i64) -> Option<String> {
     let is_in_use = |retire_at: Option<i64>| retire_at.is_none_or(|retire_at| now < retire_at);
-    let signing =
-        current.signing.iter().filter(|key| is_in_use(key.retire_at)).find(|key| {
-            !coming.signing.iter().any(|other| other.kid == key.kid && other.private_key == key.private_key)
-        });
-    let tagging = current
-        .tagging
-        .iter()
-        .filter(|key| is_in_use(key.retire_at))
-        .find(|key| !coming.tagging.iter().any(|other| other.kid == key.kid && other.secret == key.secret));
-    signing.map(|key| key.kid.clone()).or_else(|| tagging.map(|key| key.kid.to_string()))
+    let is_same = |one: &SigningEntry, other: &SigningEntry| {
+        one.kid == other.kid
+            && (one.kid == LIBRECHAT_KID || one.private_key == other.private_key && one.secret == other.secret)
+    };
+    let is_same_tag = |one: &TagEntry, other: &TagEntry| one.kid == other.kid && one.secret == other.secret;
+    // What the rotation has made itself was published last; its tag key is the one that is not to retire.
+    let made_at = coming.signing.iter().map(|key| key.publish_at).max().unwrap_or_default();
+    let is_old = |key: &SigningEntry| key.publish_at < made_at && key.kid != LIBRECHAT_KID;
+
+    let lost = current.signing.iter().filter(|key| is_in_use(key.retire_at));
+    let lost = lost.filter(|key| !coming.signing.iter().any(|other| is_same(key, other)));
+    let back = coming.signing.iter().filter(|key| is_old(key));
+    let back = back.filter(|key| !current.signing.iter().any(|other| is_same(key, other)));
+    let lost_tags = current.tagging.iter().filter(|key| is_in_use(key.retire_at));
+    let lost_tags = lost_tags.filter(|key| !coming.tagging.iter().any(|other| is_same_tag(key, other)));
+    let back_tags = coming.tagging.iter().filter(|key| key.retire_at.is_some());
+    let back_tags = back_tags.filter(|key| !current.tagging.iter().any(|other| is_same_tag(key, other)));
+    let tags = lost_tags.chain(back_tags).map(|key| key.kid.to_string());
+    lost.chain(back).map(|key| key.kid.clone()).chain(tags).next()
 }
 
 /// The ring as the functions see it, and as text to be copied.
@@ -463,22 +473,48 @@ mod tests {
         world.step(Step::Finish, "v2").unwrap();
     }
 
+    const HS256_KEY: &str = r#"{"kid":"hs","alg":"HS256","secret":"an example secret of 32+ bytes, not real"}"#;
+
     #[test]
-    fn a_key_that_was_added_while_a_rotation_stood_still_is_not_lost() {
-        let world = World::new(EMPTY);
-        world.rotate("v1");
-        *world.clock.lock().unwrap() = NOW.plus(1);
-        world.start("v2");
-        world.step(Step::Create, "v2").unwrap();
-        world.step(Step::Set, "v2").unwrap();
-        let mut edited: RingDocument = serde_json::from_str(&now_or_never(world.versions.current()).unwrap()).unwrap();
-        import_librechat_secret(&mut edited, "an example secret of 32+ bytes, not real".to_owned()).unwrap();
-        world.versions.0.lock().unwrap().values.insert("v1".to_owned(), serde_json::to_string(&edited).unwrap());
-        let finished = world.step(Step::Finish, "v2");
-        assert!(matches!(finished, Err(RotationFault::RingChanged(kid)) if kid == LIBRECHAT_KID));
-        *world.clock.lock().unwrap() = NOW.plus(2);
-        world.rotate("v3");
-        assert!(world.ring().verifier(LIBRECHAT_KID, NOW.unix_seconds()).is_some());
+    fn a_rotation_that_stood_still_undoes_nothing_that_was_done_by_hand() {
+        let by_hand: [fn(&mut RingDocument) -> String; 5] = [
+            |ring| {
+                let added = ring.signing[2].clone();
+                let secret = Some("another example secret of 32+ bytes".to_owned());
+                ring.signing.push(SigningEntry { kid: "added".to_owned(), secret, ..added });
+                "added".to_owned()
+            },
+            |ring| {
+                ring.signing[2].secret = Some("another example secret of 32+ bytes".to_owned());
+                "hs".to_owned()
+            },
+            |ring| ring.signing.remove(0).kid,
+            |ring| ring.signing.remove(1).kid,
+            |ring| {
+                ring.tagging[0].secret = URL_SAFE_NO_PAD.encode([9; 32]);
+                ring.tagging[0].kid.to_string()
+            },
+        ];
+        for change in by_hand {
+            let world = World::new(&EMPTY.replace(r#""signing":[]"#, &format!(r#""signing":[{HS256_KEY}]"#)));
+            world.rotate("v1");
+            *world.clock.lock().unwrap() = NOW.plus(1);
+            world.start("v2");
+            world.step(Step::Create, "v2").unwrap();
+            world.step(Step::Set, "v2").unwrap();
+            let mut ring: RingDocument =
+                serde_json::from_str(&now_or_never(world.versions.current()).unwrap()).unwrap();
+            ring.signing.sort_by_key(|key| key.kid == "hs");
+            let changed = change(&mut ring);
+            world.versions.0.lock().unwrap().values.insert("v1".to_owned(), serde_json::to_string(&ring).unwrap());
+            let finished = world.step(Step::Finish, "v2");
+            assert!(
+                matches!(&finished, Err(RotationFault::RingChanged(kid)) if *kid == changed),
+                "{changed}: {finished:?}"
+            );
+            *world.clock.lock().unwrap() = NOW.plus(2);
+            world.rotate("v3");
+        }
     }
 
     #[test]
