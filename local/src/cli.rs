@@ -179,10 +179,17 @@ impl From<Failure> for Failed {
     }
 }
 
+/// The engine has one writer: more threads would wait for it, each with memory of its own.
+const ENGINE_THREADS: usize = 8;
+
 fn serve(arguments: ServeArguments) -> Result<(), String> {
     let audit_feed = AuditFeed::default();
     telemetry::init_with(std::io::stdout.and(audit_feed.clone()));
-    let runtime = tokio::runtime::Runtime::new().map_err(|error| format!("no runtime: {error}"))?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .max_blocking_threads(ENGINE_THREADS)
+        .build()
+        .map_err(|error| format!("no runtime: {error}"))?;
     runtime.block_on(async {
         let options = Options {
             listen: arguments.listen,
