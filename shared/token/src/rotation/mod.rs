@@ -164,7 +164,7 @@ impl<V: RingVersions> Rotation<'_, V> {
         let (ring, document) = self.pending(version).await?;
         let now = self.clock.now().unix_seconds();
         let (_, current) = read("current", &self.versions.current().await?)?;
-        if let Some(kid) = key_changed_by_hand(&current, &document, now) {
+        if let Some(kid) = plan::key_changed_by_hand(&current, &document, now) {
             return Err(RotationFault::RingChanged(kid));
         }
         let published = self.published().await?;
@@ -180,31 +180,6 @@ impl<V: RingVersions> Rotation<'_, V> {
         let text = self.versions.published().await?.ok_or(RotationFault::NotPublished)?;
         PublicKeys::parse(&text).ok_or(RotationFault::NotPublished)
     }
-}
-
-/// A key that tells that `coming` was not made from the ring in force: in use now and not there, or taken out since and there
-/// all the same. LibreChat's secret has its own source.
-fn key_changed_by_hand(current: &RingDocument, coming: &RingDocument, now: i64) -> Option<String> {
-    let is_in_use = |retire_at: Option<i64>| retire_at.is_none_or(|retire_at| now < retire_at);
-    let is_same = |one: &SigningEntry, other: &SigningEntry| {
-        one.kid == other.kid
-            && (one.kid == LIBRECHAT_KID || one.private_key == other.private_key && one.secret == other.secret)
-    };
-    let is_same_tag = |one: &TagEntry, other: &TagEntry| one.kid == other.kid && one.secret == other.secret;
-    // What the rotation has made itself was published last; its tag key is the one that is not to retire.
-    let made_at = coming.signing.iter().map(|key| key.publish_at).max().unwrap_or_default();
-    let is_old = |key: &SigningEntry| key.publish_at < made_at && key.kid != LIBRECHAT_KID;
-
-    let lost = current.signing.iter().filter(|key| is_in_use(key.retire_at));
-    let lost = lost.filter(|key| !coming.signing.iter().any(|other| is_same(key, other)));
-    let back = coming.signing.iter().filter(|key| is_old(key));
-    let back = back.filter(|key| !current.signing.iter().any(|other| is_same(key, other)));
-    let lost_tags = current.tagging.iter().filter(|key| is_in_use(key.retire_at));
-    let lost_tags = lost_tags.filter(|key| !coming.tagging.iter().any(|other| is_same_tag(key, other)));
-    let back_tags = coming.tagging.iter().filter(|key| key.retire_at.is_some());
-    let back_tags = back_tags.filter(|key| !current.tagging.iter().any(|other| is_same_tag(key, other)));
-    let tags = lost_tags.chain(back_tags).map(|key| key.kid.to_string());
-    lost.chain(back).map(|key| key.kid.clone()).chain(tags).next()
 }
 
 /// The ring as the functions see it, and as text to be copied.
@@ -240,7 +215,7 @@ mod tests {
     use super::*;
     use crate::{
         ports::VersionStages,
-        testing::{NOW, es256_pem, rsa_pem},
+        testing::{NOW, es256_pem, hs256_entry, rsa_pem},
         time::Timestamp,
     };
     use std::{
@@ -473,8 +448,6 @@ mod tests {
         world.step(Step::Finish, "v2").unwrap();
     }
 
-    const HS256_KEY: &str = r#"{"kid":"hs","alg":"HS256","secret":"an example secret of 32+ bytes, not real"}"#;
-
     #[test]
     fn a_rotation_that_stood_still_undoes_nothing_that_was_done_by_hand() {
         let by_hand: [fn(&mut RingDocument) -> String; 5] = [
@@ -496,7 +469,9 @@ mod tests {
             },
         ];
         for change in by_hand {
-            let world = World::new(&EMPTY.replace(r#""signing":[]"#, &format!(r#""signing":[{HS256_KEY}]"#)));
+            let world = World::new(
+                &EMPTY.replace(r#""signing":[]"#, &format!(r#""signing":[{}]"#, hs256_entry("hs", &"x".repeat(32)))),
+            );
             world.rotate("v1");
             *world.clock.lock().unwrap() = NOW.plus(1);
             world.start("v2");

@@ -6,6 +6,7 @@
 
 use serde::{Deserialize, Deserializer, Serialize};
 
+use super::LIBRECHAT_KID;
 use crate::{
     keys::{Algorithm, NOT_YET},
     policy::{MAX_ACCESS_TOKEN_SECONDS, MAX_GRACE_SECONDS, MAX_SESSION_SECONDS},
@@ -93,12 +94,48 @@ impl SigningEntry {
     }
 }
 
+fn is_in_use(retire_at: Option<i64>, now: i64) -> bool {
+    retire_at.is_none_or(|retire_at| now < retire_at)
+}
+
+/// A key that tells that `coming` was not made from `current`: in use now and not there, or taken out since and there all the
+/// same. LibreChat's secret has its own source.
+pub(super) fn key_changed_by_hand(current: &RingDocument, coming: &RingDocument, now: i64) -> Option<String> {
+    let is_same = |one: &SigningEntry, other: &SigningEntry| {
+        one.kid == other.kid
+            && (one.kid == LIBRECHAT_KID || one.private_key == other.private_key && one.secret == other.secret)
+    };
+    let is_same_tag = |one: &TagEntry, other: &TagEntry| one.kid == other.kid && one.secret == other.secret;
+    // What the rotation has made itself was published last; its tag key is the one that is not to retire.
+    let made_at = coming.signing.iter().map(|key| key.publish_at).max().unwrap_or_default();
+    let must_stay = current.signing.iter().filter(|key| is_in_use(key.retire_at, now));
+    let must_have_been = coming.signing.iter().filter(|key| key.publish_at < made_at && key.kid != LIBRECHAT_KID);
+    let tag_must_stay = current.tagging.iter().filter(|key| is_in_use(key.retire_at, now));
+    let tag_must_have_been = coming.tagging.iter().filter(|key| key.retire_at.is_some());
+
+    let signing = missing(must_stay, &coming.signing, is_same).or(missing(must_have_been, &current.signing, is_same));
+    let tagging = missing(tag_must_stay, &coming.tagging, is_same_tag).or(missing(
+        tag_must_have_been,
+        &current.tagging,
+        is_same_tag,
+    ));
+    signing.map(|key| key.kid.clone()).or(tagging.map(|key| key.kid.to_string()))
+}
+
+/// The first of `wanted` that is not in `ring`.
+fn missing<'a, K>(
+    mut wanted: impl Iterator<Item = &'a K>,
+    ring: &[K],
+    is_same: impl Fn(&K, &K) -> bool,
+) -> Option<&'a K> {
+    wanted.find(|key| !ring.iter().any(|other| is_same(key, other)))
+}
+
 /// Plans one rotation at `now` (Unix seconds).
 pub fn plan(ring: &RingDocument, now: i64, limits: RotationLimits) -> Plan {
-    let is_in_use = |retire_at: Option<i64>| retire_at.is_none_or(|retire_at| now < retire_at);
     let mut ring = ring.clone();
-    ring.signing.retain(|key| is_in_use(key.retire_at));
-    ring.tagging.retain(|key| is_in_use(key.retire_at));
+    ring.signing.retain(|key| is_in_use(key.retire_at, now));
+    ring.tagging.retain(|key| is_in_use(key.retire_at, now));
     let mut new_signing = Vec::new();
     for algorithm in algorithms(&ring) {
         rotate_algorithm(&mut ring, algorithm, now, limits, &mut new_signing);
