@@ -6,7 +6,7 @@ use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use latchkey_token::{
     json::{self, Map, Value},
     ports::Clock,
-    time::Timestamp,
+    values::Timestamp,
 };
 
 /// A JWT taken apart.

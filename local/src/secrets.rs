@@ -10,9 +10,10 @@ use std::{
 use aws_lc_rs::digest::{SHA256, digest};
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use latchkey_token::{
+    failure::Unavailable,
     json::Value,
     keys::{Algorithm, thumbprint},
-    ports::{Randomness, Unavailable},
+    ports::Randomness,
 };
 use latchkey_token_lambda::system::{SystemRandomness, generate_private_key};
 use serde_json::json;

@@ -1,7 +1,7 @@
 //! What a token says, even when one of our own keys has signed it.
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
-use latchkey_token::identity::{ClientId, Owner, Subject};
+use latchkey_token::values::{ClientId, Owner, Subject};
 use serde_json::json;
 use test_support::{ISSUER, keys, secret_of};
 

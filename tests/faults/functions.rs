@@ -12,12 +12,12 @@ use dynoxide::Database;
 use lambda_http::{Body, Request, Response, http};
 use latchkey::serve::dynamodb::embedded;
 use latchkey_token::{
-    identity::SessionKey,
     policy::Policy,
-    ports::{AuthoritySource, Clock, ReadSession},
+    ports::{Clock, DocumentSource, ReadSession},
     session::Session,
+    values::SessionKey,
 };
-use latchkey_token_aws::{AuthoritySecrets, Cached, CachedAuthority, DynamoDbSessions, SecretText, sdk, table};
+use latchkey_token_aws::{Cached, CachedDocuments, DocumentSecrets, DynamoDbSessions, SecretText, sdk, table};
 use latchkey_token_lambda::{Service, cors::Cors, system::SystemRandomness};
 use latchkey_token_testkit::SettableClock;
 use serde_json::{Value, json};
@@ -70,12 +70,12 @@ pub async fn sdk_at(url: &str, region: String) -> SdkConfig {
 }
 
 /// Keys and registrations that are at hand, so that the store alone can fail.
-pub fn authority_at_hand() -> Arc<CachedAuthority> {
-    static AUTHORITY: OnceLock<Arc<CachedAuthority>> = OnceLock::new();
+pub fn authority_at_hand() -> Arc<CachedDocuments> {
+    static AUTHORITY: OnceLock<Arc<CachedDocuments>> = OnceLock::new();
     let made = || {
-        let secrets = AuthoritySecrets {
+        let secrets = DocumentSecrets {
             signing_keys: SecretText::Inline(keys::ring()),
-            clients: SecretText::Inline(keys::registry()),
+            clients: SecretText::Inline(keys::registrations()),
         };
         // Never reloaded in the time that tests move through.
         Arc::new(Cached::new(secrets, 604_800))
@@ -130,17 +130,17 @@ impl Answer {
 
 pub struct Functions {
     pub clock: Arc<SettableClock>,
-    service: Service<DynamoDbSessions, Arc<CachedAuthority>>,
-    authorizer: Authorizer<DynamoDbSessions, Arc<CachedAuthority>>,
+    service: Service<DynamoDbSessions, Arc<CachedDocuments>>,
+    authorizer: Authorizer<DynamoDbSessions, Arc<CachedDocuments>>,
 }
 
 impl Functions {
-    pub fn new(sdk: &SdkConfig, authority: Arc<CachedAuthority>) -> Self {
+    pub fn new(sdk: &SdkConfig, documents: Arc<CachedDocuments>) -> Self {
         let clock = Arc::new(SettableClock::at(START));
         let store = DynamoDbSessions::new(sdk, TABLE);
         let authorizer = Authorizer {
             store: store.clone(),
-            authority: Arc::clone(&authority),
+            documents: Arc::clone(&documents),
             policy: Policy::new(ISSUER),
             audience: "librechat".into(),
             live: LiveSessions::new(0),
@@ -148,7 +148,7 @@ impl Functions {
         };
         let service = Service {
             store,
-            authority,
+            documents,
             policy: Policy::new(ISSUER),
             cors: Cors::default(),
             clock: clock.clone(),
@@ -159,7 +159,7 @@ impl Functions {
 
     /// Loads the secrets, as the first request of a function does.
     pub async fn is_warm(&self) -> bool {
-        self.service.authority.current(self.clock.now()).await.is_ok()
+        self.service.documents.current(self.clock.now()).await.is_ok()
     }
 
     pub async fn issue(&self, client: &str, subject: &str, more: &[(&str, &str)]) -> Answer {

@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Mutex};
 
-use latchkey_token_aws::{AuthoritySecrets, Cached, CachedAuthority, SecretText};
+use latchkey_token_aws::{Cached, CachedDocuments, DocumentSecrets, SecretText};
 use latchkey_token_lambda::system::generate_private_key;
 use serde_json::{Value, json};
 use test_support::{Tokens, keys};
@@ -26,7 +26,7 @@ struct Secrets {
 
 impl Secrets {
     async fn start() -> Self {
-        let texts = Arc::new(Mutex::new([Value::from(keys::ring()), Value::from(keys::registry())]));
+        let texts = Arc::new(Mutex::new([Value::from(keys::ring()), Value::from(keys::registrations())]));
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap().to_string();
         let shared = Arc::clone(&texts);
@@ -100,10 +100,10 @@ impl Lab {
 async fn functions_on(secrets: &Proxy, name: &str) -> Functions {
     let sdk = sdk_at(&secrets.url, format!("secrets-{name}")).await;
     let secret = |id: &str| SecretText::at(id, &sdk);
-    let secrets = AuthoritySecrets { signing_keys: secret(SIGNING_KEYS), clients: secret(CLIENTS) };
-    let authority: Arc<CachedAuthority> = Arc::new(Cached::new(secrets, 300));
+    let secrets = DocumentSecrets { signing_keys: secret(SIGNING_KEYS), clients: secret(CLIENTS) };
+    let documents: Arc<CachedDocuments> = Arc::new(Cached::new(secrets, 300));
     let store = sdk_at(&format!("http://{}", store().await.address), format!("store-{name}")).await;
-    Functions::new(&store, authority)
+    Functions::new(&store, documents)
 }
 
 fn site(secret: &'static str) -> Site {
@@ -180,43 +180,43 @@ pub async fn warm(number: usize, fault: Fault) {
     lab.renewed(&tokens).await;
 }
 
-/// What Secrets Manager answers is no key ring, or no registry.
+/// What Secrets Manager answers is no key ring, or no registrations.
 pub async fn garbage(number: usize, signing_keys: Value, clients: Value) {
     let lab = Lab::start(format!("garbage-{number}")).await;
     lab.secrets.set(signing_keys.clone(), clients.clone());
     let answer = lab.issue().await;
     assert_eq!(report::answered(answer.outcome(false)), Outcome::Unavailable, "cold: {answer:?}");
-    lab.secrets.set(keys::ring(), keys::registry());
+    lab.secrets.set(keys::ring(), keys::registrations());
     let tokens = lab.issued().await;
     lab.secrets.set(signing_keys, clients);
     lab.functions.clock.advance(300);
     let tokens = lab.renewed(&tokens).await;
     report::answered(Outcome::Served);
     report::injected(Fault::ResponseGarbled, 2);
-    lab.secrets.set(keys::ring(), keys::registry());
+    lab.secrets.set(keys::ring(), keys::registrations());
     lab.functions.clock.advance(10);
     lab.renewed(&tokens).await;
 }
 
 pub fn garbage_texts() -> Vec<(Value, Value)> {
     let ring = || Value::from(keys::ring());
-    let registry = || Value::from(keys::registry());
+    let registrations = || Value::from(keys::registrations());
     let weak = json!({"signing": [{"kid": "weak", "alg": "HS256", "secret": "short"}], "tagging": []}).to_string();
     vec![
-        ("garbage".into(), registry()),
-        ("".into(), registry()),
-        ("{}".into(), registry()),
-        ("[]".into(), registry()),
-        (json!([1, 2, 3]), registry()),
-        (Value::Null, registry()),
-        (weak.into(), registry()),
+        ("garbage".into(), registrations()),
+        ("".into(), registrations()),
+        ("{}".into(), registrations()),
+        ("[]".into(), registrations()),
+        (json!([1, 2, 3]), registrations()),
+        (Value::Null, registrations()),
+        (weak.into(), registrations()),
         // Nobody's secret is where the other's belongs.
-        (registry(), ring()),
+        (registrations(), ring()),
         (ring(), "garbage".into()),
         (ring(), "{}".into()),
         // No client's key is in this ring.
-        (r#"{"signing":[],"tagging":[]}"#.into(), registry()),
-        (keys::ring().replace("librechat-hs", "renamed").into(), registry()),
+        (r#"{"signing":[],"tagging":[]}"#.into(), registrations()),
+        (keys::ring().replace("librechat-hs", "renamed").into(), registrations()),
     ]
 }
 
@@ -232,7 +232,7 @@ pub async fn rotation(_: usize) {
         {"kid": 1, "secret": keys::tag_secret()},
         {"kid": 2, "secret": "CgoKCgoKCgoKCgoKCgoKCgoKCgoKCgoKCgoKCgoKCgo", "use_from": 1_800_000_000},
     ]);
-    lab.secrets.set(keys::ring_with(tagging, vec![entry]), keys::registry());
+    lab.secrets.set(keys::ring_with(tagging, vec![entry]), keys::registrations());
     lab.functions.clock.advance(300);
     let after = lab.renewed(&before).await;
     assert_eq!(test_support::part(after.access(), 0)["kid"], "new-key", "the new key signs");

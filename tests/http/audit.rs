@@ -19,11 +19,12 @@ use dynoxide::Database;
 use lambda_http::{Context, LambdaEvent, aws_lambda_events::apigw::ApiGatewayV2httpRequest, lambda_runtime::Config};
 use latchkey::serve::dynamodb::embedded;
 use latchkey_token::{
+    failure::Unavailable,
     policy::Policy,
-    ports::{RingVersions, Unavailable, VersionStages},
+    ports::{RingVersions, VersionStages},
     rotation::RotationLimits,
 };
-use latchkey_token_aws::{AuthoritySecrets, Cached, CachedAuthority, DynamoDbSessions, SecretText, table};
+use latchkey_token_aws::{Cached, CachedDocuments, DocumentSecrets, DynamoDbSessions, SecretText, table};
 use latchkey_token_lambda::{
     Service,
     cors::Cors,
@@ -45,9 +46,9 @@ const IP: &str = "192.0.2.10";
 
 /// All functions of a deployment, on one table.
 struct Deployment {
-    tokens: Service<DynamoDbSessions, Arc<CachedAuthority>>,
-    authorizer: Authorizer<DynamoDbSessions, Arc<CachedAuthority>>,
-    discovery: Discovery<Arc<CachedAuthority>>,
+    tokens: Service<DynamoDbSessions, Arc<CachedDocuments>>,
+    authorizer: Authorizer<DynamoDbSessions, Arc<CachedDocuments>>,
+    discovery: Discovery<Arc<CachedDocuments>>,
     clock: Arc<SettableClock>,
     dynamodb: aws_sdk_dynamodb::Client,
     database: Database,
@@ -69,16 +70,16 @@ impl Deployment {
         table::create_if_missing(&sdk, "sessions").await.unwrap();
         let clock = Arc::new(SettableClock::at(START));
         let store = DynamoDbSessions::new(&sdk, "sessions").observed(metrics::store_answered);
-        let secrets = AuthoritySecrets {
+        let secrets = DocumentSecrets {
             signing_keys: SecretText::Inline(aged_ring()),
-            clients: SecretText::Inline(keys::registry()),
+            clients: SecretText::Inline(keys::registrations()),
         };
-        let authority = Arc::new(Cached::new(secrets, 300).observed(metrics::authority_served));
+        let documents = Arc::new(Cached::new(secrets, 300).observed(metrics::documents_served));
         let policy = Policy::new("https://latchkey.example");
         Self {
             tokens: Service {
                 store: store.clone(),
-                authority: Arc::clone(&authority),
+                documents: Arc::clone(&documents),
                 policy: policy.clone(),
                 cors: Cors::default(),
                 clock: clock.clone(),
@@ -86,14 +87,14 @@ impl Deployment {
             },
             authorizer: Authorizer {
                 store,
-                authority: Arc::clone(&authority),
+                documents: Arc::clone(&documents),
                 policy,
                 audience: "librechat".into(),
                 live: LiveSessions::new(0),
                 clock: clock.clone(),
             },
             discovery: Discovery {
-                keys: authority,
+                keys: documents,
                 issuer: "https://latchkey.example".into(),
                 authorization_endpoint: None,
                 max_age_seconds: 300,

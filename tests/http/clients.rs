@@ -85,9 +85,9 @@ async fn an_unknown_key_id_is_looked_up_once_a_minute() {
     // A new tag key has come into use elsewhere, before this server's cache time is over.
     let tagging = json!([{"kid": 1, "secret": keys::tag_secret()}, {"kid": 7, "secret": "CgoKCgoKCgoKCgoKCgoKCgoKCgoKCgoKCgoKCgoKCgo"}]);
     let ring = latchkey_token::keys::KeyRing::parse(&keys::ring_with(tagging.clone(), vec![])).unwrap();
-    let client = latchkey_token::identity::ClientId::parse("librechat").unwrap();
+    let client = latchkey_token::values::ClientId::parse("librechat").unwrap();
     let now = app.now();
-    let token = latchkey_token::refresh_token::UnverifiedRefreshToken::parse(tokens.refresh()).unwrap();
+    let token = latchkey_token::tokens::UnverifiedRefreshToken::parse(tokens.refresh()).unwrap();
     let token = token.verify(&ring, &client, now).unwrap();
     let mut retagged = tokens.clone();
     retagged.0["refresh_token"] = token.expose(ring.tag_key(7, now).unwrap(), &client).into();

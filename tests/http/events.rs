@@ -7,29 +7,29 @@ use dynoxide::Database;
 use lambda_http::{Context, LambdaEvent, aws_lambda_events::apigw::ApiGatewayV2httpRequest};
 use latchkey::serve::dynamodb::embedded;
 use latchkey_token::policy::Policy;
-use latchkey_token_aws::{AuthoritySecrets, Cached, CachedAuthority, DynamoDbSessions, SecretText, table};
+use latchkey_token_aws::{Cached, CachedDocuments, DocumentSecrets, DynamoDbSessions, SecretText, table};
 use latchkey_token_lambda::{Service, cors::Cors, lambda, system::SystemRandomness};
 use latchkey_token_testkit::SettableClock;
 use serde_json::Value;
 
 use crate::support::{START, keys};
 
-struct Functions(Service<DynamoDbSessions, Arc<CachedAuthority>>, Discovery<Arc<CachedAuthority>>);
+struct Functions(Service<DynamoDbSessions, Arc<CachedDocuments>>, Discovery<Arc<CachedDocuments>>);
 
 impl Functions {
     async fn start() -> Self {
         let sdk = embedded(Database::memory().unwrap(), None).await;
         table::create_if_missing(&sdk, "sessions").await.unwrap();
         let clients = concat!(env!("CARGO_MANIFEST_DIR"), "/../../local/examples/clients.json");
-        let secrets = AuthoritySecrets {
+        let secrets = DocumentSecrets {
             signing_keys: SecretText::Inline(keys::ring()),
             clients: SecretText::at(&format!("file:{clients}"), &sdk),
         };
-        let authority = Arc::new(Cached::new(secrets, 300));
+        let documents = Arc::new(Cached::new(secrets, 300));
         let clock = Arc::new(SettableClock::at(START));
         let issuer = "https://latchkey.example";
         let discovery = Discovery {
-            keys: Arc::clone(&authority),
+            keys: Arc::clone(&documents),
             issuer: issuer.into(),
             authorization_endpoint: None,
             max_age_seconds: 300,
@@ -38,7 +38,7 @@ impl Functions {
         };
         let tokens = Service {
             store: DynamoDbSessions::new(&sdk, "sessions"),
-            authority,
+            documents,
             policy: Policy::new(issuer),
             cors: Cors::default(),
             clock,
@@ -224,7 +224,7 @@ async fn the_authorizers_events_are_answered_in_api_gateways_simple_form() {
     let functions = Functions::start().await;
     let authorizer = authorizer::Authorizer {
         store: functions.0.store.clone(),
-        authority: Arc::clone(&functions.0.authority),
+        documents: Arc::clone(&functions.0.documents),
         policy: functions.0.policy.clone(),
         audience: "librechat".into(),
         live: authorizer::LiveSessions::new(0),

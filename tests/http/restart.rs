@@ -73,10 +73,12 @@ async fn a_bad_file_stops_the_start_and_is_named_with_each_fault() {
     let said = started(&|options| options.keys = Some(ring.clone())).await;
     assert!(said.contains("ring.json") && said.contains(r#"("a").alg"#) && said.contains(r#"("b").secret"#), "{said}");
 
-    let registry = file("registry.json", r#"{"issuers":[{"issuer_id":"p"}],"clients":[{"client_id":"c"}]}"#);
-    let said = started(&|options| options.clients = Some(registry.clone())).await;
+    let registrations = file("registrations.json", r#"{"issuers":[{"issuer_id":"p"}],"clients":[{"client_id":"c"}]}"#);
+    let said = started(&|options| options.clients = Some(registrations.clone())).await;
     assert!(
-        said.contains("registry.json") && said.contains(r#"("p").secret_sha256"#) && said.contains(r#"("c").type"#),
+        said.contains("registrations.json")
+            && said.contains(r#"("p").secret_sha256"#)
+            && said.contains(r#"("c").type"#),
         "{said}"
     );
 

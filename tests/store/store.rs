@@ -54,7 +54,7 @@ async fn an_answer_that_cannot_be_read_is_never_quoted() {
         let failure = DynamoDbSessions::new(&sdk, "sessions").read(&key).await.unwrap_err();
         assert!(!format!("{failure} {failure:?}").contains("HIDDEN"), "{failure}");
         let secret = || latchkey_token_aws::SecretText::at("signing-keys", &sdk);
-        let secrets = latchkey_token_aws::AuthoritySecrets { signing_keys: secret(), clients: secret() };
+        let secrets = latchkey_token_aws::DocumentSecrets { signing_keys: secret(), clients: secret() };
         let source = latchkey_token_aws::Cached::new(secrets, 300);
         let failure = source.current(latchkey_token_testkit::fixture::NOW).await.unwrap_err();
         assert!(!format!("{failure} {failure:?}").contains("HIDDEN"), "{failure}");

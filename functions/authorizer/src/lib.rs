@@ -8,11 +8,11 @@ use lambda_http::aws_lambda_events::apigw::{
     ApiGatewayV2CustomAuthorizerSimpleResponse, ApiGatewayV2CustomAuthorizerV2Request,
 };
 use latchkey_token::{
-    access_token::AuthenticAccessToken,
-    authorize::Authorize,
+    failure::{Failure, Unavailable},
+    management::Admit,
     policy::Policy,
-    ports::{AuthoritySource, Clock, ReadSession, Unavailable},
-    refusal::Failure,
+    ports::{Clock, DocumentSource, ReadSession},
+    tokens::AuthenticAccessToken,
 };
 use latchkey_token_lambda::{
     Caller, credentials::Authorization, response::EdgeError, service::within_deadline, telemetry::RequestAudit,
@@ -22,9 +22,9 @@ use serde::{Deserialize, Serialize};
 pub use self::live::LiveSessions;
 
 /// Everything that the authorizer needs besides the request.
-pub struct Authorizer<S, A> {
+pub struct Authorizer<S, D> {
     pub store: S,
-    pub authority: A,
+    pub documents: D,
     pub policy: Policy,
     /// The `aud` that it lets in.
     pub audience: String,
@@ -43,8 +43,8 @@ pub struct Bearer {
 }
 
 /// Answers one event; a failure is API Gateway's own 500, and no denial.
-pub async fn handle<S: ReadSession, A: AuthoritySource>(
-    authorizer: &Authorizer<S, A>,
+pub async fn handle<S: ReadSession, D: DocumentSource>(
+    authorizer: &Authorizer<S, D>,
     event: ApiGatewayV2CustomAuthorizerV2Request,
     request_id: String,
 ) -> Result<ApiGatewayV2CustomAuthorizerSimpleResponse<Bearer>, Unavailable> {
@@ -64,15 +64,15 @@ pub async fn handle<S: ReadSession, A: AuthoritySource>(
 }
 
 /// Who bears `token`, if it lets them in.
-pub async fn check<S: ReadSession, A: AuthoritySource>(
-    authorizer: &Authorizer<S, A>,
+pub async fn check<S: ReadSession, D: DocumentSource>(
+    authorizer: &Authorizer<S, D>,
     token: &str,
     audit: &RequestAudit,
 ) -> Result<Option<Bearer>, Unavailable> {
     let now = authorizer.clock.now();
-    let authorize = Authorize {
+    let authorize = Admit {
         store: &authorizer.store,
-        authority: &authorizer.authority,
+        documents: &authorizer.documents,
         policy: &authorizer.policy,
         audience: &authorizer.audience,
         clock: authorizer.clock.as_ref(),

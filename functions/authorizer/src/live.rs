@@ -6,9 +6,8 @@ use std::{
 };
 
 use latchkey_token::{
-    access_token::AuthenticAccessToken,
-    identity::SessionKey,
-    time::{Seconds, Timestamp},
+    tokens::AuthenticAccessToken,
+    values::{Seconds, SessionKey, Timestamp},
 };
 
 /// More sessions than this are never remembered.
@@ -68,7 +67,7 @@ impl LiveSessions {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use latchkey_token::identity::{ClientId, Owner, Sid, Subject};
+    use latchkey_token::values::{ClientId, Owner, Sid, Subject};
 
     fn token(number: u8) -> AuthenticAccessToken {
         AuthenticAccessToken {

@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use latchkey_token::{
-    metadata::{Document, Metadata},
+    failure::Failure,
+    metadata::{Metadata, MetadataDocument},
     ports::{Clock, PublicKeySource},
-    refusal::Failure,
 };
 use latchkey_token_lambda::{
     Body, Request, Response,
@@ -46,9 +46,9 @@ pub async fn handle<K: PublicKeySource>(discovery: &Discovery<K>, request: Reque
     let answer = if path.ends_with("/.well-known/jwks.json") {
         jwks(discovery).await
     } else if path.ends_with("/.well-known/openid-configuration") {
-        metadata(discovery, Document::OpenIdConfiguration).await
+        metadata(discovery, MetadataDocument::OpenIdConfiguration).await
     } else if path.ends_with("/.well-known/oauth-authorization-server") {
-        metadata(discovery, Document::OAuthAuthorizationServer).await
+        metadata(discovery, MetadataDocument::OAuthAuthorizationServer).await
     } else {
         return response::not_found();
     };
@@ -67,7 +67,10 @@ async fn jwks<K: PublicKeySource>(discovery: &Discovery<K>) -> Result<String, Ed
     Ok(within_deadline(async { keys.await.map_err(Failure::from) }).await?.to_json())
 }
 
-async fn metadata<K: PublicKeySource>(discovery: &Discovery<K>, document: Document) -> Result<String, EdgeError> {
+async fn metadata<K: PublicKeySource>(
+    discovery: &Discovery<K>,
+    document: MetadataDocument,
+) -> Result<String, EdgeError> {
     let keys = discovery.keys.public_keys(discovery.clock.now());
     let keys = within_deadline(async { keys.await.map_err(Failure::from) }).await?;
     let metadata = Metadata {

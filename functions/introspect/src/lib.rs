@@ -2,9 +2,9 @@
 
 use latchkey_token::{
     audit::EventKind,
-    introspect::Introspect,
     json::{Map, Value},
-    ports::{AuthoritySource, ReadSession},
+    management::Introspect,
+    ports::{DocumentSource, ReadSession},
 };
 use latchkey_token_lambda::{
     Body, Request, Response, Service,
@@ -16,24 +16,24 @@ use latchkey_token_lambda::{
 };
 
 /// Answers one request. Never fails: every outcome is a response.
-pub async fn handle<S, A>(service: &Service<S, A>, request: Request) -> Response<Body>
+pub async fn handle<S, D>(service: &Service<S, D>, request: Request) -> Response<Body>
 where
     S: ReadSession,
-    A: AuthoritySource,
+    D: DocumentSource,
 {
     let audit = RequestAudit::new("introspect", &request);
     let answer = introspect(service, &request, &audit).await.map(|members| response::ok(&members));
     service.respond(&request, answer, &audit, EventKind::ClientRejected)
 }
 
-async fn introspect<S, A>(
-    service: &Service<S, A>,
+async fn introspect<S, D>(
+    service: &Service<S, D>,
     request: &Request,
     audit: &RequestAudit,
 ) -> Result<Map<String, Value>, EdgeError>
 where
     S: ReadSession,
-    A: AuthoritySource,
+    D: DocumentSource,
 {
     let authorization = Authorization::read(request.headers())?;
     let mut members = Members::read(request)?;
@@ -41,7 +41,7 @@ where
     let caller = credentials::caller(authorization, &mut members)?;
     let use_case = Introspect {
         store: &service.store,
-        authority: &service.authority,
+        documents: &service.documents,
         policy: &service.policy,
         clock: service.clock.as_ref(),
         audit,

@@ -2,11 +2,10 @@
 
 use latchkey_token::{
     audit::EventKind,
-    identity::Subject,
-    issue::{Grant, Issue, IssueRequest},
-    mint::TokenSet,
-    ports::{AuthoritySource, InsertSession, RedeemAssertion},
-    refusal::{Failure, Refusal},
+    failure::{Failure, Refusal},
+    grants::{Issue, IssueRequest, IssuerGrant, TokenSet},
+    ports::{DocumentSource, InsertSession, RedeemAssertion},
+    values::Subject,
 };
 use latchkey_token_lambda::{
     Body, Request, Response, Service,
@@ -21,25 +20,25 @@ use latchkey_token_lambda::{
 const JWT_BEARER: &str = "urn:ietf:params:oauth:grant-type:jwt-bearer";
 
 /// Answers one request. Never fails: every outcome is a response.
-pub async fn handle<S, A>(service: &Service<S, A>, request: Request) -> Response<Body>
+pub async fn handle<S, D>(service: &Service<S, D>, request: Request) -> Response<Body>
 where
     S: InsertSession + RedeemAssertion,
-    A: AuthoritySource,
+    D: DocumentSource,
 {
     let audit = RequestAudit::new("issue", &request);
     let answer = issue(service, &request, &audit).await.map(|tokens| response::tokens(&tokens));
     service.respond(&request, answer, &audit, EventKind::ClientRejected)
 }
 
-async fn issue<S, A>(latchkey: &Service<S, A>, request: &Request, audit: &RequestAudit) -> Result<TokenSet, EdgeError>
+async fn issue<S, D>(latchkey: &Service<S, D>, request: &Request, audit: &RequestAudit) -> Result<TokenSet, EdgeError>
 where
     S: InsertSession + RedeemAssertion,
-    A: AuthoritySource,
+    D: DocumentSource,
 {
     let request = parse(request)?;
     let use_case = Issue {
         store: &latchkey.store,
-        authority: &latchkey.authority,
+        documents: &latchkey.documents,
         policy: &latchkey.policy,
         clock: latchkey.clock.as_ref(),
         randomness: latchkey.randomness.as_ref(),
@@ -69,10 +68,10 @@ fn parse(request: &Request) -> Result<IssueRequest, EdgeError> {
     })
 }
 
-fn statement(authorization: &Authorization, members: &mut Members) -> Result<Grant, RequestFault> {
+fn statement(authorization: &Authorization, members: &mut Members) -> Result<IssuerGrant, RequestFault> {
     let subject = Subject::parse(&members.required("subject")?)
         .ok_or_else(|| RequestFault::invalid("subject must be 1 to 255 bytes without control characters"))?;
-    Ok(Grant::Statement {
+    Ok(IssuerGrant::Statement {
         issuer: credentials::issuer(authorization, members)?,
         subject,
         claims: members.object("claims")?,
@@ -80,7 +79,7 @@ fn statement(authorization: &Authorization, members: &mut Members) -> Result<Gra
 }
 
 /// An assertion says who issues and about whom, and nothing beside it may say so: whoever holds it would else choose.
-fn assertion(authorization: &Authorization, members: &mut Members) -> Result<Grant, RequestFault> {
+fn assertion(authorization: &Authorization, members: &mut Members) -> Result<IssuerGrant, RequestFault> {
     let assertion = members.required("assertion")?;
     let is_named_twice = !matches!(authorization, Authorization::Absent)
         || members.text("issuer_id")?.is_some()
@@ -91,5 +90,5 @@ fn assertion(authorization: &Authorization, members: &mut Members) -> Result<Gra
     if members.text("subject")?.is_some() || !members.object("claims")?.is_empty() {
         return Err(RequestFault::invalid("subject and claims come from the assertion: leave them out"));
     }
-    Ok(Grant::Assertion(assertion))
+    Ok(IssuerGrant::Assertion(assertion))
 }

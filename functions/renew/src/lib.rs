@@ -2,10 +2,9 @@
 
 use latchkey_token::{
     audit::EventKind,
-    mint::TokenSet,
-    ports::{AuthoritySource, ReadSession, RenewSession, RevokeSession},
-    refusal::{Failure, Refusal},
-    renew::{Renew, RenewRequest},
+    failure::{Failure, Refusal},
+    grants::{Renew, RenewRequest, TokenSet},
+    ports::{DocumentSource, ReadSession, RenewSession, RevokeSession},
 };
 use latchkey_token_lambda::{
     Body, Request, Response, Service,
@@ -17,25 +16,25 @@ use latchkey_token_lambda::{
 };
 
 /// Answers one request. Never fails: every outcome is a response.
-pub async fn handle<S, A>(service: &Service<S, A>, request: Request) -> Response<Body>
+pub async fn handle<S, D>(service: &Service<S, D>, request: Request) -> Response<Body>
 where
     S: RenewSession + ReadSession + RevokeSession,
-    A: AuthoritySource,
+    D: DocumentSource,
 {
     let audit = RequestAudit::new("renew", &request);
     let answer = renew(service, &request, &audit).await.map(|tokens| response::tokens(&tokens));
     service.respond(&request, answer, &audit, EventKind::RenewalRejected)
 }
 
-async fn renew<S, A>(latchkey: &Service<S, A>, request: &Request, audit: &RequestAudit) -> Result<TokenSet, EdgeError>
+async fn renew<S, D>(latchkey: &Service<S, D>, request: &Request, audit: &RequestAudit) -> Result<TokenSet, EdgeError>
 where
     S: RenewSession + ReadSession + RevokeSession,
-    A: AuthoritySource,
+    D: DocumentSource,
 {
     let request = parse(request)?;
     let use_case = Renew {
         store: &latchkey.store,
-        authority: &latchkey.authority,
+        documents: &latchkey.documents,
         policy: &latchkey.policy,
         clock: latchkey.clock.as_ref(),
         randomness: latchkey.randomness.as_ref(),

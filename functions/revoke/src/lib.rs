@@ -2,8 +2,8 @@
 
 use latchkey_token::{
     audit::EventKind,
-    ports::{AuthoritySource, ReadSession, RevokeSession},
-    revoke::Revoke,
+    management::Revoke,
+    ports::{DocumentSource, ReadSession, RevokeSession},
 };
 use latchkey_token_lambda::{
     Body, Request, Response, Service,
@@ -15,20 +15,20 @@ use latchkey_token_lambda::{
 };
 
 /// Answers one request. Never fails: every outcome is a response.
-pub async fn handle<S, A>(service: &Service<S, A>, request: Request) -> Response<Body>
+pub async fn handle<S, D>(service: &Service<S, D>, request: Request) -> Response<Body>
 where
     S: ReadSession + RevokeSession,
-    A: AuthoritySource,
+    D: DocumentSource,
 {
     let audit = RequestAudit::new("revoke", &request);
     let answer = revoke(service, &request, &audit).await.map(|()| response::ok(&response::Nothing {}));
     service.respond(&request, answer, &audit, EventKind::ClientRejected)
 }
 
-async fn revoke<S, A>(service: &Service<S, A>, request: &Request, audit: &RequestAudit) -> Result<(), EdgeError>
+async fn revoke<S, D>(service: &Service<S, D>, request: &Request, audit: &RequestAudit) -> Result<(), EdgeError>
 where
     S: ReadSession + RevokeSession,
-    A: AuthoritySource,
+    D: DocumentSource,
 {
     let authorization = Authorization::read(request.headers())?;
     let mut members = Members::read(request)?;
@@ -36,7 +36,7 @@ where
     let caller = credentials::caller(authorization, &mut members)?;
     let use_case = Revoke {
         store: &service.store,
-        authority: &service.authority,
+        documents: &service.documents,
         policy: &service.policy,
         clock: service.clock.as_ref(),
         audit,

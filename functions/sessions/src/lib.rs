@@ -3,10 +3,10 @@
 use lambda_http::http::Method;
 use latchkey_token::{
     audit::EventKind,
-    identity::{SessionKey, Subject},
-    ports::{AuthoritySource, ListSessions, ReadSession, RevokeSession},
+    management::{SessionFilter, Sessions},
+    ports::{DocumentSource, ListSessions, ReadSession, RevokeSession},
     session::Session,
-    sessions::{SessionFilter, Sessions},
+    values::{SessionKey, Subject},
 };
 use latchkey_token_lambda::{
     Body, Request, Response, Service,
@@ -43,27 +43,27 @@ enum Answer {
 
 /// Answers one request: `GET /sessions`, `DELETE /sessions`, `DELETE /sessions/{session_id}`; a stage may stand in front
 /// of the path. Never fails: every outcome is a response.
-pub async fn handle<S, A>(service: &Service<S, A>, request: Request) -> Response<Body>
+pub async fn handle<S, D>(service: &Service<S, D>, request: Request) -> Response<Body>
 where
     S: ListSessions + ReadSession + RevokeSession,
-    A: AuthoritySource,
+    D: DocumentSource,
 {
     let audit = RequestAudit::new("sessions", &request);
     let answer = sessions(service, &request, &audit).await.map(|answer| response::ok(&answer));
     service.respond(&request, answer, &audit, EventKind::ClientRejected)
 }
 
-async fn sessions<S, A>(service: &Service<S, A>, request: &Request, audit: &RequestAudit) -> Result<Answer, EdgeError>
+async fn sessions<S, D>(service: &Service<S, D>, request: &Request, audit: &RequestAudit) -> Result<Answer, EdgeError>
 where
     S: ListSessions + ReadSession + RevokeSession,
-    A: AuthoritySource,
+    D: DocumentSource,
 {
     let authorization = Authorization::read(request.headers())?;
     let mut query = Members::of_query(request.uri(), &["subject", "client_id"])?;
     let caller = credentials::of_header(authorization);
     let use_case = Sessions {
         store: &service.store,
-        authority: &service.authority,
+        documents: &service.documents,
         policy: &service.policy,
         clock: service.clock.as_ref(),
         audit,

@@ -4,11 +4,11 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 use latchkey_token::{
-    authority::Authority,
+    documents::Documents,
     json::{Map, Value},
     keys::KeyRing,
-    registry::Registry,
-    time::Timestamp,
+    registrations::Registrations,
+    values::Timestamp,
 };
 use serde_json::json;
 
@@ -212,7 +212,7 @@ impl Add {
     }
 
     /// With a key ring at hand, what no server would start with is refused; without one, the operator is told.
-    fn check_keys(&self, place: &Place, checked: &Checked<Registry>, now: Timestamp) -> Result<(), Failure> {
+    fn check_keys(&self, place: &Place, checked: &Checked<Registrations>, now: Timestamp) -> Result<(), Failure> {
         if let (Some(kid), false) = (&self.kid, self.algorithm() == "HS256") {
             eprintln!(
                 "warning: rotation will retire the key {kid:?} and then remove it, and no client can be served while one names \
@@ -230,14 +230,14 @@ impl Add {
         let keys = KeyRing::parse(&text)
             .map_err(|faults| Failure::Unusable { place: name, faults: faults.lines().to_vec() })?;
         checked.parsed.check_keys(&keys).map_err(|faults| place.refuse(faults.lines().to_vec()))?;
-        for missing in (Authority { keys, registry: checked.parsed.clone() }).missing_keys(now) {
+        for missing in (Documents { keys, registrations: checked.parsed.clone() }).missing_keys(now) {
             eprintln!("warning: {missing}: its requests will be answered with 503");
         }
         Ok(())
     }
 }
 
-fn as_table(checked: &Checked<Registry>) -> String {
+fn as_table(checked: &Checked<Registrations>) -> String {
     let row = |client: &Value| {
         let id = text(client, "client_id", "");
         let requires =
@@ -260,7 +260,7 @@ fn as_table(checked: &Checked<Registry>) -> String {
     table(heading, checked.list("clients").iter().map(row))
 }
 
-fn issuers_of<'a>(checked: &'a Checked<Registry>, client_id: &str) -> Vec<&'a str> {
+fn issuers_of<'a>(checked: &'a Checked<Registrations>, client_id: &str) -> Vec<&'a str> {
     let issuers = checked.list("issuers").iter().filter(|issuer| strings(issuer, "clients").contains(&client_id));
     issuers.map(|issuer| text(issuer, "issuer_id", "")).collect()
 }

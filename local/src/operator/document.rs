@@ -4,10 +4,9 @@
 use std::marker::PhantomData;
 
 use latchkey_token::{
-    document::Faults,
-    json::{self, Map, Value},
+    json::{self, Faults, Map, Value},
     keys::KeyRing,
-    registry::Registry,
+    registrations::Registrations,
 };
 
 /// A kind of document, read by the domain's own parser.
@@ -17,7 +16,7 @@ pub(super) trait Format: Sized {
     fn read(text: &str) -> Result<Self, Faults>;
 }
 
-impl Format for Registry {
+impl Format for Registrations {
     const LISTS: [&'static str; 2] = ["issuers", "clients"];
 
     fn read(text: &str) -> Result<Self, Faults> {
@@ -109,7 +108,7 @@ mod tests {
     #[test]
     fn what_is_empty_becomes_a_document_with_empty_lists() {
         for text in ["", " \n", "{}", r#"{"clients":null}"#] {
-            let checked = Draft::<Registry>::parse(text).unwrap().check().ok().unwrap();
+            let checked = Draft::<Registrations>::parse(text).unwrap().check().ok().unwrap();
             assert_eq!(checked.document().to_string(), r#"{"clients":[],"issuers":[]}"#);
         }
     }

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand};
 use latchkey_token::{
     json::{Map, Value},
-    registry::Registry,
+    registrations::Registrations,
 };
 use serde_json::json;
 
@@ -166,7 +166,7 @@ impl Add {
     }
 }
 
-fn as_table(checked: &Checked<Registry>) -> String {
+fn as_table(checked: &Checked<Registrations>) -> String {
     let row = |issuer: &Value| {
         [
             issuer.get("issuer_id").and_then(Value::as_str).unwrap_or_default().to_owned(),

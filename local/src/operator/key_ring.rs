@@ -3,10 +3,10 @@
 use std::fmt;
 
 use latchkey_token::{
+    failure::Unavailable,
     json::Value,
     keys::{Algorithm, KeyRing, NOT_YET},
-    ports::Unavailable,
-    time::{Seconds, Timestamp},
+    values::{Seconds, Timestamp},
 };
 
 use super::document::{Checked, Draft};

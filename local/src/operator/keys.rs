@@ -6,7 +6,7 @@ use clap::{Args, Subcommand, builder::PossibleValuesParser, builder::TypedValueP
 use latchkey_token::{
     json::Value,
     keys::{Algorithm, KeyRing, NOT_YET},
-    time::{Seconds, Timestamp},
+    values::{Seconds, Timestamp},
 };
 use serde_json::json;
 

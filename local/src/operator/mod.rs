@@ -23,7 +23,7 @@ use std::{
     process::ExitCode,
 };
 
-use latchkey_token::{json::Value, ports::Unavailable};
+use latchkey_token::{failure::Unavailable, json::Value};
 
 use self::registrations::Party;
 pub(crate) use self::{

@@ -1,7 +1,7 @@
 //! What can be done to clients and issuers alike.
 
 use clap::Args;
-use latchkey_token::{json::Value, registry::Registry};
+use latchkey_token::{json::Value, registrations::Registrations};
 use serde_json::json;
 
 use super::{
@@ -53,8 +53,8 @@ impl List {
     pub(super) fn run(
         &self,
         party: Party,
-        table: impl FnOnce(&Checked<Registry>) -> String,
-        more: impl Fn(&Checked<Registry>, &Value) -> Option<(&'static str, Value)>,
+        table: impl FnOnce(&Checked<Registrations>) -> String,
+        more: impl Fn(&Checked<Registrations>, &Value) -> Option<(&'static str, Value)>,
     ) -> Result<(), Failure> {
         let checked = self.location.place().load()?;
         if !self.json {

@@ -2,7 +2,7 @@
 
 use latchkey_token::{
     json::{Map, Value},
-    registry::Registry,
+    registrations::Registrations,
 };
 
 use super::{document::Draft, strings};
@@ -51,7 +51,7 @@ impl Party {
     }
 }
 
-pub(super) fn add(draft: &mut Draft<Registry>, party: Party, id: &str, registration: Value) {
+pub(super) fn add(draft: &mut Draft<Registrations>, party: Party, id: &str, registration: Value) {
     if draft.list(party.list()).iter().any(|other| party.is(other, id)) {
         let noun = party.noun();
         draft.fault(format!(
@@ -65,7 +65,7 @@ pub(super) fn add(draft: &mut Draft<Registry>, party: Party, id: &str, registrat
 }
 
 /// Lets `issuers` act for a client.
-pub(super) fn entitle(draft: &mut Draft<Registry>, issuers: &[String], client_id: &str) {
+pub(super) fn entitle(draft: &mut Draft<Registrations>, issuers: &[String], client_id: &str) {
     for issuer in issuers {
         let Some(registration) = registration(draft, Party::Issuer, issuer) else { continue };
         if !strings(&Value::Object(registration.clone()), "clients").contains(&client_id) {
@@ -75,7 +75,7 @@ pub(super) fn entitle(draft: &mut Draft<Registry>, issuers: &[String], client_id
 }
 
 /// Removes a registration, and a client from the issuers' lists as well.
-pub(super) fn remove(draft: &mut Draft<Registry>, party: Party, id: &str) {
+pub(super) fn remove(draft: &mut Draft<Registrations>, party: Party, id: &str) {
     if registration(draft, party, id).is_none() {
         return;
     }
@@ -92,14 +92,14 @@ pub(super) fn remove(draft: &mut Draft<Registry>, party: Party, id: &str) {
 }
 
 /// Puts a hash after those that are there: the newest stands last.
-pub(super) fn add_hash(draft: &mut Draft<Registry>, party: Party, id: &str, hash: &str) {
+pub(super) fn add_hash(draft: &mut Draft<Registrations>, party: Party, id: &str, hash: &str) {
     if let Some(registration) = registration(draft, party, id) {
         push(registration, SECRET_SHA256, hash);
     }
 }
 
 /// Drops all hashes but the newest; says how many those were.
-pub(super) fn keep_newest_hash(draft: &mut Draft<Registry>, party: Party, id: &str) -> usize {
+pub(super) fn keep_newest_hash(draft: &mut Draft<Registrations>, party: Party, id: &str) -> usize {
     let hashes = registration(draft, party, id)
         .and_then(|registration| registration.get_mut(SECRET_SHA256))
         .and_then(Value::as_array_mut);
@@ -119,7 +119,7 @@ pub(super) fn shown(registration: &Value) -> Map<String, Value> {
 }
 
 /// The registration of `id`. That there is none is a fault.
-fn registration<'a>(draft: &'a mut Draft<Registry>, party: Party, id: &str) -> Option<&'a mut Map<String, Value>> {
+fn registration<'a>(draft: &'a mut Draft<Registrations>, party: Party, id: &str) -> Option<&'a mut Map<String, Value>> {
     let Some(index) = draft.list(party.list()).iter().position(|other| party.is(other, id)) else {
         let noun = party.noun();
         draft.fault(format!("no {noun} {id:?} is registered: see `latchkey {noun} list` and `latchkey {noun} add`"));
@@ -144,7 +144,7 @@ mod tests {
     use super::*;
     use crate::secrets::sha256_hex;
 
-    fn registry() -> Draft<Registry> {
+    fn registrations() -> Draft<Registrations> {
         let hash = sha256_hex("first");
         Draft::parse(&format!(
             r#"{{"issuers":[{{"issuer_id":"portal","secret_sha256":["{hash}"],"clients":["a","b"]}},
@@ -156,17 +156,17 @@ mod tests {
         .unwrap()
     }
 
-    fn checked(draft: Draft<Registry>) -> Value {
+    fn checked(draft: Draft<Registrations>) -> Value {
         draft.check().map_err(|faults| panic!("{faults:?}")).ok().unwrap().document().clone()
     }
 
-    fn faults(draft: Draft<Registry>) -> String {
+    fn faults(draft: Draft<Registrations>) -> String {
         draft.check().err().unwrap().join("; ")
     }
 
     #[test]
     fn a_removed_client_is_in_no_list_and_the_others_are_as_they_were() {
-        let mut draft = registry();
+        let mut draft = registrations();
         remove(&mut draft, Party::Client, "b");
         let after = checked(draft);
         assert_eq!(after["issuers"][0]["clients"], serde_json::json!(["a"]));
@@ -176,7 +176,7 @@ mod tests {
 
     #[test]
     fn hashes_stand_in_their_order_until_the_newest_is_kept_alone() {
-        let mut draft = registry();
+        let mut draft = registrations();
         assert_eq!(keep_newest_hash(&mut draft, Party::Client, "a"), 0);
         for secret in ["second", "third"] {
             add_hash(&mut draft, Party::Client, "a", &sha256_hex(secret));
@@ -185,17 +185,17 @@ mod tests {
         assert_eq!(keep_newest_hash(&mut draft, Party::Client, "a"), 2);
         let after = checked(draft);
         assert_eq!(after["clients"][0]["secret_sha256"], serde_json::json!([sha256_hex("third")]));
-        assert_eq!(after["issuers"], checked(registry())["issuers"]);
+        assert_eq!(after["issuers"], checked(registrations())["issuers"]);
     }
 
     #[test]
     fn a_client_is_added_to_issuers_once_and_only_to_those_there_are() {
-        let mut draft = registry();
+        let mut draft = registrations();
         entitle(&mut draft, &["portal".into(), "office".into()], "a");
         let after = checked(draft);
         assert_eq!(after["issuers"][0]["clients"], serde_json::json!(["a", "b"]));
         assert_eq!(after["issuers"][1]["clients"], serde_json::json!(["a"]));
-        let mut draft = registry();
+        let mut draft = registrations();
         entitle(&mut draft, &["x".into(), "y".into()], "a");
         let said = faults(draft);
         assert!(said.contains(r#"no issuer "x""#) && said.contains(r#"no issuer "y""#), "{said}");
@@ -203,20 +203,20 @@ mod tests {
 
     #[test]
     fn who_is_unknown_registered_already_or_without_a_secret_is_refused() {
-        let mut draft = registry();
+        let mut draft = registrations();
         remove(&mut draft, Party::Issuer, "x");
         assert!(faults(draft).contains(r#"no issuer "x" is registered"#));
-        let mut draft = registry();
+        let mut draft = registrations();
         add(&mut draft, Party::Client, "b", serde_json::json!({"client_id":"b","type":"public","audience":["b"]}));
         assert!(faults(draft).contains(r#""b" is registered already"#));
-        let mut draft = registry();
+        let mut draft = registrations();
         add_hash(&mut draft, Party::Client, "b", &sha256_hex("secret"));
         assert!(faults(draft).contains("a public client has no secret"));
     }
 
     #[test]
     fn what_is_shown_has_no_hash_and_no_secret() {
-        let first = shown(&registry().list("clients")[0]);
+        let first = shown(&registrations().list("clients")[0]);
         assert_eq!(first["secrets"], 1);
         assert!(!Value::Object(first).to_string().contains(&sha256_hex("first")));
         let asserting = serde_json::json!({"issuer_id": "p", "hs256_secret": "shared", "assertion_iss": "p"});

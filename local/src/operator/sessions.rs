@@ -7,11 +7,11 @@ use clap::{Args, Subcommand};
 use dynoxide::Database;
 use latchkey_token::{
     audit::{Event, EventKind},
-    identity::{ClientId, Owner, SessionKey, Subject},
-    ports::{Audit, Clock, ListSessions, ReadSession, RevokeSession, Unavailable},
-    registry::Registry,
+    failure::Unavailable,
+    ports::{Audit, Clock, ListSessions, ReadSession, RevokeSession},
+    registrations::Registrations,
     session::{Revocation, Session},
-    time::Timestamp,
+    values::{ClientId, Owner, SessionKey, Subject, Timestamp},
 };
 use latchkey_token_aws::{DynamoDbSessions, sdk};
 use latchkey_token_lambda::{
@@ -281,8 +281,8 @@ impl Selection {
                 )
             })?,
         };
-        let registry = place.load::<Registry>()?.parsed;
-        Ok(registry.clients().iter().map(|client| client.client_id.clone()).collect())
+        let registrations = place.load::<Registrations>()?.parsed;
+        Ok(registrations.clients().iter().map(|client| client.client_id.clone()).collect())
     }
 
     /// Oldest first.

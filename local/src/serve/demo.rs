@@ -5,7 +5,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use latchkey_token::{keys::Algorithm, ports::Unavailable};
+use latchkey_token::{failure::Unavailable, keys::Algorithm};
 use latchkey_token_aws::SecretText;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -66,16 +66,16 @@ impl Demo {
     pub fn load_or_create(directory: Option<&Path>) -> Result<Self, DemoFault> {
         let Some(directory) = directory else {
             let credentials = new_credentials()?;
-            return Ok(Self { clients: SecretText::Inline(registry(&credentials)), credentials, is_new: true });
+            return Ok(Self { clients: SecretText::Inline(registrations(&credentials)), credentials, is_new: true });
         };
         let path = |name: &str| directory.join(name);
         let is_new = !path(CLIENTS).exists();
         let credentials = if is_new {
             let credentials = new_credentials()?;
             let text = format!("{}\n", json!(credentials));
-            // The registry last: as long as it is missing, the next start makes both anew.
+            // The registrations last: as long as it is missing, the next start makes both anew.
             write_secret(&path(CREDENTIALS), &text)?;
-            write_secret(&path(CLIENTS), &registry(&credentials))?;
+            write_secret(&path(CLIENTS), &registrations(&credentials))?;
             credentials
         } else {
             let text = fs::read_to_string(path(CREDENTIALS)).ok();
@@ -102,7 +102,7 @@ fn new_key_ring() -> Result<String, Unavailable> {
     Ok(format!("{ring:#}\n"))
 }
 
-fn registry(credentials: &DemoCredentials) -> String {
+fn registrations(credentials: &DemoCredentials) -> String {
     let client = |id: &str, secret: &str, requires: &str| {
         json!({
             "client_id": id, "type": "confidential", "secret_sha256": [sha256_hex(secret)],
@@ -112,7 +112,7 @@ fn registry(credentials: &DemoCredentials) -> String {
             "renewal": {"requires": requires},
         })
     };
-    let registry = json!({
+    let registrations = json!({
         "issuers": [{
             "issuer_id": credentials.issuer_id, "secret_sha256": [sha256_hex(&credentials.issuer_secret)],
             "clients": [credentials.client_id, credentials.oauth_client_id],
@@ -122,7 +122,7 @@ fn registry(credentials: &DemoCredentials) -> String {
             client(&credentials.oauth_client_id, &credentials.oauth_client_secret, "refresh_token"),
         ],
     });
-    format!("{registry:#}\n")
+    format!("{registrations:#}\n")
 }
 
 /// Makes the data directory, for its owner alone.

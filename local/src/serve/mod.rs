@@ -18,8 +18,8 @@ use authorizer::{Authorizer, LiveSessions};
 use aws_config::SdkConfig;
 use discovery::Discovery;
 use dynoxide::Database;
-use latchkey_token::ports::{Clock, Unavailable};
-use latchkey_token_aws::{AuthoritySecrets, Cached, CachedAuthority, DynamoDbSessions, SecretText, sdk, table};
+use latchkey_token::{failure::Unavailable, ports::Clock};
+use latchkey_token_aws::{Cached, CachedDocuments, DocumentSecrets, DynamoDbSessions, SecretText, sdk, table};
 use latchkey_token_lambda::{
     Service,
     settings::{AuthorizerSettings, Settings},
@@ -124,9 +124,9 @@ impl From<Unavailable> for StartError {
 
 /// The functions as the local server composes them: the same handlers, the same DynamoDB code as in Lambda.
 struct Functions {
-    pub tokens: Service<DynamoDbSessions, Arc<CachedAuthority>>,
-    pub discovery: Discovery<Arc<CachedAuthority>>,
-    pub authorizer: Authorizer<DynamoDbSessions, Arc<CachedAuthority>>,
+    pub tokens: Service<DynamoDbSessions, Arc<CachedDocuments>>,
+    pub discovery: Discovery<Arc<CachedDocuments>>,
+    pub authorizer: Authorizer<DynamoDbSessions, Arc<CachedDocuments>>,
     pub playground: Playground,
 }
 
@@ -167,8 +167,8 @@ impl Server {
                 (demo.clients.clone(), Some(demo))
             }
         };
-        let authority = Arc::new(Cached::new(AuthoritySecrets { signing_keys, clients }, settings.secrets_ttl_seconds));
-        let in_force = authority
+        let documents = Arc::new(Cached::new(DocumentSecrets { signing_keys, clients }, settings.secrets_ttl_seconds));
+        let in_force = documents
             .current(options.clock.now())
             .await
             .map_err(|fault| StartError(name_the_files(&fault.detail, &options)))?;
@@ -191,11 +191,11 @@ impl Server {
         if let Some(address) = dynamodb {
             welcome.push_str(&format!("The embedded DynamoDB, for other programs: http://{address}\n\n"));
         }
-        let discovery = Discovery::new(Arc::clone(&authority), settings.discovery(), Arc::clone(&options.clock));
+        let discovery = Discovery::new(Arc::clone(&documents), settings.discovery(), Arc::clone(&options.clock));
         let store = DynamoDbSessions::new(&sdk, settings.table);
         let authorizer = Authorizer {
             store: store.clone(),
-            authority: Arc::clone(&authority),
+            documents: Arc::clone(&documents),
             policy: settings.policy.clone(),
             audience,
             live: LiveSessions::new(cache_seconds),
@@ -203,7 +203,7 @@ impl Server {
         };
         let tokens = Service {
             store,
-            authority,
+            documents,
             policy: settings.policy,
             cors: settings.cors,
             clock: options.clock,
@@ -245,7 +245,7 @@ async fn bind(address: SocketAddr, flag: &str) -> Result<TcpListener, StartError
     TcpListener::bind(address).await.map_err(|error| StartError(format!("{flag} {address}: {error}")))
 }
 
-/// A fault of the authority names the document; here it gets its file's name as well.
+/// A fault says which document it is in; here it gets that document's file name as well.
 fn name_the_files(detail: &str, options: &Options) -> String {
     let mut text = detail.to_owned();
     for (document, file) in [("signing keys: ", &options.keys), ("clients: ", &options.clients)] {

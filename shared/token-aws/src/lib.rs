@@ -8,5 +8,5 @@ pub mod store;
 pub mod table;
 
 pub use ring_versions::SecretsManagerRing;
-pub use secrets::{AuthoritySecrets, Cached, CachedAuthority, CachedPublicKeys, PublicKeysSecret, SecretText};
+pub use secrets::{Cached, CachedDocuments, CachedPublicKeys, DocumentSecrets, PublicKeysSecret, SecretText};
 pub use store::DynamoDbSessions;

@@ -5,15 +5,12 @@ use std::collections::HashMap;
 
 use aws_sdk_dynamodb::{primitives::Blob, types::AttributeValue};
 use latchkey_token::{
-    assertion::SingleUse,
-    claims::CustomClaims,
-    identity::{ClientId, Generation, IssuerId, Owner, SessionKey, Sid, Subject},
     json::{Map, Value},
-    refresh_token::SecretHash,
-    scope::Scope,
-    seal::SealedSuccessor,
     session::{Predecessor, Revocation, Session},
-    time::{Seconds, Timestamp},
+    tokens::{SealedSuccessor, SecretHash, SingleUse},
+    values::{
+        ClientId, CustomClaims, Generation, IssuerId, Owner, Scope, Seconds, SessionKey, Sid, Subject, Timestamp,
+    },
 };
 
 pub(crate) type Item = HashMap<String, AttributeValue>;

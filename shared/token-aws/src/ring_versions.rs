@@ -2,7 +2,10 @@
 
 use aws_config::SdkConfig;
 use aws_sdk_secretsmanager::{Client, error::SdkError, operation::get_secret_value::GetSecretValueError};
-use latchkey_token::ports::{RingVersions, Unavailable, VersionStages};
+use latchkey_token::{
+    failure::Unavailable,
+    ports::{RingVersions, VersionStages},
+};
 
 use crate::sdk;
 

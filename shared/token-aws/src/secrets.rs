@@ -1,4 +1,4 @@
-//! Key ring, registry and published keys from Secrets Manager or from files, cached, and served stale while the source is down.
+//! Key ring, registrations and published keys from Secrets Manager or from files, cached, and served stale while the source is down.
 
 use std::{
     future::Future,
@@ -9,16 +9,17 @@ use std::{
 
 use aws_sdk_secretsmanager::Client;
 use latchkey_token::{
-    authority::Authority,
+    documents::Documents,
+    failure::Unavailable,
     keys::PublicKeys,
-    ports::{AuthoritySource, PublicKeySource, Unavailable},
-    time::{Seconds, Timestamp},
+    ports::{DocumentSource, PublicKeySource},
+    values::{Seconds, Timestamp},
 };
 use tokio::sync::Mutex;
 
 use crate::sdk;
 
-/// How long a loaded authority is served while it cannot be refreshed: a day.
+/// How long loaded documents are served while they cannot be refreshed: a day.
 const STALE_SECONDS: Seconds = 86_400;
 /// Early reloads, which an unknown key id asks for, come at most this often.
 const EARLY_RELOAD_SECONDS: Seconds = 60;
@@ -71,18 +72,18 @@ pub trait Load: Send + Sync {
     fn load(&self) -> impl Future<Output = Result<Self::Loaded, Unavailable>> + Send;
 }
 
-/// Key ring and registry, loaded together, so that they always fit each other.
-pub struct AuthoritySecrets {
+/// Key ring and registrations, loaded together, so that they always fit each other.
+pub struct DocumentSecrets {
     pub signing_keys: SecretText,
     pub clients: SecretText,
 }
 
-impl Load for AuthoritySecrets {
-    type Loaded = Authority;
+impl Load for DocumentSecrets {
+    type Loaded = Documents;
 
-    async fn load(&self) -> Result<Authority, Unavailable> {
+    async fn load(&self) -> Result<Documents, Unavailable> {
         let (signing_keys, clients) = tokio::try_join!(self.signing_keys.fetch(), self.clients.fetch())?;
-        Authority::parse(&signing_keys, &clients).map_err(|fault| Unavailable::new("secret", fault.to_string()))
+        Documents::parse(&signing_keys, &clients).map_err(|fault| Unavailable::new("secret", fault.to_string()))
     }
 }
 
@@ -112,8 +113,8 @@ pub struct Cached<L: Load> {
     observer: Option<SecretsObserver<L::Loaded>>,
 }
 
-/// Key ring and registry, cached.
-pub type CachedAuthority = Cached<AuthoritySecrets>;
+/// Key ring and registrations, cached.
+pub type CachedDocuments = Cached<DocumentSecrets>;
 /// The published keys, cached.
 pub type CachedPublicKeys = Cached<PublicKeysSecret>;
 
@@ -250,12 +251,12 @@ impl<L: Load> Cached<L> {
     }
 }
 
-impl AuthoritySource for CachedAuthority {
-    async fn current(&self, now: Timestamp) -> Result<Arc<Authority>, Unavailable> {
+impl DocumentSource for CachedDocuments {
+    async fn current(&self, now: Timestamp) -> Result<Arc<Documents>, Unavailable> {
         Cached::current(self, now).await
     }
 
-    async fn reloaded(&self, now: Timestamp) -> Result<Arc<Authority>, Unavailable> {
+    async fn reloaded(&self, now: Timestamp) -> Result<Arc<Documents>, Unavailable> {
         Cached::reloaded(self, now).await
     }
 }
@@ -267,10 +268,10 @@ impl PublicKeySource for CachedPublicKeys {
 }
 
 /// Where one process has the key ring itself, as the local server does, it needs no second secret.
-impl PublicKeySource for CachedAuthority {
+impl PublicKeySource for CachedDocuments {
     async fn public_keys(&self, now: Timestamp) -> Result<Arc<PublicKeys>, Unavailable> {
-        let authority = Cached::current(self, now).await?;
-        Ok(Arc::new(authority.keys.public_keys(now.unix_seconds())))
+        let documents = Cached::current(self, now).await?;
+        Ok(Arc::new(documents.keys.public_keys(now.unix_seconds())))
     }
 }
 
@@ -286,13 +287,13 @@ mod tests {
         Timestamp::from_unix_seconds(1_800_000_000 + seconds)
     }
 
-    fn authority(clients: SecretText) -> CachedAuthority {
-        Cached::new(AuthoritySecrets { signing_keys: SecretText::Inline(RING.into()), clients }, 300)
+    fn authority(clients: SecretText) -> CachedDocuments {
+        Cached::new(DocumentSecrets { signing_keys: SecretText::Inline(RING.into()), clients }, 300)
     }
 
     struct Fixture {
         clients: tempfile::NamedTempFile,
-        source: CachedAuthority,
+        source: CachedDocuments,
     }
 
     impl Fixture {
@@ -308,13 +309,13 @@ mod tests {
         }
 
         async fn knows_new_client(&self, seconds: i64) -> Option<bool> {
-            let authority = self.source.current(at(seconds)).await.ok()?;
-            Some(authority.registry.client("new").is_some())
+            let documents = self.source.current(at(seconds)).await.ok()?;
+            Some(documents.registrations.client("new").is_some())
         }
 
         async fn reload_finds_new_client(&self, seconds: i64) -> Option<bool> {
-            let authority = self.source.reloaded(at(seconds)).await.ok()?;
-            Some(authority.registry.client("new").is_some())
+            let documents = self.source.reloaded(at(seconds)).await.ok()?;
+            Some(documents.registrations.client("new").is_some())
         }
     }
 

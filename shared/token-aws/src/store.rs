@@ -16,13 +16,14 @@ use aws_sdk_dynamodb::{
 };
 use aws_smithy_types::body::SdkBody;
 use latchkey_token::{
-    assertion::SingleUse,
-    identity::{Owner, SessionKey},
+    failure::Unavailable,
     ports::{
         InsertSession, ListSessions, ReadSession, RedeemAssertion, Redemption, RenewSession, RenewalOutcome,
-        RevokeSession, Unavailable,
+        RevokeSession,
     },
     session::{Renewal, Revocation, Session},
+    tokens::SingleUse,
+    values::{Owner, SessionKey},
 };
 
 use crate::{

@@ -5,7 +5,7 @@ use aws_sdk_dynamodb::{
     Client,
     types::{AttributeDefinition, BillingMode, KeySchemaElement, KeyType, ScalarAttributeType},
 };
-use latchkey_token::ports::Unavailable;
+use latchkey_token::failure::Unavailable;
 
 use crate::sdk;
 

@@ -3,7 +3,7 @@
 use base64::{Engine, engine::general_purpose::STANDARD};
 use lambda_http::http::{HeaderMap, header::AUTHORIZATION};
 use latchkey_token::{
-    assertion::ClientAssertion, caller::CallerIdentification, registry::Credentials, renew::ClientIdentification,
+    grants::ClientIdentification, management::CallerIdentification, registrations::Credentials, tokens::ClientAssertion,
 };
 
 use crate::request::{Members, RequestFault, form_decode};

@@ -12,7 +12,7 @@ use std::{
 };
 
 use lambda_http::Context;
-use latchkey_token::{authority::Authority, keys::PublicKeys, time::Timestamp};
+use latchkey_token::{documents::Documents, keys::PublicKeys, values::Timestamp};
 use metrique_writer_core::{
     Entry, EntryWriter, MetricFlags, Observation, Unit, Value, ValueWriter, format::Format, unit::NegativeScale,
 };
@@ -59,12 +59,12 @@ pub fn store_answered(after: Duration) {
 }
 
 /// Notes how old the key ring in use is, and its keys.
-pub fn authority_served(authority: &Authority, loaded_at: Timestamp, now: Timestamp) {
+pub fn documents_served(documents: &Documents, loaded_at: Timestamp, now: Timestamp) {
     let seconds = |seconds: i64| seconds as f64;
     note(|measured| {
         measured.secret_age = Some(age(loaded_at, now));
-        measured.signing_key_age = authority.keys.longest_signing(now.unix_seconds()).map(seconds);
-        measured.signing_key_time_left = authority.keys.soonest_retirement(now.unix_seconds()).map(seconds);
+        measured.signing_key_age = documents.keys.longest_signing(now.unix_seconds()).map(seconds);
+        measured.signing_key_time_left = documents.keys.soonest_retirement(now.unix_seconds()).map(seconds);
     });
 }
 
@@ -319,11 +319,11 @@ mod tests {
                 "kid": "k", "alg": "ES256", "private_key": private_key, "sign_from": sign_from, "retire_at": retire_at,
             });
             let ring = json!({"signing": [key], "tagging": []});
-            Authority::parse(&ring.to_string(), r#"{"issuers":[],"clients":[]}"#).unwrap()
+            Documents::parse(&ring.to_string(), r#"{"issuers":[],"clients":[]}"#).unwrap()
         };
-        let served = async |authority: Authority, loaded_at: Timestamp| {
+        let served = async |documents: Documents, loaded_at: Timestamp| {
             let [line] =
-                lines_of(&Meter::default(), || authority_served(&authority, loaded_at, now)).await.try_into().unwrap();
+                lines_of(&Meter::default(), || documents_served(&documents, loaded_at, now)).await.try_into().unwrap();
             ["SecretAge", "SigningKeyAge", "SigningKeyTimeLeft"].map(|name| line[name].as_f64())
         };
         let aged = served(

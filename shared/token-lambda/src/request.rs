@@ -8,7 +8,7 @@ use lambda_http::{
 };
 use latchkey_token::{
     json::{self, Map, Value},
-    time::Seconds,
+    values::Seconds,
 };
 use percent_encoding::percent_decode_str;
 

@@ -6,9 +6,9 @@ use lambda_http::{
     http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header},
 };
 use latchkey_token::{
-    mint::TokenSet,
-    refusal::{Failure, Refusal},
-    time::Seconds,
+    failure::{Failure, Refusal},
+    grants::TokenSet,
+    values::Seconds,
 };
 use serde::Serialize;
 
@@ -217,7 +217,7 @@ pub fn with_header(mut response: Response<Body>, name: HeaderName, value: Header
 #[cfg(test)]
 mod tests {
     use super::*;
-    use latchkey_token::ports::Unavailable;
+    use latchkey_token::failure::Unavailable;
 
     #[test]
     fn descriptions_hold_only_what_rfc_6749_allows() {

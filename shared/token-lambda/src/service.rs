@@ -5,9 +5,9 @@ use std::{future::Future, sync::Arc, time::Duration};
 use lambda_http::{Body, Request, Response};
 use latchkey_token::{
     audit::EventKind,
+    failure::{Failure, Unavailable},
     policy::Policy,
-    ports::{Clock, Randomness, Unavailable},
-    refusal::Failure,
+    ports::{Clock, Randomness},
 };
 
 use crate::{
@@ -24,16 +24,16 @@ const DEADLINE: Duration = Duration::from_secs(7);
 const START: Duration = Duration::from_millis(800);
 
 /// Everything that a function needs besides the request. Made once, at start.
-pub struct Service<S, A> {
+pub struct Service<S, D> {
     pub store: S,
-    pub authority: A,
+    pub documents: D,
     pub policy: Policy,
     pub cors: Cors,
     pub clock: Arc<dyn Clock>,
     pub randomness: Arc<dyn Randomness>,
 }
 
-impl<S, A> Service<S, A> {
+impl<S, D> Service<S, D> {
     /// The response to a request: its `answer`, or the error, which is logged where nobody has yet (as `rejected`).
     pub fn respond(
         &self,

@@ -8,7 +8,7 @@ use latchkey_token::{
         MAX_SESSION_SECONDS, Policy,
     },
     rotation::RotationLimits,
-    time::Seconds,
+    values::Seconds,
 };
 
 use crate::cors::Cors;
@@ -38,7 +38,7 @@ impl std::error::Error for SettingsFaults {}
 pub struct Settings {
     pub policy: Policy,
     pub cors: Cors,
-    /// How long key ring and registry are cached, in seconds.
+    /// How long key ring and registrations are cached, in seconds.
     pub secrets_ttl_seconds: Seconds,
     /// `max-age` of the JWKS, in seconds.
     pub jwks_seconds: Seconds,

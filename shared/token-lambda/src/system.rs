@@ -10,9 +10,10 @@ use aws_lc_rs::{
 };
 use base64::{Engine, engine::general_purpose::STANDARD};
 use latchkey_token::{
+    failure::Unavailable,
     keys::Algorithm,
-    ports::{Clock, GenerateKey, Randomness, Unavailable},
-    time::Timestamp,
+    ports::{Clock, GenerateKey, Randomness},
+    values::Timestamp,
 };
 
 /// The machine's clock.

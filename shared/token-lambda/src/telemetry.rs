@@ -8,8 +8,8 @@ use lambda_http::{
 };
 use latchkey_token::{
     audit::{Event, EventKind},
+    failure::{Failure, Refusal},
     ports::Audit,
-    refusal::{Failure, Refusal},
 };
 use tracing_subscriber::{EnvFilter, fmt::MakeWriter};
 

@@ -2,14 +2,13 @@
 //! own; [`check_all`] runs them one after the other and panics at the first that does not hold.
 
 use latchkey_token::{
-    assertion::SingleUse,
-    identity::{AssertionKey, ClientId, Generation, Sid},
     ports::{
         InsertSession, ListSessions, ReadSession, RedeemAssertion, Redemption, RenewSession, RenewalOutcome,
         RevokeSession,
     },
     session::{Renewal, Revocation, Session},
-    time::Timestamp,
+    tokens::SingleUse,
+    values::{AssertionKey, ClientId, Generation, Sid, Timestamp},
 };
 
 use crate::fixture::{NOW, renewal, secret, session};

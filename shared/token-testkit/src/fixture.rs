@@ -1,14 +1,10 @@
 //! Sessions and renewals to put into stores.
 
 use latchkey_token::{
-    claims::CustomClaims,
-    identity::{ClientId, Generation, IssuerId, Owner, SessionKey, Sid, Subject},
     json,
-    refresh_token::RefreshSecret,
-    scope::Scope,
-    seal::SealedSuccessor,
     session::{Presented, Renewal, RenewalRules, Session, Successor},
-    time::Timestamp,
+    tokens::{RefreshSecret, SealedSuccessor},
+    values::{ClientId, CustomClaims, Generation, IssuerId, Owner, Scope, SessionKey, Sid, Subject, Timestamp},
 };
 
 /// A moment in January 2027, not on a full second.

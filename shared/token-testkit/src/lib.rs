@@ -11,8 +11,9 @@ use std::sync::{
 };
 
 use latchkey_token::{
-    ports::{Clock, Randomness, Unavailable},
-    time::{Seconds, Timestamp},
+    failure::Unavailable,
+    ports::{Clock, Randomness},
+    values::{Seconds, Timestamp},
 };
 
 pub use memory::InMemorySessions;

@@ -6,14 +6,14 @@ use std::{
 };
 
 use latchkey_token::{
-    assertion::SingleUse,
-    identity::{AssertionKey, Owner, SessionKey},
+    failure::Unavailable,
     ports::{
         InsertSession, ListSessions, ReadSession, RedeemAssertion, Redemption, RenewSession, RenewalOutcome,
-        RevokeSession, Unavailable,
+        RevokeSession,
     },
-    refresh_token::SecretHash,
     session::{Decision, Presented, Renewal, Revocation, Session, Write, decide},
+    tokens::{SecretHash, SingleUse},
+    values::{AssertionKey, Owner, SessionKey},
 };
 
 /// A session store without a disk.

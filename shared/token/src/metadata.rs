@@ -12,7 +12,7 @@ const JWKS: &str = "/.well-known/jwks.json";
 
 /// Which document.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Document {
+pub enum MetadataDocument {
     /// `openid-configuration`.
     OpenIdConfiguration,
     /// `oauth-authorization-server`.
@@ -29,7 +29,7 @@ pub struct Metadata<'a> {
 }
 
 impl Metadata<'_> {
-    pub fn document(&self, document: Document) -> Value {
+    pub fn document(&self, document: MetadataDocument) -> Value {
         // The sign-in is the external system's; this is what it would be asked for.
         let response_types: &[&str] = if self.authorization_endpoint.is_some() { &["code"] } else { &[] };
         let mut members = Map::new();
@@ -54,7 +54,7 @@ impl Metadata<'_> {
             add(&format!("{endpoint}_endpoint_auth_methods_supported"), json!(methods));
             add(&format!("{endpoint}_endpoint_auth_signing_alg_values_supported"), json!(algorithms));
         }
-        if document == Document::OpenIdConfiguration {
+        if document == MetadataDocument::OpenIdConfiguration {
             add("subject_types_supported", json!(["public"]));
             add("id_token_signing_alg_values_supported", json!(self.keys.algorithms()));
         }
@@ -66,11 +66,11 @@ impl Metadata<'_> {
 mod tests {
     use super::*;
 
-    fn document(kind: Document, authorization_endpoint: Option<&str>) -> Value {
+    fn document(kind: MetadataDocument, authorization_endpoint: Option<&str>) -> Value {
         document_of("https://id.example.org/prod", kind, authorization_endpoint)
     }
 
-    fn document_of(issuer: &str, kind: Document, authorization_endpoint: Option<&str>) -> Value {
+    fn document_of(issuer: &str, kind: MetadataDocument, authorization_endpoint: Option<&str>) -> Value {
         let keys =
             PublicKeys::parse(r#"{"keys":[{"kty":"RSA","alg":"RS256","kid":"k","n":"AQAB","e":"AQAB"}]}"#).unwrap();
         Metadata { issuer, authorization_endpoint, keys: &keys }.document(kind)
@@ -78,7 +78,7 @@ mod tests {
 
     #[test]
     fn the_issuer_is_repeated_byte_for_byte_and_endpoints_lie_below_it() {
-        for kind in [Document::OpenIdConfiguration, Document::OAuthAuthorizationServer] {
+        for kind in [MetadataDocument::OpenIdConfiguration, MetadataDocument::OAuthAuthorizationServer] {
             let document = document(kind, None);
             assert_eq!(document["issuer"], "https://id.example.org/prod");
             assert_eq!(document["token_endpoint"], "https://id.example.org/prod/token/renew");
@@ -90,7 +90,7 @@ mod tests {
 
     #[test]
     fn an_issuer_with_a_slash_at_its_end_keeps_it_and_no_endpoint_has_two() {
-        let document = document_of("https://id.example.org/", Document::OpenIdConfiguration, None);
+        let document = document_of("https://id.example.org/", MetadataDocument::OpenIdConfiguration, None);
         assert_eq!(document["issuer"], "https://id.example.org/");
         for (endpoint, path) in [
             ("token_endpoint", "/token/renew"),
@@ -104,7 +104,7 @@ mod tests {
 
     #[test]
     fn openid_configuration_says_what_id_tokens_are_signed_with() {
-        let openid = document(Document::OpenIdConfiguration, Some("https://portal.example.org/sign-in"));
+        let openid = document(MetadataDocument::OpenIdConfiguration, Some("https://portal.example.org/sign-in"));
         assert_eq!(openid["id_token_signing_alg_values_supported"], json!(["RS256"]));
         assert_eq!(openid["subject_types_supported"], json!(["public"]));
         assert_eq!(openid["authorization_endpoint"], "https://portal.example.org/sign-in");

@@ -4,31 +4,14 @@
 use std::{future::Future, sync::Arc};
 
 use crate::{
-    assertion::SingleUse,
     audit::Event,
-    authority::Authority,
-    identity::{Owner, SessionKey},
+    documents::Documents,
+    failure::Unavailable,
     keys::{Algorithm, PublicKeys},
     session::{Renewal, Revocation, Session},
-    time::Timestamp,
+    tokens::SingleUse,
+    values::{Owner, SessionKey, Timestamp},
 };
-
-/// The store, the key source or the machine's randomness did not do its part. Never the caller's fault, never a
-/// reason to end a session.
-#[derive(Debug, Clone, thiserror::Error)]
-#[error("{what}: {detail}")]
-pub struct Unavailable {
-    /// What is missing, for the operator.
-    pub what: &'static str,
-    /// What it said. Holds no secret.
-    pub detail: String,
-}
-
-impl Unavailable {
-    pub fn new(what: &'static str, detail: impl Into<String>) -> Self {
-        Self { what, detail: detail.into() }
-    }
-}
 
 /// The time. Read once per request.
 pub trait Clock: Send + Sync {
@@ -53,22 +36,22 @@ pub trait Audit: Send + Sync {
     fn record(&self, event: &Event);
 }
 
-/// Where key ring and registry come from.
-pub trait AuthoritySource: Send + Sync {
+/// Where key ring and registrations come from.
+pub trait DocumentSource: Send + Sync {
     /// The ones in force; cached.
-    fn current(&self, now: Timestamp) -> impl Future<Output = Result<Arc<Authority>, Unavailable>> + Send;
+    fn current(&self, now: Timestamp) -> impl Future<Output = Result<Arc<Documents>, Unavailable>> + Send;
 
     /// The same after an unknown key id: reloaded, but at most once a minute, so that strangers cannot hammer the
     /// source. Falls back to what is cached.
-    fn reloaded(&self, now: Timestamp) -> impl Future<Output = Result<Arc<Authority>, Unavailable>> + Send;
+    fn reloaded(&self, now: Timestamp) -> impl Future<Output = Result<Arc<Documents>, Unavailable>> + Send;
 }
 
-impl<T: AuthoritySource> AuthoritySource for Arc<T> {
-    fn current(&self, now: Timestamp) -> impl Future<Output = Result<Arc<Authority>, Unavailable>> + Send {
+impl<T: DocumentSource> DocumentSource for Arc<T> {
+    fn current(&self, now: Timestamp) -> impl Future<Output = Result<Arc<Documents>, Unavailable>> + Send {
         T::current(self, now)
     }
 
-    fn reloaded(&self, now: Timestamp) -> impl Future<Output = Result<Arc<Authority>, Unavailable>> + Send {
+    fn reloaded(&self, now: Timestamp) -> impl Future<Output = Result<Arc<Documents>, Unavailable>> + Send {
         T::reloaded(self, now)
     }
 }

@@ -13,14 +13,10 @@ use base64::{
 };
 
 use crate::{
-    claims::CustomClaims,
-    identity::{ClientId, Generation, IssuerId, Owner, SessionKey, Sid, Subject, sha256},
-    keys::SigningKey,
-    refresh_token::{RefreshSecret, SecretHash},
-    scope::Scope,
-    seal::SealedSuccessor,
+    keys::{KeyRing, SigningKey},
     session::{Predecessor, Presented, Renewal, RenewalRules, Session, Successor},
-    time::Timestamp,
+    tokens::{RefreshSecret, SealedSuccessor, SecretHash},
+    values::{ClientId, CustomClaims, Generation, IssuerId, Owner, Scope, SessionKey, Sid, Subject, Timestamp, sha256},
 };
 
 pub const NOW: Timestamp = Timestamp::from_unix_seconds(1_800_000_000);
@@ -52,6 +48,12 @@ pub fn rsa_pem(bits: usize) -> String {
 
 /// Test key, worthless: an RSA key of 1024 bits made for nothing but being refused.
 const WEAK_RSA_1024_TEST_KEY: &str = "MIICXAIBAAKBgQDVkeFdSDO7pIbE6Okf7b8ORNtjHKuMbHaJBkZzlzlX/zktuawOk2lr8q+lwPlL4g2ZbPczScV2yDphC8py1TOeG8+92CL+1K71I9S8MTaLd4LosgIf+EH9ae6yq/TeuJ25SpejM7jCukEJie3oUMYphBpoj+O/uWg0H0SLzIg4FwIDAQABAoGBAKXquSxhBV/Hh7O+Ri45423QbKfpBBUJxmTZbS4r067bZq5xSovgVcw5M+APtR0QtwP0tW8w5qlLEJ+IK3Ve0MOe+xnY2uUS/03mQ18PfEgYq1TSYVwW8XW3tSWQhfhskNGJ2hXWjAhz4+Pa9/DWVS+mRd0UOvTncyD5jUpzavQBAkEA7SGZ3fJ/e0V3aa1dg44I4k+Tal1nvsmSJUcydHyk9RZuQYXvjrD541US7a0noTum8g/sDrTd1qzaWj2x2fSHAQJBAOaQVHLCXNO0CwdUGmSDUHz89kKx5A7N5zmJsrC1jbCd28+PTg3TkV69GlNYwftItmw+BHavLvGvaW8I+7ZvFxcCQBfc0MIP/BoolGqzAn0Rlv1HKruCaMU/PZC4yHAGdwce2buIQeInFw50ajI2wY0tFpC3X3bfZo+K13JLURFw1QECQE9nIU4sVZ+q/6lUc4puFsgUrhKmBO58Rsdv/pQQ0m0i0FKY/b6RQB0qbuiJRrTtg7WfXhYpmrctO9g7dcSMWZ0CQB9UA9aWTX5cd6lzuCBGfAUVXi69FK4MfviciEaJaNWrkyRQ/Vs2tbt1VY3/ODx8AksYinB88ZXwWxKUipGLg64=";
+
+/// A ring of nothing but tag key 1: thirty-two bytes of 9.
+pub fn tag_ring() -> KeyRing {
+    KeyRing::parse(r#"{"signing":[],"tagging":[{"kid":1,"secret":"CQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQk"}]}"#)
+        .unwrap()
+}
 
 fn comma(more: &str) -> String {
     if more.is_empty() { String::new() } else { format!(",{more}") }

@@ -12,24 +12,21 @@ use std::{
 };
 
 use latchkey_token::{
-    assertion::SingleUse,
     audit::{Event, EventKind},
-    authority::Authority,
-    authorize::Authorize,
-    identity::{SessionKey, Subject},
-    issue::{Grant, Issue, IssueRequest},
+    documents::Documents,
+    failure::{Failure, Refusal, Unavailable},
+    grants::{ClientIdentification, Issue, IssueRequest, IssuerGrant, Renew, RenewRequest, TokenSet},
     json::Map,
-    mint::TokenSet,
+    management::Admit,
     policy::Policy,
     ports::{
-        Audit, AuthoritySource, InsertSession, ReadSession, RedeemAssertion, Redemption, RenewSession, RenewalOutcome,
-        RevokeSession, Unavailable,
+        Audit, DocumentSource, InsertSession, ReadSession, RedeemAssertion, Redemption, RenewSession, RenewalOutcome,
+        RevokeSession,
     },
-    refusal::{Failure, Refusal},
-    registry::Credentials,
-    renew::{ClientIdentification, Renew, RenewRequest},
+    registrations::Credentials,
     session::{Renewal, Revocation, Session},
-    time::Timestamp,
+    tokens::SingleUse,
+    values::{SessionKey, Subject, Timestamp},
 };
 use latchkey_token_testkit::{InMemorySessions, SeededRandomness, SettableClock, fixture::NOW};
 
@@ -164,24 +161,24 @@ impl Audit for Trail {
 }
 
 struct Source {
-    cached: Result<Arc<Authority>, Unavailable>,
+    cached: Result<Arc<Documents>, Unavailable>,
     /// What a reload finds, if it is newer.
-    newer: Option<Arc<Authority>>,
+    newer: Option<Arc<Documents>>,
     reloads: AtomicUsize,
 }
 
 impl Source {
-    fn of(cached: Result<Arc<Authority>, Unavailable>) -> Self {
+    fn of(cached: Result<Arc<Documents>, Unavailable>) -> Self {
         Self { cached, newer: None, reloads: AtomicUsize::new(0) }
     }
 }
 
-impl AuthoritySource for Source {
-    async fn current(&self, _: Timestamp) -> Result<Arc<Authority>, Unavailable> {
+impl DocumentSource for Source {
+    async fn current(&self, _: Timestamp) -> Result<Arc<Documents>, Unavailable> {
         self.cached.clone()
     }
 
-    async fn reloaded(&self, _: Timestamp) -> Result<Arc<Authority>, Unavailable> {
+    async fn reloaded(&self, _: Timestamp) -> Result<Arc<Documents>, Unavailable> {
         self.reloads.fetch_add(1, Ordering::Relaxed);
         self.newer.clone().map_or_else(|| self.cached.clone(), Ok)
     }
@@ -189,7 +186,7 @@ impl AuthoritySource for Source {
 
 struct World {
     store: FaultyStore,
-    authority: Source,
+    documents: Source,
     policy: Policy,
     clock: SettableClock,
     randomness: SeededRandomness,
@@ -200,13 +197,13 @@ const SECRET: &str = "test-secret";
 
 const TAG_KEY: &str = r#"{"kid":1,"secret":"CQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQk"}"#;
 
-fn authority(tag_keys: &str) -> Arc<Authority> {
-    authority_with(tag_keys, "standard")
+fn authority(tag_keys: &str) -> Arc<Documents> {
+    documents_with(tag_keys, "standard")
 }
 
 /// Two public clients: `spa` needs the refresh token alone, `desk`, of this profile, the access token as well; and a
 /// confidential one.
-fn authority_with(tag_keys: &str, profile: &str) -> Arc<Authority> {
+fn documents_with(tag_keys: &str, profile: &str) -> Arc<Documents> {
     // SHA-256 of the secret above, and an HS256 key: the fastest there is, since signing is not the subject here.
     let hash = "9caf06bb4436cdbfa20af9121a626bc1093c4f54b31c0fa937957856135345b6";
     let keys = format!(
@@ -221,14 +218,14 @@ fn authority_with(tag_keys: &str, profile: &str) -> Arc<Authority> {
                 {{"client_id":"server","type":"confidential","secret_sha256":["{hash}"],"audience":["server"],
                 "alg":"HS256","kid":"hs"}}]}}"#
     );
-    Arc::new(Authority::parse(&keys, &clients).unwrap())
+    Arc::new(Documents::parse(&keys, &clients).unwrap())
 }
 
 impl World {
     fn new() -> Self {
         Self {
             store: FaultyStore::default(),
-            authority: Source::of(Ok(authority(TAG_KEY))),
+            documents: Source::of(Ok(authority(TAG_KEY))),
             policy: Policy::new("https://latchkey.example"),
             clock: SettableClock::at(NOW),
             randomness: SeededRandomness::new(1),
@@ -243,14 +240,14 @@ impl World {
     async fn issue_for(&self, client: &str) -> Result<TokenSet, Failure> {
         let issue = Issue {
             store: &self.store,
-            authority: &self.authority,
+            documents: &self.documents,
             policy: &self.policy,
             clock: &self.clock,
             randomness: &self.randomness,
             audit: &self.trail,
         };
         let request = IssueRequest {
-            grant: Grant::Statement {
+            grant: IssuerGrant::Statement {
                 issuer: vec![Credentials { id: "portal".into(), secret: SECRET.into() }],
                 subject: Subject::parse("alice").unwrap(),
                 claims: Map::new(),
@@ -287,7 +284,7 @@ impl World {
     async fn answer(&self, request: RenewRequest) -> Result<TokenSet, Failure> {
         let renew = Renew {
             store: &self.store,
-            authority: &self.authority,
+            documents: &self.documents,
             policy: &self.policy,
             clock: &self.clock,
             randomness: &self.randomness,
@@ -297,9 +294,9 @@ impl World {
     }
 
     async fn lets_in(&self, tokens: &TokenSet, audience: &str, is_known_live: bool) -> bool {
-        let authorize = Authorize {
+        let authorize = Admit {
             store: &self.store,
-            authority: &self.authority,
+            documents: &self.documents,
             policy: &self.policy,
             audience,
             clock: &self.clock,
@@ -430,7 +427,7 @@ async fn a_store_that_contradicts_itself_is_infrastructure_trouble() {
 async fn without_keys_nothing_is_judged() {
     let mut world = World::new();
     let tokens = ok(world.issue().await);
-    world.authority.cached = Err(Unavailable::new("secret", "down"));
+    world.documents.cached = Err(Unavailable::new("secret", "down"));
     assert!(is_unavailable(&world.issue().await));
     assert!(is_unavailable(&world.renew(&tokens.refresh_token).await));
     assert!(is_unavailable(&world.renew("garbage").await));
@@ -532,7 +529,7 @@ async fn the_audit_line_of_a_renewal_names_the_new_token_and_what_librechat_will
     assert_eq!(event.jti, Some(jti), "identical claims");
 
     // The client becomes one of LibreChat's after the session was issued without a user id.
-    world.authority = Source::of(Ok(authority_with(TAG_KEY, "librechat")));
+    world.documents = Source::of(Ok(documents_with(TAG_KEY, "librechat")));
     ok(world.renew_with(&second, &second.access_token, None).await);
     assert_eq!(world.last_event().reason, Some("claim_id_missing"));
 }
@@ -558,7 +555,7 @@ async fn the_authorizer_lets_in_a_live_unexpired_token_for_its_audience() {
 #[tokio::test]
 async fn only_a_key_that_is_not_known_is_looked_up() {
     let mut world = World::new();
-    let reloads = |world: &World| world.authority.reloads.load(Ordering::Relaxed);
+    let reloads = |world: &World| world.documents.reloads.load(Ordering::Relaxed);
     let tokens = ok(world.issue_for("desk").await);
     let tokens = ok(world.renew_with(&tokens, &tokens.access_token, None).await);
     assert_eq!(reloads(&world), 0);
@@ -567,9 +564,9 @@ async fn only_a_key_that_is_not_known_is_looked_up() {
     let newer = authority(&format!(
         r#"{TAG_KEY},{{"kid":2,"secret":"CgoKCgoKCgoKCgoKCgoKCgoKCgoKCgoKCgoKCgoKCgo","use_from":1}}"#
     ));
-    world.authority = Source::of(Ok(Arc::clone(&newer)));
+    world.documents = Source::of(Ok(Arc::clone(&newer)));
     let tokens = ok(world.renew_with(&tokens, &tokens.access_token, None).await);
-    world.authority = Source { newer: Some(newer), ..Source::of(Ok(authority(TAG_KEY))) };
+    world.documents = Source { newer: Some(newer), ..Source::of(Ok(authority(TAG_KEY))) };
     ok(world.renew_with(&tokens, &tokens.access_token, None).await);
     assert_eq!(reloads(&world), 1);
 }
@@ -591,13 +588,12 @@ async fn a_retried_token_is_never_handed_out_expired() {
 mod properties {
     use super::*;
     use latchkey_token::{
-        access_token::UnverifiedAccessToken,
         json,
         keys::KeyRing,
-        refresh_token::{TEXT_LENGTH, UnverifiedRefreshToken},
-        registry::Registry,
-        scope::Scope,
+        registrations::Registrations,
         session::{Decision, Presented, Reason, RenewalRules, Write, decide},
+        tokens::{REFRESH_TOKEN_LENGTH, UnverifiedAccessToken, UnverifiedRefreshToken},
+        values::Scope,
     };
     use latchkey_token_testkit::fixture::{renewal, secret, session};
     use proptest::prelude::*;
@@ -630,7 +626,7 @@ mod properties {
                     Step::Present(ago) => {
                         let Some(generation) = record.generation.number().checked_sub(ago) else { continue };
                         let presented = Presented {
-                            generation: latchkey_token::identity::Generation::new(generation),
+                            generation: latchkey_token::values::Generation::new(generation),
                             secret_hash: secret(generation).hash(),
                             ..renewal(&record, now).presented
                         };
@@ -664,10 +660,10 @@ mod properties {
 
         #[test]
         fn no_parser_panics_and_none_accepts_noise(text in any::<String>(), bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
-            prop_assert!(UnverifiedRefreshToken::parse(&text).is_err() || text.len() == TEXT_LENGTH);
+            prop_assert!(UnverifiedRefreshToken::parse(&text).is_err() || text.len() == REFRESH_TOKEN_LENGTH);
             prop_assert!(UnverifiedAccessToken::parse(&text).is_err());
             prop_assert!(KeyRing::parse(&text).is_err());
-            prop_assert!(Registry::parse(&text).is_err());
+            prop_assert!(Registrations::parse(&text).is_err());
             let _ = Scope::parse(&text);
             let _ = SessionKey::parse(&text);
             if let Ok(value) = json::parse(&bytes) {

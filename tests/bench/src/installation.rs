@@ -12,7 +12,7 @@ use latchkey_token::{
     policy::Policy,
     ports::{Clock, Randomness},
 };
-use latchkey_token_aws::{AuthoritySecrets, Cached, CachedAuthority, DynamoDbSessions, SecretText, table};
+use latchkey_token_aws::{Cached, CachedDocuments, DocumentSecrets, DynamoDbSessions, SecretText, table};
 use latchkey_token_lambda::{
     Service,
     cors::Cors,
@@ -109,7 +109,7 @@ fn sha256_of_secret() -> String {
 }
 
 /// The functions that work on sessions, in this process.
-pub type Tokens = Service<DynamoDbSessions, Arc<CachedAuthority>>;
+pub type Tokens = Service<DynamoDbSessions, Arc<CachedDocuments>>;
 
 /// Makes them from their parts.
 pub async fn tokens(
@@ -118,13 +118,13 @@ pub async fn tokens(
     clock: Arc<dyn Clock>,
     randomness: Arc<dyn Randomness>,
 ) -> Tokens {
-    let secrets = AuthoritySecrets {
+    let secrets = DocumentSecrets {
         signing_keys: SecretText::Inline(secrets.signing_keys.clone()),
         clients: SecretText::Inline(secrets.clients.clone()),
     };
     Service {
         store: DynamoDbSessions::new(sdk, TABLE).observed(metrics::store_answered),
-        authority: Arc::new(Cached::new(secrets, 300).observed(metrics::authority_served)),
+        documents: Arc::new(Cached::new(secrets, 300).observed(metrics::documents_served)),
         policy: Policy::new(ISSUER),
         cors: Cors::default(),
         clock,
@@ -178,8 +178,8 @@ impl Installation {
 
     /// What Secrets Manager holds.
     pub async fn secret_values(&self) -> BTreeMap<String, String> {
-        let authority = self.tokens.authority.current(self.tokens.clock.now()).await.unwrap();
-        let public_keys = authority.keys.public_keys(self.tokens.clock.now().unix_seconds()).to_json();
+        let documents = self.tokens.documents.current(self.tokens.clock.now()).await.unwrap();
+        let public_keys = documents.keys.public_keys(self.tokens.clock.now().unix_seconds()).to_json();
         BTreeMap::from([
             (SIGNING_KEYS.to_owned(), self.secrets.signing_keys.clone()),
             (CLIENTS.to_owned(), self.secrets.clients.clone()),

@@ -4,11 +4,11 @@ use std::sync::OnceLock;
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use latchkey_token::{
-    access_token::{AuthenticAccessToken, UnverifiedAccessToken},
-    authority::Authority,
+    documents::Documents,
     json::{Map, Value},
     policy::{MAX_ACCESS_TOKEN_SECONDS, Policy},
-    time::Timestamp,
+    tokens::{AuthenticAccessToken, UnverifiedAccessToken},
+    values::Timestamp,
 };
 
 use crate::{Outcome, placeholders, text};
@@ -31,8 +31,8 @@ pub fn access_token(data: &[u8]) -> Outcome {
     }
 }
 
-fn authority() -> &'static Authority {
-    static AUTHORITY: OnceLock<Authority> = OnceLock::new();
+fn documents() -> &'static Documents {
+    static AUTHORITY: OnceLock<Documents> = OnceLock::new();
     AUTHORITY.get_or_init(|| {
         let ring = placeholders::filled(&format!(
             r#"{{"signing":[{{"kid":"{{{{ES256.kid}}}}","alg":"ES256","private_key":"{{{{ES256}}}}"}},
@@ -42,13 +42,13 @@ fn authority() -> &'static Authority {
         let clients = r#"{"issuers":[],"clients":[
             {"client_id":"librechat","type":"public","alg":"EdDSA","audience":["librechat"]},
             {"client_id":"legacy","type":"public","alg":"HS256","kid":"hs","audience":["legacy"]}]}"#;
-        Authority::parse(&ring, clients).unwrap()
+        Documents::parse(&ring, clients).unwrap()
     })
 }
 
 fn verified(token: &str) -> Option<AuthenticAccessToken> {
     let token = UnverifiedAccessToken::parse(token).ok()?;
-    token.verify(&authority().keys, &authority().registry, ISSUER, NOW).ok()
+    token.verify(&documents().keys, &documents().registrations, ISSUER, NOW).ok()
 }
 
 /// A token of somebody who has none of our keys.
@@ -83,7 +83,7 @@ fn assert_may_be_relied_on(token: &AuthenticAccessToken, header: &str, payload: 
     // A plain parser, as other verifiers have it, reads the same.
     let header: Map<String, Value> = serde_json::from_str(header).unwrap();
     let claims: Map<String, Value> = serde_json::from_str(payload).unwrap();
-    let client = authority().registry.client(token.client_id.as_str()).expect("a registered client");
+    let client = documents().registrations.client(token.client_id.as_str()).expect("a registered client");
     let is_legacy = client.client_id.as_str() == "legacy";
     let typ = if is_legacy { "JWT" } else { "at+jwt" };
     assert_eq!((header.len(), &header["typ"]), (3, &Value::from(typ)));

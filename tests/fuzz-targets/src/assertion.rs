@@ -4,13 +4,13 @@ use std::sync::OnceLock;
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use latchkey_token::{
-    assertion::MAX_ASSERTION_SECONDS,
-    authority::Authority,
-    identity::{ClientId, Owner, Subject},
+    documents::Documents,
     json::{Map, Value},
     keys::KeyRing,
     policy::MAX_IAT_AHEAD_SECONDS,
     ports::ListSessions,
+    tokens::MAX_ASSERTION_SECONDS,
+    values::{ClientId, Owner, Subject},
 };
 use latchkey_token_lambda::{Body, Request};
 use latchkey_token_testkit::fixture::NOW;
@@ -35,7 +35,7 @@ pub fn assertion(data: &[u8]) -> Outcome {
     let Some((header, payload)) = text(data).and_then(|text| text.split_once('\n')) else { return Outcome::Unused };
     let assertion = placeholders::signed(header, payload, HS256_SECRET);
     block_on(async {
-        let world = World::of(authority());
+        let world = World::of(documents());
         let (status, answer) = exchange(&world, &assertion).await;
         if status != 200 {
             assert_eq!(status, 400, "{answer}");
@@ -58,7 +58,7 @@ pub fn assertion(data: &[u8]) -> Outcome {
         let bit = payload.len() % (bytes.len() * 8);
         bytes[bit / 8] ^= 1 << (bit % 8);
         let forged = format!("{input}.{}", URL_SAFE_NO_PAD.encode(bytes));
-        assert_eq!(exchange(&World::of(authority()), &forged).await.0, 400, "a signature that differs");
+        assert_eq!(exchange(&World::of(documents()), &forged).await.0, 400, "a signature that differs");
         Outcome::Accepted
     })
 }
@@ -113,7 +113,7 @@ fn assert_is_for(subject: &str, answer: &Value) {
     assert_eq!((token["sub"].as_str(), token["client_id"].as_str()), (Some(subject), Some("spa")));
 }
 
-fn authority() -> Fixed {
+fn documents() -> Fixed {
     static AUTHORITY: OnceLock<Fixed> = OnceLock::new();
     let parse = || {
         let own = placeholders::filled(
@@ -131,7 +131,7 @@ fn authority() -> Fixed {
             json!({"issuer_id": "legacy", "hs256_secret": HS256_SECRET, "assertion_iss": "legacy", "assertion_aud": ISSUER,
                 "subject_claim": "id", "legacy_max_age_seconds": LEGACY_SECONDS, "clients": ["spa"]}),
         ]);
-        Fixed::new(Authority::parse(&ring(), &registrations.to_string()).unwrap())
+        Fixed::new(Documents::parse(&ring(), &registrations.to_string()).unwrap())
     };
     AUTHORITY.get_or_init(parse).clone()
 }

@@ -21,7 +21,7 @@ pub fn authorizer_event(data: &[u8]) -> Outcome {
         let (event, issued) = world.filled(text).await;
         let authorizer: Authorizer<InMemorySessions, Fixed> = Authorizer {
             store: world.tokens.store,
-            authority: world.tokens.authority,
+            documents: world.tokens.documents,
             policy: world.tokens.policy,
             audience: "librechat".into(),
             live: LiveSessions::new(0),

@@ -1,8 +1,7 @@
 //! The key ring.
 
 use latchkey_token::{
-    document::Faults,
-    json::Value,
+    json::{Faults, Value},
     keys::{KeyRing, PublicKeys},
     rotation::RingDocument,
 };

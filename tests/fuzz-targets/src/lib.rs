@@ -8,14 +8,14 @@ mod key_ring;
 mod lambda_event;
 mod placeholders;
 mod refresh_token;
-mod registry;
+mod registrations;
 mod request_body;
 mod rotation_event;
 mod world;
 
 pub use self::{
     access_token::access_token, assertion::assertion, authorizer_event::authorizer_event, key_ring::key_ring,
-    lambda_event::lambda_event, refresh_token::refresh_token, registry::registry, request_body::request_body,
+    lambda_event::lambda_event, refresh_token::refresh_token, registrations::registrations, request_body::request_body,
     rotation_event::rotation_event,
 };
 
@@ -44,7 +44,7 @@ pub const TARGETS: [(&str, Target); 9] = [
     ("key_ring", key_ring),
     ("lambda_event", lambda_event),
     ("refresh_token", refresh_token),
-    ("registry", registry),
+    ("registrations", registrations),
     ("request_body", request_body),
     ("rotation_event", rotation_event),
 ];

@@ -4,9 +4,9 @@ use std::sync::OnceLock;
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use latchkey_token::{
-    identity::{ClientId, Generation, Owner, SessionKey, Sid},
     keys::KeyRing,
-    refresh_token::{RefreshSecret, RefreshToken, TEXT_LENGTH, UnverifiedRefreshToken},
+    tokens::{REFRESH_TOKEN_LENGTH, RefreshSecret, RefreshToken, UnverifiedRefreshToken},
+    values::{ClientId, Generation, Owner, SessionKey, Sid},
 };
 
 use crate::Outcome;
@@ -41,7 +41,7 @@ fn client(id: &str) -> ClientId {
 
 fn read(text: &str) -> Outcome {
     let Ok(token) = UnverifiedRefreshToken::parse(text) else { return Outcome::Refused };
-    assert_eq!(text.len(), TEXT_LENGTH);
+    assert_eq!(text.len(), REFRESH_TOKEN_LENGTH);
     let bytes = URL_SAFE_NO_PAD.decode(&text[4..]).unwrap();
     assert_eq!(format!("lk1_{}", URL_SAFE_NO_PAD.encode(&bytes)), text, "another spelling of the same token");
     assert_eq!(token.tag_kid(), bytes[0]);

@@ -7,10 +7,11 @@ use std::{
 
 use latchkey_token::{
     audit::Event,
+    failure::Unavailable,
     keys::{Algorithm, KeyRing, PublicKeys},
-    ports::{Audit, GenerateKey, RingVersions, Unavailable, VersionStages},
+    ports::{Audit, GenerateKey, RingVersions, VersionStages},
     rotation::{RingDocument, RotationFault, RotationLimits},
-    time::Timestamp,
+    values::Timestamp,
 };
 use latchkey_token_lambda::system::generate_private_key;
 use latchkey_token_testkit::{SeededRandomness, SettableClock};

@@ -5,11 +5,12 @@ use std::sync::{Arc, OnceLock};
 
 use discovery::Discovery;
 use latchkey_token::{
-    authority::Authority,
+    documents::Documents,
+    failure::Unavailable,
     keys::PublicKeys,
     policy::Policy,
-    ports::{AuthoritySource, PublicKeySource, Unavailable},
-    time::Timestamp,
+    ports::{DocumentSource, PublicKeySource},
+    values::Timestamp,
 };
 use latchkey_token_lambda::{Body, Request, Service, cors::Cors};
 use latchkey_token_testkit::{InMemorySessions, SeededRandomness, SettableClock, fixture::NOW};
@@ -28,20 +29,20 @@ const CLIENTS: [(&str, &str, &str); 4] = [
 ];
 
 #[derive(Clone)]
-pub(crate) struct Fixed(Arc<Authority>);
+pub(crate) struct Fixed(Arc<Documents>);
 
 impl Fixed {
-    pub(crate) fn new(authority: Authority) -> Self {
-        Self(Arc::new(authority))
+    pub(crate) fn new(documents: Documents) -> Self {
+        Self(Arc::new(documents))
     }
 }
 
-impl AuthoritySource for Fixed {
-    async fn current(&self, _: Timestamp) -> Result<Arc<Authority>, Unavailable> {
+impl DocumentSource for Fixed {
+    async fn current(&self, _: Timestamp) -> Result<Arc<Documents>, Unavailable> {
         Ok(Arc::clone(&self.0))
     }
 
-    async fn reloaded(&self, _: Timestamp) -> Result<Arc<Authority>, Unavailable> {
+    async fn reloaded(&self, _: Timestamp) -> Result<Arc<Documents>, Unavailable> {
         Ok(Arc::clone(&self.0))
     }
 }
@@ -66,13 +67,13 @@ pub(crate) struct Issued {
 
 impl World {
     pub(crate) fn new() -> Self {
-        Self::of(authority())
+        Self::of(documents())
     }
 
-    pub(crate) fn of(authority: Fixed) -> Self {
+    pub(crate) fn of(documents: Fixed) -> Self {
         let clock = Arc::new(SettableClock::at(NOW));
         let discovery = Discovery {
-            keys: authority.clone(),
+            keys: documents.clone(),
             issuer: ISSUER.into(),
             authorization_endpoint: None,
             max_age_seconds: 300,
@@ -81,7 +82,7 @@ impl World {
         };
         let tokens = Service {
             store: InMemorySessions::default(),
-            authority,
+            documents,
             policy: Policy::new(ISSUER),
             cors: Cors::default(),
             clock,
@@ -130,9 +131,9 @@ impl World {
     }
 }
 
-fn authority() -> Fixed {
+fn documents() -> Fixed {
     static AUTHORITY: OnceLock<Fixed> = OnceLock::new();
-    AUTHORITY.get_or_init(|| Fixed::new(Authority::parse(&ring(), &example_registrations()).unwrap())).clone()
+    AUTHORITY.get_or_init(|| Fixed::new(Documents::parse(&ring(), &example_registrations()).unwrap())).clone()
 }
 
 /// With EdDSA, which signs in a fraction of RS256's time, and the same thing every time.

@@ -182,7 +182,7 @@ properties!(
     key_ring,
     lambda_event,
     refresh_token,
-    registry,
+    registrations,
     request_body,
     rotation_event
 );

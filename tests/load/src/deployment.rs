@@ -27,7 +27,7 @@ impl Deployment {
             "tagging": [{"kid": 1, "secret": "A".repeat(43)}],
         });
         let scopes = ["openid", "profile", "email"];
-        let registry = json!({
+        let registrations = json!({
             "issuers": [{"issuer_id": "portal", "secret_sha256": [SECRET_SHA256], "clients": ["load", "soak"]}],
             "clients": [
                 {"client_id": "load", "type": "public", "alg": algorithm.name(), "audience": ["load"], "scopes": scopes},
@@ -40,6 +40,6 @@ impl Deployment {
             std::fs::write(&path, content.to_string()).unwrap();
             path
         };
-        Self { keys: file("keys.json", ring), clients: file("clients.json", registry) }
+        Self { keys: file("keys.json", ring), clients: file("clients.json", registrations) }
     }
 }

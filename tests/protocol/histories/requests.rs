@@ -9,20 +9,15 @@ use aws_lc_rs::digest::{SHA256, digest};
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use latchkey_token::{
     audit::{Event, EventKind},
-    authority::Authority,
-    caller::CallerIdentification,
-    identity::Subject,
-    issue::{Grant, Issue, IssueRequest},
+    documents::Documents,
+    failure::{Failure, Refusal, Unavailable},
+    grants::{ClientIdentification, Issue, IssueRequest, IssuerGrant, Renew, RenewRequest},
     json::Map,
+    management::{CallerIdentification, Revoke},
     policy::Policy,
-    ports::{
-        Audit, AuthoritySource, InsertSession, ReadSession, RedeemAssertion, RenewSession, RevokeSession, Unavailable,
-    },
-    refusal::{Failure, Refusal},
-    registry::Credentials,
-    renew::{ClientIdentification, Renew, RenewRequest},
-    revoke::Revoke,
-    time::Timestamp,
+    ports::{Audit, DocumentSource, InsertSession, ReadSession, RedeemAssertion, RenewSession, RevokeSession},
+    registrations::Credentials,
+    values::{Subject, Timestamp},
 };
 use latchkey_token_testkit::{SeededRandomness, SettableClock, fixture::NOW};
 
@@ -30,14 +25,14 @@ pub trait SessionStore: InsertSession + RedeemAssertion + RenewSession + ReadSes
 
 impl<S: InsertSession + RedeemAssertion + RenewSession + ReadSession + RevokeSession + 'static> SessionStore for S {}
 
-struct Source(Arc<Authority>);
+struct Source(Arc<Documents>);
 
-impl AuthoritySource for Source {
-    async fn current(&self, _: Timestamp) -> Result<Arc<Authority>, Unavailable> {
+impl DocumentSource for Source {
+    async fn current(&self, _: Timestamp) -> Result<Arc<Documents>, Unavailable> {
         Ok(Arc::clone(&self.0))
     }
 
-    async fn reloaded(&self, _: Timestamp) -> Result<Arc<Authority>, Unavailable> {
+    async fn reloaded(&self, _: Timestamp) -> Result<Arc<Documents>, Unavailable> {
         Ok(Arc::clone(&self.0))
     }
 }
@@ -64,10 +59,10 @@ const SECRET: &str = "the portal's secret in this test";
 
 impl<S: SessionStore> Requests<S> {
     pub fn on(store: S) -> Self {
-        static AUTHORITY: OnceLock<Arc<Authority>> = OnceLock::new();
+        static AUTHORITY: OnceLock<Arc<Documents>> = OnceLock::new();
         Self {
             store,
-            source: Source(Arc::clone(AUTHORITY.get_or_init(authority))),
+            source: Source(Arc::clone(AUTHORITY.get_or_init(documents))),
             policy: Policy::new("https://latchkey.example"),
             clock: SettableClock::at(NOW),
             randomness: SeededRandomness::new(1),
@@ -78,14 +73,14 @@ impl<S: SessionStore> Requests<S> {
     pub async fn issue(&self, client: &str) -> String {
         let issue = Issue {
             store: &self.store,
-            authority: &self.source,
+            documents: &self.source,
             policy: &self.policy,
             clock: &self.clock,
             randomness: &self.randomness,
             audit: &Ended::default(),
         };
         let request = IssueRequest {
-            grant: Grant::Statement {
+            grant: IssuerGrant::Statement {
                 issuer: vec![Credentials { id: "portal".into(), secret: SECRET.into() }],
                 subject: Subject::parse("alice").unwrap(),
                 claims: Map::new(),
@@ -105,7 +100,7 @@ impl<S: SessionStore> Requests<S> {
     pub async fn renew(&self, client: &str, refresh_token: &str) -> Option<String> {
         let renew = Renew {
             store: &self.store,
-            authority: &self.source,
+            documents: &self.source,
             policy: &self.policy,
             clock: &self.clock,
             randomness: &self.randomness,
@@ -129,7 +124,7 @@ impl<S: SessionStore> Requests<S> {
         let ended = Ended::default();
         let revoke = Revoke {
             store: &self.store,
-            authority: &self.source,
+            documents: &self.source,
             policy: &self.policy,
             clock: &self.clock,
             audit: &ended,
@@ -139,7 +134,7 @@ impl<S: SessionStore> Requests<S> {
     }
 }
 
-fn authority() -> Arc<Authority> {
+fn documents() -> Arc<Documents> {
     let hash: String = digest(&SHA256, SECRET.as_bytes()).as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
     // HS256 is the fastest there is, and signing is not the subject here.
     let keys = r#"{"signing":[{"kid":"hs","alg":"HS256","secret":"a test secret of at least 32 bytes"}],
@@ -156,7 +151,7 @@ fn authority() -> Arc<Authority> {
         client("spa", ""),
         client("strict", r#","retry_seconds":0"#)
     );
-    Arc::new(Authority::parse(keys, &clients).unwrap())
+    Arc::new(Documents::parse(keys, &clients).unwrap())
 }
 
 /// As the layout of the token has it.

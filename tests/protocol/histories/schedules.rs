@@ -9,13 +9,11 @@ use std::{
 };
 
 use latchkey_token::{
-    assertion::SingleUse,
-    identity::SessionKey,
-    ports::{
-        InsertSession, ReadSession, RedeemAssertion, Redemption, RenewSession, RenewalOutcome, RevokeSession,
-        Unavailable,
-    },
+    failure::Unavailable,
+    ports::{InsertSession, ReadSession, RedeemAssertion, Redemption, RenewSession, RenewalOutcome, RevokeSession},
     session::{Renewal, Revocation, Session},
+    tokens::SingleUse,
+    values::SessionKey,
 };
 use latchkey_token_testkit::InMemorySessions;
 

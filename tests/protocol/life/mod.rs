@@ -12,10 +12,10 @@ use std::{
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use latchkey_token::{
+    failure::{Failure, Refusal},
+    grants::TokenSet,
     json,
-    mint::TokenSet,
-    refusal::{Failure, Refusal},
-    time::Timestamp,
+    values::Timestamp,
 };
 use proptest::test_runner::{Config, RngSeed};
 use proptest_state_machine::{ReferenceStateMachine, StateMachineTest};

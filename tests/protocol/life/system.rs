@@ -11,29 +11,23 @@ use std::{
 
 use aws_lc_rs::digest::{SHA256, digest};
 use latchkey_token::{
-    assertion::SingleUse,
     audit::Event,
-    authority::Authority,
-    caller::CallerIdentification,
-    identity::{Owner, SessionKey, Subject},
-    introspect::Introspect,
-    issue::{Grant, Issue, IssueRequest},
+    documents::Documents,
+    failure::{Failure, Unavailable},
+    grants::{ClientIdentification, Issue, IssueRequest, IssuerGrant, Renew, RenewRequest, TokenSet},
     json::{Map, Value},
     keys::{Algorithm, thumbprint},
-    mint::TokenSet,
+    management::{CallerIdentification, Introspect, Revoke, SessionFilter, Sessions},
     policy::Policy,
     ports::{
-        Audit, AuthoritySource, InsertSession, ListSessions, ReadSession, RedeemAssertion, Redemption, RenewSession,
-        RenewalOutcome, RevokeSession, Unavailable,
+        Audit, DocumentSource, InsertSession, ListSessions, ReadSession, RedeemAssertion, Redemption, RenewSession,
+        RenewalOutcome, RevokeSession,
     },
-    refusal::Failure,
-    registry::Credentials,
-    renew::{ClientIdentification, Renew, RenewRequest},
-    revoke::Revoke,
+    registrations::Credentials,
     rotation::{RingDocument, RotationLimits, SigningEntry, TagEntry, plan},
     session::{Renewal, Revocation, Session},
-    sessions::{SessionFilter, Sessions},
-    time::Timestamp,
+    tokens::SingleUse,
+    values::{Owner, SessionKey, Subject, Timestamp},
 };
 use latchkey_token_lambda::system::generate_private_key;
 use latchkey_token_testkit::{InMemorySessions, SeededRandomness, SettableClock};
@@ -141,14 +135,14 @@ impl Audit for Trail {
     }
 }
 
-struct Source(Arc<Authority>);
+struct Source(Arc<Documents>);
 
-impl AuthoritySource for Source {
-    async fn current(&self, _: Timestamp) -> Result<Arc<Authority>, Unavailable> {
+impl DocumentSource for Source {
+    async fn current(&self, _: Timestamp) -> Result<Arc<Documents>, Unavailable> {
         Ok(Arc::clone(&self.0))
     }
 
-    async fn reloaded(&self, _: Timestamp) -> Result<Arc<Authority>, Unavailable> {
+    async fn reloaded(&self, _: Timestamp) -> Result<Arc<Documents>, Unavailable> {
         Ok(Arc::clone(&self.0))
     }
 }
@@ -224,14 +218,14 @@ impl System {
     pub fn issue(&self, client: Client, subject: &str, expires_in: Option<u32>) -> Result<TokenSet, Failure> {
         let issue = Issue {
             store: &self.store,
-            authority: &self.source,
+            documents: &self.source,
             policy: &self.policy,
             clock: &self.clock,
             randomness: &self.randomness,
             audit: &self.trail,
         };
         let request = IssueRequest {
-            grant: Grant::Statement {
+            grant: IssuerGrant::Statement {
                 issuer: credentials("portal"),
                 subject: Subject::parse(subject).unwrap(),
                 claims: Map::new(),
@@ -252,7 +246,7 @@ impl System {
     ) -> Result<TokenSet, Failure> {
         let renew = Renew {
             store: &self.store,
-            authority: &self.source,
+            documents: &self.source,
             policy: &self.policy,
             clock: &self.clock,
             randomness: &self.randomness,
@@ -273,7 +267,7 @@ impl System {
     pub fn revoke(&self, by: Caller, token: &str) -> Result<(), Failure> {
         let revoke = Revoke {
             store: &self.store,
-            authority: &self.source,
+            documents: &self.source,
             policy: &self.policy,
             clock: &self.clock,
             audit: &self.trail,
@@ -284,7 +278,7 @@ impl System {
     pub fn introspect(&self, by: Caller, token: &str) -> Result<Map<String, Value>, Failure> {
         let introspect = Introspect {
             store: &self.store,
-            authority: &self.source,
+            documents: &self.source,
             policy: &self.policy,
             clock: &self.clock,
             audit: &self.trail,
@@ -311,7 +305,7 @@ impl System {
     fn sessions(&self) -> Sessions<'_, Store, Source> {
         Sessions {
             store: &self.store,
-            authority: &self.source,
+            documents: &self.source,
             policy: &self.policy,
             clock: &self.clock,
             audit: &self.trail,
@@ -360,7 +354,7 @@ fn policy(settings: &Settings) -> Policy {
     }
 }
 
-fn authority(ring: &RingDocument, settings: &Settings) -> Arc<Authority> {
+fn authority(ring: &RingDocument, settings: &Settings) -> Arc<Documents> {
     let hash = |id: &str| -> String {
         digest(&SHA256, secret_of(id).as_bytes()).as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
     };
@@ -375,7 +369,7 @@ fn authority(ring: &RingDocument, settings: &Settings) -> Arc<Authority> {
         ],
     });
     let ring = serde_json::to_string(ring).unwrap();
-    Arc::new(Authority::parse(&ring, &clients.to_string()).unwrap())
+    Arc::new(Documents::parse(&ring, &clients.to_string()).unwrap())
 }
 
 /// The `number`th key of its algorithm, made once for all lives.

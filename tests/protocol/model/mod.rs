@@ -16,7 +16,7 @@ use std::{collections::BTreeSet, ops::RangeInclusive, time::Instant};
 
 use latchkey_token::{
     session::{Decision, Presented, Renewal, RenewalRules, Session, Write, decide},
-    time::Timestamp,
+    values::Timestamp,
 };
 use stateright::{Checker, HasDiscoveries, Model, Property};
 

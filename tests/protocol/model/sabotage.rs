@@ -1,10 +1,8 @@
 //! The properties can fail: for each of them a product that is wrong in one point, and the model finds it out.
 
 use latchkey_token::{
-    identity::Generation,
-    scope::Scope,
     session::{Decision, Presented, Reason, Renewal, RenewalRules, Reuse, Session, Write, decide},
-    time::Timestamp,
+    values::{Generation, Scope, Timestamp},
 };
 
 use super::{PRODUCT, Product, Protocol, SMALL, breaks, state};

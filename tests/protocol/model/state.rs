@@ -3,11 +3,9 @@
 use std::{fmt, sync::OnceLock};
 
 use latchkey_token::{
-    identity::{ClientId, Generation},
-    refresh_token::SecretHash,
-    seal::SealedSuccessor,
     session::{Predecessor, Presented, Renewal, Reuse, Revocation, Session, Successor},
-    time::{Seconds, Timestamp},
+    tokens::{SealedSuccessor, SecretHash},
+    values::{ClientId, Generation, Seconds, Timestamp},
 };
 use latchkey_token_testkit::fixture;
 

@@ -136,7 +136,7 @@ pub fn clients() -> Vec<Value> {
     ]
 }
 
-pub fn registry() -> String {
+pub fn registrations() -> String {
     registry_of(&clients())
 }
 

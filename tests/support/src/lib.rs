@@ -20,7 +20,7 @@ use http_body_util::{BodyExt, Full};
 use hyper_util::{client::legacy::Client, rt::TokioExecutor};
 use lambda_http::http::{HeaderMap, Request, StatusCode};
 use latchkey::serve::{AuditFeed, DataLocation, Options, Server, dynamodb::embedded};
-use latchkey_token::{ports::Clock, time::Timestamp};
+use latchkey_token::{ports::Clock, values::Timestamp};
 use latchkey_token_testkit::SettableClock;
 use serde_json::Value;
 use tempfile::TempDir;
@@ -162,7 +162,7 @@ impl App {
     pub async fn with(variables: &[(&str, &str)]) -> Self {
         let files = TempDir::new().unwrap();
         std::fs::write(files.path().join("keys.json"), keys::ring()).unwrap();
-        std::fs::write(files.path().join("clients.json"), keys::registry()).unwrap();
+        std::fs::write(files.path().join("clients.json"), keys::registrations()).unwrap();
         Self::on(Database::memory().unwrap(), files.into(), Arc::new(SettableClock::at(START)), variables).await
     }
 

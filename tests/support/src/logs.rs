@@ -43,7 +43,7 @@ pub fn text() -> String {
 
 /// The audit lines about one session, oldest first.
 pub fn audit_of(session_id: &str) -> Vec<Value> {
-    let session = latchkey_token::identity::SessionKey::parse(session_id).unwrap().audit_name();
+    let session = latchkey_token::values::SessionKey::parse(session_id).unwrap().audit_name();
     lines(|line| line["session"] == session.as_str())
 }
 

@@ -7,7 +7,7 @@ use aws_sdk_cloudwatchlogs::{
     error::{ProvideErrorMetadata, SdkError},
     types::FilteredLogEvent,
 };
-use latchkey_token::time::{Seconds, Timestamp};
+use latchkey_token::values::{Seconds, Timestamp};
 use latchkey_token_aws::sdk;
 
 use crate::operator::Failure;

@@ -3,7 +3,7 @@
 use humantime::parse_rfc3339_weak;
 use latchkey_token::{
     json::{Map, Value},
-    time::Timestamp,
+    values::Timestamp,
 };
 
 /// Members under which exports carry the line that was logged: `aws logs filter-log-events`, Logs Insights.

@@ -15,7 +15,7 @@ use std::{
 
 use clap::{Args, Subcommand};
 use indicatif::ProgressBar;
-use latchkey_token::{ports::Clock, time::Timestamp};
+use latchkey_token::{ports::Clock, values::Timestamp};
 use latchkey_token_lambda::system::SystemClock;
 
 use self::{

@@ -5,7 +5,7 @@ use std::{
     fmt::{Display, Write},
 };
 
-use latchkey_token::{audit::EventKind, time::Timestamp};
+use latchkey_token::{audit::EventKind, values::Timestamp};
 use plotters::{
     chart::MeshStyle,
     coord::{

@@ -8,7 +8,7 @@ use std::{
 use latchkey_token::{
     audit::EventKind,
     json::{Map, Value},
-    time::Timestamp,
+    values::Timestamp,
 };
 use serde_json::json;
 

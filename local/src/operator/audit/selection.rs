@@ -5,8 +5,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use clap::{Args, builder::PossibleValuesParser};
 use latchkey_token::{
     audit::EventKind,
-    identity::{SessionKey, Subject},
-    time::Timestamp,
+    values::{SessionKey, Subject, Timestamp},
 };
 
 use super::line::AuditLine;

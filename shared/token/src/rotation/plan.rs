@@ -6,12 +6,14 @@
 
 use serde::{Deserialize, Deserializer, Serialize};
 
-use super::LIBRECHAT_KID;
 use crate::{
     keys::{Algorithm, NOT_YET},
     policy::{MAX_ACCESS_TOKEN_SECONDS, MAX_GRACE_SECONDS, MAX_SESSION_SECONDS},
-    time::Seconds,
+    values::Seconds,
 };
+
+/// The kid under which LibreChat's own secret enters the ring.
+pub(super) const LIBRECHAT_KID: &str = "librechat-hs";
 
 /// How long functions may work with a ring that they cannot refresh.
 const STALE_RING_SECONDS: Seconds = 86_400;

@@ -3,7 +3,7 @@
 use std::{collections::HashSet, time::Duration};
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
-use latchkey_token::identity::SessionKey;
+use latchkey_token::values::SessionKey;
 use serde_json::{Value, json};
 
 use super::server::Servers;

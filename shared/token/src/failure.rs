@@ -1,0 +1,59 @@
+//! How a use case fails: the caller's fault, or the infrastructure's.
+
+use crate::values::Timestamp;
+
+/// A request that is answered with an error of its own making. What the caller may know; the precise cause is in the
+/// audit trail.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Refusal {
+    /// Malformed, incomplete or contradictory; the text says what to mend.
+    InvalidRequest(String),
+    /// Unknown or unauthenticated issuer or client.
+    InvalidClient,
+    /// The refresh token or access token is not good for a renewal; nothing more is said.
+    InvalidGrant,
+    /// A scope that the client's registration does not allow, or malformed.
+    InvalidScope,
+    /// This issuer may not act for that client.
+    UnauthorizedClient,
+    /// `grant_type` names something else than what this endpoint does.
+    UnsupportedGrantType,
+    /// Too early: renewal opens at this time.
+    WindowClosed { opens_at: Timestamp, retry_after_seconds: u32 },
+}
+
+/// Why a use case gave no tokens: the caller's fault, or the infrastructure's.
+#[derive(Debug, Clone)]
+pub enum Failure {
+    Refused(Refusal),
+    Unavailable(Unavailable),
+}
+
+impl From<Refusal> for Failure {
+    fn from(refusal: Refusal) -> Self {
+        Self::Refused(refusal)
+    }
+}
+
+impl From<Unavailable> for Failure {
+    fn from(unavailable: Unavailable) -> Self {
+        Self::Unavailable(unavailable)
+    }
+}
+
+/// The store, the key source or the machine's randomness did not do its part. Never the caller's fault, never a
+/// reason to end a session.
+#[derive(Debug, Clone, thiserror::Error)]
+#[error("{what}: {detail}")]
+pub struct Unavailable {
+    /// What is missing, for the operator.
+    pub what: &'static str,
+    /// What it said. Holds no secret.
+    pub detail: String,
+}
+
+impl Unavailable {
+    pub fn new(what: &'static str, detail: impl Into<String>) -> Self {
+        Self { what, detail: detail.into() }
+    }
+}

@@ -1,0 +1,240 @@
+//! Issue: the external system turns a signed-in user into a session with tokens.
+
+use super::mint::{Mint, TokenSet, Validity};
+use crate::{
+    audit::{Event, EventKind},
+    documents::Signers,
+    failure::{Failure, Refusal},
+    json::{Map, Value},
+    policy::Policy,
+    ports::{Audit, Clock, DocumentSource, InsertSession, Randomness, RedeemAssertion, Redemption, random},
+    registrations::{Client, Credentials, Issuer, Profile, Registrations},
+    session::Session,
+    tokens::{AssertionFault, RefreshSecret, SingleUse, UnverifiedAssertion},
+    values::{CustomClaims, Generation, Owner, Scope, Seconds, SessionKey, Sid, Subject, Timestamp, is_reserved_claim},
+};
+
+/// A parsed request to `POST /token`.
+pub struct IssueRequest {
+    pub grant: IssuerGrant,
+    /// Required when the issuer may act for several clients.
+    pub client_id: Option<String>,
+    /// Left out: all scopes of the client's registration.
+    pub scope: Option<String>,
+    /// Seconds; shortens the life of this session's access tokens, never lengthens it.
+    pub expires_in: Option<Seconds>,
+    /// For the first ID token.
+    pub nonce: Option<String>,
+}
+
+/// How an issuer says who has signed in.
+pub enum IssuerGrant {
+    /// In the request, which it authenticates.
+    Statement {
+        /// How the issuer's id and secret may be read, most literal first; empty when none were sent.
+        issuer: Vec<Credentials>,
+        subject: Subject,
+        claims: Map<String, Value>,
+    },
+    /// By a JWT that it has signed (RFC 7523 §2.1). Whoever sends it, what it says of the user is in it: the claims that
+    /// the client's registration allows are taken from there.
+    Assertion(String),
+}
+
+/// An issuer, and whom it vouches for.
+struct Vouching<'r> {
+    issuer: &'r Issuer,
+    subject: Subject,
+    claims: Claims,
+    once: Option<SingleUse>,
+}
+
+enum Claims {
+    /// Each must be allowed.
+    Stated(Map<String, Value>),
+    /// Those that are allowed count.
+    Asserted(Map<String, Value>),
+}
+
+/// What issue needs.
+pub struct Issue<'a, S, D> {
+    pub store: &'a S,
+    pub documents: &'a D,
+    pub policy: &'a Policy,
+    pub clock: &'a dyn Clock,
+    pub randomness: &'a dyn Randomness,
+    pub audit: &'a dyn Audit,
+}
+
+impl<S: InsertSession + RedeemAssertion, D: DocumentSource> Issue<'_, S, D> {
+    /// Creates a session with one write and answers its first tokens. Everything that can be refused is refused before
+    /// the write.
+    pub async fn run(&self, request: IssueRequest) -> Result<TokenSet, Failure> {
+        let now = self.clock.now();
+        let documents = self.documents.current(now).await?;
+        let Vouching { issuer, subject, claims, once } = self.vouching(&documents.registrations, request.grant, now)?;
+        let client = self.client(&documents.registrations, issuer, request.client_id.as_deref())?;
+        let reject = |refusal, reason| self.reject(issuer, client, refusal, reason);
+
+        let scope =
+            self.scope(client, request.scope.as_deref()).map_err(|refusal| reject(refusal, "scope_not_allowed"))?;
+        let claims = custom_claims(client, claims).map_err(|refusal| reject(refusal, "claims_not_allowed"))?;
+        let signers = Signers::choose(&documents.keys, client, now)?;
+
+        let policy = self.policy.for_client(client);
+        let allowed = policy.access_token_seconds;
+        let access_token_seconds = request.expires_in.map_or(allowed, |asked| asked.min(allowed));
+        let absolute_expires_at = now.plus(self.policy.absolute_seconds);
+        let secret = RefreshSecret::from_bytes(random(self.randomness)?);
+        let session = Session {
+            key: SessionKey {
+                owner: Owner::of(&client.client_id, &subject),
+                sid: Sid::new(absolute_expires_at, access_token_seconds, random(self.randomness)?),
+            },
+            subject,
+            client_id: client.client_id.clone(),
+            issuer_id: issuer.issuer_id.clone(),
+            scope,
+            audience: client.audience.clone(),
+            claims,
+            access_token_seconds,
+            generation: Generation::FIRST,
+            tag_kid: signers.tagger.kid(),
+            secret_hash: secret.hash(),
+            predecessor: None,
+            issued_at: now,
+            rotated_at: now,
+            access_expires_at: now.plus(access_token_seconds).min(absolute_expires_at),
+            idle_expires_at: now.plus(policy.idle_seconds).min(absolute_expires_at),
+            absolute_expires_at,
+            revocation: None,
+        };
+        match once {
+            None => self.store.insert(&session).await?,
+            Some(assertion) => {
+                if self.store.redeem(&assertion, &session).await? == Redemption::AlreadyUsed {
+                    return Err(reject(Refusal::InvalidGrant, AssertionFault::Replayed.name()));
+                }
+            }
+        }
+
+        let mint = Mint { session: &session, client, issuer: &self.policy.issuer, signers: &signers, now };
+        let validity = Validity { iat: now.unix_seconds(), exp: session.access_token_exp() };
+        let nonce = request.nonce.as_deref();
+        let tokens = mint.token_set(session.generation, secret, signers.tagger, validity, mint.scope(), nonce)?;
+        let event = Event::new(EventKind::TokenIssued)
+            .client(&client.client_id)
+            .issuer(&issuer.issuer_id)
+            .subject(&session.subject)
+            .session(&session.key, session.generation);
+        self.audit.record(&Event {
+            jti: Some(tokens.jti.clone()),
+            seconds_to_expiry: Some(tokens.expires_in),
+            ..event
+        });
+        Ok(tokens)
+    }
+
+    fn vouching<'r>(
+        &self,
+        registrations: &'r Registrations,
+        grant: IssuerGrant,
+        now: Timestamp,
+    ) -> Result<Vouching<'r>, Failure> {
+        match grant {
+            IssuerGrant::Statement { issuer, subject, claims } => {
+                let issuer = self.authenticate(registrations, &issuer)?;
+                Ok(Vouching { issuer, subject, claims: Claims::Stated(claims), once: None })
+            }
+            IssuerGrant::Assertion(assertion) => {
+                let rejected = |issuer: Option<&Issuer>, fault: AssertionFault| {
+                    let event = Event::new(EventKind::ClientRejected).because(fault.name());
+                    self.audit.record(&issuer.map_or(event.clone(), |issuer| event.issuer(&issuer.issuer_id)));
+                    Failure::Refused(Refusal::InvalidGrant)
+                };
+                let assertion = UnverifiedAssertion::parse(&assertion).map_err(|fault| rejected(None, fault))?;
+                let (issuer, rules) = registrations
+                    .issuer_of_assertions(assertion.iss())
+                    .ok_or_else(|| rejected(None, AssertionFault::UnknownIssuer))?;
+                let vouched = assertion
+                    .verify(&issuer.issuer_id, rules, self.policy, now)
+                    .map_err(|fault| rejected(Some(issuer), fault))?;
+                let claims = Claims::Asserted(vouched.claims);
+                Ok(Vouching { issuer, subject: vouched.subject, claims, once: vouched.once })
+            }
+        }
+    }
+
+    fn authenticate<'r>(
+        &self,
+        registrations: &'r Registrations,
+        candidates: &[Credentials],
+    ) -> Result<&'r Issuer, Failure> {
+        registrations.authenticate_issuer(candidates).ok_or_else(|| {
+            // Only a registered id enters the audit trail: anything else may be a secret in the wrong place.
+            let known = candidates.iter().find_map(|candidate| registrations.issuer(&candidate.id));
+            let event = Event::new(EventKind::ClientRejected).because("issuer_unauthenticated");
+            self.audit.record(&known.map_or(event.clone(), |issuer| event.issuer(&issuer.issuer_id)));
+            Refusal::InvalidClient.into()
+        })
+    }
+
+    /// The client that `issuer` issues for.
+    fn client<'r>(
+        &self,
+        registrations: &'r Registrations,
+        issuer: &Issuer,
+        client_id: Option<&str>,
+    ) -> Result<&'r Client, Failure> {
+        let rejected = |reason| Event::new(EventKind::ClientRejected).issuer(&issuer.issuer_id).because(reason);
+        let client_id = match (client_id, issuer.clients.as_slice()) {
+            (Some(id), _) => id,
+            (None, [only]) => only.as_str(),
+            (None, []) => "",
+            (None, _) => {
+                self.audit.record(&rejected("client_id_missing"));
+                let text = "client_id is missing: this issuer may act for several clients";
+                return Err(Refusal::InvalidRequest(text.into()).into());
+            }
+        };
+        // An unknown client and another issuer's client look the same.
+        let client =
+            issuer.clients.iter().find(|id| id.as_str() == client_id).and_then(|id| registrations.client(id.as_str()));
+        client.ok_or_else(|| {
+            let event = rejected("issuer_may_not_act_for_client");
+            let known = registrations.client(client_id);
+            self.audit.record(&known.map_or(event.clone(), |client| event.client(&client.client_id)));
+            Refusal::UnauthorizedClient.into()
+        })
+    }
+
+    fn scope(&self, client: &Client, asked: Option<&str>) -> Result<Scope, Refusal> {
+        let Some(asked) = asked else { return Ok(client.scope.clone()) };
+        let asked = Scope::parse(asked).ok_or(Refusal::InvalidScope)?;
+        if asked.is_within(&client.scope) { Ok(asked) } else { Err(Refusal::InvalidScope) }
+    }
+
+    fn reject(&self, issuer: &Issuer, client: &Client, refusal: Refusal, reason: &'static str) -> Failure {
+        let event = Event::new(EventKind::ClientRejected).client(&client.client_id).issuer(&issuer.issuer_id);
+        self.audit.record(&event.because(reason));
+        refusal.into()
+    }
+}
+
+fn custom_claims(client: &Client, claims: Claims) -> Result<CustomClaims, Refusal> {
+    let members = match claims {
+        Claims::Stated(members) => members,
+        Claims::Asserted(members) => {
+            let allowed = |name: &String| !is_reserved_claim(name) && client.claims.contains(name);
+            members.into_iter().filter(|(name, value)| allowed(name) && !value.is_null()).collect()
+        }
+    };
+    let claims =
+        CustomClaims::parse(members, &client.claims).map_err(|fault| Refusal::InvalidRequest(fault.to_string()))?;
+    let has_id = claims.get("id").and_then(Value::as_str).is_some_and(|id| !id.is_empty());
+    if client.profile == Profile::LibreChat && !has_id {
+        let text = "claims.id is missing: the profile librechat needs LibreChat's user id as a string";
+        return Err(Refusal::InvalidRequest(text.into()));
+    }
+    Ok(claims)
+}

@@ -1,0 +1,143 @@
+//! Makes the tokens of an answer from a session record.
+
+use aws_lc_rs::digest;
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use jsonwebtoken::Header;
+
+use crate::{
+    documents::Signers,
+    failure::Unavailable,
+    json::{Map, Value},
+    keys::{SigningKey, TagKey},
+    registrations::Client,
+    session::Session,
+    tokens::{RefreshSecret, RefreshToken, access_token_type},
+    values::{Generation, OPENID, Scope, SessionKey, Timestamp, first_16},
+};
+
+/// What issue and renewal answer. Holds live tokens: has no `Debug`.
+pub struct TokenSet {
+    pub access_token: String,
+    /// Seconds.
+    pub expires_in: i64,
+    pub refresh_token: String,
+    /// Seconds until the session ends if nobody renews it.
+    pub refresh_token_expires_in: i64,
+    pub scope: Scope,
+    pub id_token: Option<String>,
+    pub session: SessionKey,
+    pub(crate) jti: String,
+}
+
+/// What an answer is made from.
+pub(crate) struct Mint<'a> {
+    pub session: &'a Session,
+    pub client: &'a Client,
+    pub issuer: &'a str,
+    pub signers: &'a Signers<'a>,
+    pub now: Timestamp,
+}
+
+/// The times of one access token, in Unix seconds.
+#[derive(Clone, Copy)]
+pub(crate) struct Validity {
+    pub iat: i64,
+    pub exp: i64,
+}
+
+impl Mint<'_> {
+    /// Scope of the session that the registration still allows.
+    pub(crate) fn scope(&self) -> Scope {
+        self.session.scope.intersection(&self.client.scope)
+    }
+
+    /// `asked` narrows this answer's access token; nothing in common leaves the session's scope.
+    pub(crate) fn narrowed_scope(&self, asked: Option<&Scope>) -> Scope {
+        let scope = self.scope();
+        match asked.map(|asked| scope.intersection(asked)) {
+            Some(narrowed) if !narrowed.is_empty() => narrowed,
+            _ => scope,
+        }
+    }
+
+    /// `refresh_token` is tagged with `tag_key`: for a retry the key of the renewal that it repeats.
+    pub(crate) fn token_set(
+        &self,
+        generation: Generation,
+        secret: RefreshSecret,
+        tag_key: &TagKey,
+        validity: Validity,
+        scope: Scope,
+        nonce: Option<&str>,
+    ) -> Result<TokenSet, Unavailable> {
+        let session = self.session;
+        let jti = jti(&session.key, generation, validity.iat, &scope);
+        let wants_id_token = self.scope().contains(OPENID);
+        let id_token = match (wants_id_token, self.signers.id) {
+            (true, Some(key)) => Some(sign(key, "JWT", &self.id_claims(validity, nonce))?),
+            _ => None,
+        };
+        let access_type = access_token_type(self.signers.access.algorithm());
+        Ok(TokenSet {
+            access_token: sign(self.signers.access, access_type, &self.access_claims(validity, &scope, &jti))?,
+            expires_in: validity.exp - self.now.unix_seconds(),
+            refresh_token: RefreshToken::new(session.key, generation, secret).expose(tag_key, &self.client.client_id),
+            refresh_token_expires_in: session.ends_at().millis_since(self.now).div_euclid(1000),
+            scope,
+            id_token,
+            session: session.key,
+            jti,
+        })
+    }
+
+    fn access_claims(&self, validity: Validity, scope: &Scope, jti: &str) -> Map<String, Value> {
+        let audience = match self.session.audience.as_slice() {
+            [one] => Value::from(one.as_str()),
+            several => Value::from(several.to_vec()),
+        };
+        let mut claims = self.shared_claims(validity, audience);
+        claims.insert("client_id".into(), self.client.client_id.as_str().into());
+        claims.insert("jti".into(), jti.into());
+        claims.insert("sid".into(), self.session.key.to_string().into());
+        claims.insert("scope".into(), scope.to_string().into());
+        claims
+    }
+
+    /// OpenID Connect Core §2.
+    fn id_claims(&self, validity: Validity, nonce: Option<&str>) -> Map<String, Value> {
+        let mut claims = self.shared_claims(validity, self.client.client_id.as_str().into());
+        if let Some(nonce) = nonce {
+            claims.insert("nonce".into(), nonce.into());
+        }
+        claims
+    }
+
+    fn shared_claims(&self, validity: Validity, audience: Value) -> Map<String, Value> {
+        let custom = self.session.claims.allowed_by(&self.client.claims);
+        let mut claims: Map<String, Value> = custom.map(|(name, value)| (name.clone(), value.clone())).collect();
+        claims.insert("iss".into(), self.issuer.into());
+        claims.insert("sub".into(), self.session.subject.as_str().into());
+        claims.insert("aud".into(), audience);
+        claims.insert("iat".into(), validity.iat.into());
+        claims.insert("exp".into(), validity.exp.into());
+        claims
+    }
+}
+
+/// A function of what the token is, so that a retry repeats it: 128 bits of SHA-256, base64url.
+fn jti(session: &SessionKey, generation: Generation, iat: i64, scope: &Scope) -> String {
+    let mut context = digest::Context::new(&digest::SHA256);
+    context.update(session.sid.as_bytes());
+    context.update(&generation.number().to_be_bytes());
+    context.update(&iat.to_be_bytes());
+    context.update(scope.to_string().as_bytes());
+    URL_SAFE_NO_PAD.encode(first_16(context.finish().as_ref()))
+}
+
+fn sign(key: &SigningKey, typ: &str, claims: &Map<String, Value>) -> Result<String, Unavailable> {
+    let mut header = Header::new(key.algorithm().jose());
+    header.kid = Some(key.kid().as_str().to_owned());
+    header.typ = Some(typ.to_owned());
+    jsonwebtoken::encode(&header, claims, key.signer())
+        .map_err(|_| Unavailable::new("key ring", format!("key {:?} does not sign", key.kid().as_str())))
+}

@@ -1,0 +1,488 @@
+//! Renewal: the refresh token, and usually the current access token, for new ones.
+//!
+//! Order of checks: client → refresh token's tag → access token's signature and binding → a signer is at
+//! hand → access token's times → one conditional write → sign. Nothing before the write changes state.
+
+use super::mint::{Mint, TokenSet, Validity};
+use crate::{
+    audit::{Event, EventKind},
+    documents::{Documents, Signers},
+    failure::{Failure, Refusal, Unavailable},
+    keys::{KeyRing, TagKey},
+    policy::Policy,
+    ports::{
+        Audit, Clock, DocumentSource, Randomness, ReadSession, RenewSession, RenewalOutcome, RevokeSession, random,
+    },
+    registrations::{Client, ClientPolicy, Credentials, Profile, Registrations, RenewalRequirement},
+    session::{
+        Decision, Presented, Reason, Renewal, RenewalRules, Reuse, Revocation, Session, Successor, Write, decide,
+    },
+    tokens::{
+        AuthenticAccessToken, ClientAssertion, EXPIRED, FROM_THE_FUTURE, NotARefreshToken, RefreshSecret, RefreshToken,
+        Rejection, SealedSuccessor, UnverifiedAccessToken, UnverifiedRefreshToken,
+    },
+    values::{Generation, Scope, Seconds, Timestamp},
+};
+
+/// A retry this soon after the renewal repeats the renewal's claims; a later one gets a fresh access token.
+const IDENTICAL_RETRY_SECONDS: i64 = 60;
+
+/// How the client says who it is.
+pub enum ClientIdentification {
+    /// Id and secret, as they may be read, most literal first.
+    Authenticated(Vec<Credentials>),
+    /// By a JWT that the client has signed.
+    Assertion(ClientAssertion),
+    /// An id without a secret, as it may be read, most literal first.
+    Named(Vec<String>),
+    /// Not at all; the access token must tell.
+    FromAccessToken,
+}
+
+/// A parsed request to `POST /token/renew`.
+pub struct RenewRequest {
+    pub client: ClientIdentification,
+    pub refresh_token: String,
+    pub access_token: Option<String>,
+    /// Narrows this answer's access token.
+    pub scope: Option<String>,
+}
+
+/// What renewal needs.
+pub struct Renew<'a, S, D> {
+    pub store: &'a S,
+    pub documents: &'a D,
+    pub policy: &'a Policy,
+    pub clock: &'a dyn Clock,
+    pub randomness: &'a dyn Randomness,
+    pub audit: &'a dyn Audit,
+}
+
+/// What the request holds, taken apart and not yet believed.
+struct Unverified<'a> {
+    client: &'a ClientIdentification,
+    refresh_token: Result<UnverifiedRefreshToken, NotARefreshToken>,
+    access_token: Option<Result<UnverifiedAccessToken<'a>, Rejection>>,
+    scope: Option<Scope>,
+    now: Timestamp,
+}
+
+impl Unverified<'_> {
+    /// Whether a token names a key that `keys` does not have: perhaps it is newer than what is cached.
+    fn names_a_key_unknown_to(&self, keys: &KeyRing) -> bool {
+        let now = self.now.unix_seconds();
+        let tag_key = self.refresh_token.as_ref().is_ok_and(|token| keys.tag_key(token.tag_kid(), now).is_none());
+        let key = matches!(&self.access_token, Some(Ok(token)) if keys.verifier(token.kid(), now).is_none());
+        tag_key || key
+    }
+}
+
+/// A request whose refresh token, client and access token are authentic and belong together.
+struct Authentic<'a> {
+    documents: &'a Documents,
+    client: &'a Client,
+    policy: ClientPolicy,
+    token: RefreshToken,
+    access_token: Option<AuthenticAccessToken>,
+    scope: Option<Scope>,
+    now: Timestamp,
+}
+
+impl Authentic<'_> {
+    /// Whether the access token, as it stands now, would have allowed a renewal at `moment`.
+    fn times_hold_at(&self, moment: Timestamp) -> bool {
+        match (self.policy.requires, &self.access_token) {
+            (RenewalRequirement::AccessToken, Some(token)) => {
+                !token.is_from_the_future(self.now) && token.is_renewable_at(moment, &self.policy)
+            }
+            (RenewalRequirement::AccessToken, None) => false,
+            (RenewalRequirement::RefreshToken, _) => true,
+        }
+    }
+
+    /// What the audit trail says of times that do not hold.
+    fn untimely(&self) -> (EventKind, &'static str) {
+        match self.access_token.as_ref().is_some_and(|token| token.is_from_the_future(self.now)) {
+            true => (EventKind::RenewalRejected, FROM_THE_FUTURE),
+            false => (EventKind::TokenExpired, EXPIRED),
+        }
+    }
+
+    fn rules(&self) -> RenewalRules {
+        RenewalRules { retry_seconds: self.policy.retry_seconds, window_seconds: self.policy.window_seconds }
+    }
+
+    /// The session's own term, and never more than is registered today.
+    fn access_token_seconds(&self) -> Seconds {
+        self.policy.access_token_seconds.min(self.token.session.sid.access_token_seconds())
+    }
+
+    fn presented(&self) -> Presented {
+        Presented {
+            client_id: self.client.client_id.clone(),
+            generation: self.token.generation,
+            secret_hash: self.token.secret().hash(),
+            audience: self.access_token.as_ref().map(|token| token.audience.clone()),
+            candidate: None,
+        }
+    }
+
+    /// An event about this request and, where it is known, the session as the store has it.
+    fn event(&self, kind: EventKind, session: Option<&Session>) -> Event {
+        let event = Event::new(kind).client(&self.client.client_id).session(&self.token.session, self.token.generation);
+        let event = match (session, &self.access_token) {
+            (Some(session), _) => event.subject(&session.subject).issuer(&session.issuer_id),
+            (None, Some(token)) => event.subject(&token.subject),
+            (None, None) => event,
+        };
+        match &self.access_token {
+            None => event,
+            Some(token) => Event {
+                seconds_to_expiry: Some(token.seconds_to_expiry(self.now)),
+                in_grace: Some(token.is_expired_at(self.now) && token.is_renewable_at(self.now, &self.policy)),
+                ..event
+            },
+        }
+    }
+}
+
+/// The successor that this invocation has drawn.
+struct Candidate {
+    generation: Generation,
+    secret: RefreshSecret,
+}
+
+/// What an answer gives out: a refresh token, and an access token of these times.
+struct Answer<'a> {
+    kind: EventKind,
+    generation: Generation,
+    secret: RefreshSecret,
+    tag_key: &'a TagKey,
+    validity: Validity,
+}
+
+impl<S, D> Renew<'_, S, D>
+where
+    S: RenewSession + ReadSession + RevokeSession,
+    D: DocumentSource,
+{
+    /// Renews with one conditional write and no read. A refused access token whose times alone are wrong costs one
+    /// read instead, so that it cannot hide theft.
+    pub async fn run(&self, request: RenewRequest) -> Result<TokenSet, Failure> {
+        let now = self.clock.now();
+        let unverified = Unverified {
+            client: &request.client,
+            refresh_token: UnverifiedRefreshToken::parse(&request.refresh_token),
+            access_token: request.access_token.as_deref().map(UnverifiedAccessToken::parse),
+            scope: self.scope(request.scope.as_deref())?,
+            now,
+        };
+        let mut documents = self.documents.current(now).await?;
+        // A stranger must not be able to have the keys reloaded.
+        self.stated_client(&documents.registrations, unverified.client, now)?;
+        if unverified.names_a_key_unknown_to(&documents.keys) {
+            documents = self.documents.reloaded(now).await?;
+        }
+        let authentic = self.authenticate(&documents, unverified)?;
+        let signers = Signers::choose(&documents.keys, authentic.client, now)?;
+        if !authentic.times_hold_at(now) {
+            let record = self.store.read(&authentic.token.session).await?;
+            return self.conclude(&authentic, &signers, authentic.presented(), record, None).await;
+        }
+
+        let (renewal, candidate) = self.renewal(&authentic, &signers)?;
+        match self.store.renew(&renewal).await? {
+            RenewalOutcome::Committed(session) => self.renewed(&authentic, &signers, &session, candidate),
+            RenewalOutcome::ConditionFailed(record) => {
+                let presented = Presented { candidate: Some(renewal.successor.secret_hash), ..renewal.presented };
+                self.conclude(&authentic, &signers, presented, record, Some(candidate)).await
+            }
+        }
+    }
+
+    /// Clients are careless with the spaces between names, and here a scope only narrows.
+    fn scope(&self, text: Option<&str>) -> Result<Option<Scope>, Failure> {
+        let Some(text) = text else { return Ok(None) };
+        match Scope::from_names(text.split(' ').filter(|name| !name.is_empty())) {
+            Some(scope) => Ok(Some(scope)),
+            None => {
+                self.audit.record(&Event::new(EventKind::RenewalRejected).because("scope_malformed"));
+                Err(Refusal::InvalidScope.into())
+            }
+        }
+    }
+
+    fn authenticate<'a>(&self, documents: &'a Documents, request: Unverified<'_>) -> Result<Authentic<'a>, Failure> {
+        let now = request.now;
+        // The dear check comes last, unless nothing else names the client.
+        let verify = |token: &Result<UnverifiedAccessToken<'_>, Rejection>| match token {
+            Ok(token) => token.verify(&documents.keys, &documents.registrations, &self.policy.issuer, now),
+            Err(rejection) => Err(*rejection),
+        };
+        let (client, naming_access_token) = match self.stated_client(&documents.registrations, request.client, now)? {
+            Some(client) => (client, None),
+            None => {
+                let token = self.naming_access_token(request.access_token.as_ref().map(verify))?;
+                (self.public_client(&documents.registrations, &[token.client_id.to_string()])?, Some(token))
+            }
+        };
+        let policy = self.policy.for_client(client);
+        let rejected = |reason| {
+            self.audit.record(&Event::new(EventKind::RenewalRejected).client(&client.client_id).because(reason));
+        };
+        if policy.requires == RenewalRequirement::AccessToken && request.access_token.is_none() {
+            rejected("access_token_missing");
+            let text = "access_token is missing: this client renews with the access token of the same session";
+            return Err(Refusal::InvalidRequest(text.into()).into());
+        }
+
+        let invalid_grant = |reason| {
+            rejected(reason);
+            Failure::Refused(Refusal::InvalidGrant)
+        };
+        let token = request
+            .refresh_token
+            .map_err(|_| invalid_grant("refresh_token_malformed"))?
+            .verify(&documents.keys, &client.client_id, now.unix_seconds())
+            .ok_or_else(|| invalid_grant("refresh_token_tag"))?;
+        let access_token = match (naming_access_token, &request.access_token) {
+            (Some(token), _) => Some(token),
+            (None, Some(token)) => Some(verify(token).map_err(|rejection| invalid_grant(rejection.name()))?),
+            (None, None) => None,
+        };
+        if let Some(access_token) = &access_token {
+            if access_token.client_id != client.client_id {
+                return Err(invalid_grant("access_token_of_another_client"));
+            }
+            if access_token.session != token.session {
+                return Err(invalid_grant("access_token_of_another_session"));
+            }
+        }
+        Ok(Authentic { documents, client, policy, token, access_token, scope: request.scope, now })
+    }
+
+    /// The client that the request itself states, with a secret or without; `None` if the access token must tell.
+    fn stated_client<'a>(
+        &self,
+        registrations: &'a Registrations,
+        identification: &ClientIdentification,
+        now: Timestamp,
+    ) -> Result<Option<&'a Client>, Failure> {
+        match identification {
+            ClientIdentification::Authenticated(candidates) => match registrations.authenticate_client(candidates) {
+                Some(client) => Ok(Some(client)),
+                None => {
+                    let known = candidates.iter().find_map(|candidate| registrations.client(&candidate.id));
+                    Err(self.reject_client(known, "client_unauthenticated"))
+                }
+            },
+            ClientIdentification::Assertion(assertion) => {
+                let authenticated = assertion.authenticate(registrations, self.policy, now);
+                authenticated.map(Some).map_err(|(known, fault)| self.reject_client(known, fault.name()))
+            }
+            ClientIdentification::Named(ids) => self.public_client(registrations, ids).map(Some),
+            ClientIdentification::FromAccessToken => Ok(None),
+        }
+    }
+
+    /// A client that is only named must be public.
+    fn public_client<'a>(&self, registrations: &'a Registrations, ids: &[String]) -> Result<&'a Client, Failure> {
+        match ids.iter().find_map(|id| registrations.client(id)) {
+            Some(client) if client.is_public() => Ok(client),
+            Some(client) => Err(self.reject_client(Some(client), "client_not_authenticated")),
+            None => Err(self.reject_client(None, "client_unknown")),
+        }
+    }
+
+    /// Where nothing but the access token says who the client is.
+    fn naming_access_token(
+        &self,
+        verified: Option<Result<AuthenticAccessToken, Rejection>>,
+    ) -> Result<AuthenticAccessToken, Failure> {
+        let (refusal, reason) = match verified {
+            Some(Ok(token)) => return Ok(token),
+            // Ours, for a client that has been registered once.
+            Some(Err(Rejection::UnknownClient)) => return Err(self.reject_client(None, "client_unknown")),
+            Some(Err(rejection)) => (Refusal::InvalidGrant, rejection.name()),
+            None => {
+                let text = "the client is not named: authenticate, or send client_id or the access token";
+                (Refusal::InvalidRequest(text.into()), "client_not_named")
+            }
+        };
+        self.audit.record(&Event::new(EventKind::RenewalRejected).because(reason));
+        Err(refusal.into())
+    }
+
+    /// Only a registered id enters the audit trail: anything else may be a secret in the wrong place.
+    fn reject_client(&self, known: Option<&Client>, reason: &'static str) -> Failure {
+        let event = Event::new(EventKind::ClientRejected).because(reason);
+        self.audit.record(&known.map_or(event.clone(), |client| event.client(&client.client_id)));
+        Refusal::InvalidClient.into()
+    }
+
+    /// Everything that the one write needs, from the refresh token alone: the sid carries the session's terms.
+    fn renewal(&self, authentic: &Authentic<'_>, signers: &Signers<'_>) -> Result<(Renewal, Candidate), Failure> {
+        let Authentic { token, policy, now, .. } = authentic;
+        let Some(generation) = token.generation.next() else {
+            self.audit.record(&authentic.event(EventKind::RenewalRejected, None).because("generations_exhausted"));
+            return Err(Refusal::InvalidGrant.into());
+        };
+        let secret = RefreshSecret::from_bytes(random(self.randomness)?);
+        let nonce = random(self.randomness)?;
+        let sealed = SealedSuccessor::seal(token.secret(), &token.session, generation, &secret, nonce)
+            .ok_or_else(|| Unavailable::new("cryptography", "the successor could not be sealed"))?;
+        let absolute_expires_at = token.session.sid.absolute_expires_at();
+        let renewal = Renewal {
+            key: token.session,
+            presented: authentic.presented(),
+            rules: authentic.rules(),
+            now: *now,
+            successor: Successor { generation, secret_hash: secret.hash(), tag_kid: signers.tagger.kid(), sealed },
+            access_expires_at: now.plus(authentic.access_token_seconds()).min(absolute_expires_at),
+            idle_expires_at: now.plus(policy.idle_seconds).min(absolute_expires_at),
+        };
+        Ok((renewal, Candidate { generation, secret }))
+    }
+
+    /// Answers from the record that stood in the way of the write, or was read instead of it.
+    async fn conclude(
+        &self,
+        authentic: &Authentic<'_>,
+        signers: &Signers<'_>,
+        presented: Presented,
+        record: Option<Session>,
+        candidate: Option<Candidate>,
+    ) -> Result<TokenSet, Failure> {
+        let decision = decide(record.as_ref(), &presented, authentic.now, authentic.rules());
+        let refused = |(kind, reason)| {
+            self.audit.record(&authentic.event(kind, record.as_ref()).because(reason));
+            Err(Refusal::InvalidGrant.into())
+        };
+        match (decision, &record, candidate) {
+            (Decision::Renewed(Write::Done), Some(session), Some(candidate)) => {
+                self.renewed(authentic, signers, session, candidate)
+            }
+            (Decision::Retried, Some(session), _) => self.retried(authentic, signers, session),
+            (Decision::Reused(reuse), _, _) => self.reused(authentic, record.as_ref(), reuse).await,
+            (Decision::Refused(Reason::WindowClosed { opens_at }), _, Some(_)) => {
+                let event = authentic.event(EventKind::RenewalRejected, record.as_ref());
+                self.audit.record(&event.because("window_closed"));
+                Err(window_closed(opens_at, authentic.now).into())
+            }
+            // No candidate: the access token's times were wrong, and the refresh token is current.
+            (Decision::Renewed(_) | Decision::Refused(Reason::WindowClosed { .. }), _, None) => {
+                refused(authentic.untimely())
+            }
+            (Decision::Refused(reason @ (Reason::IdleExpired | Reason::AbsoluteExpired)), _, _) => {
+                refused((EventKind::TokenExpired, reason.name()))
+            }
+            (Decision::Refused(Reason::StateMismatch), _, _) => refused((EventKind::StateMismatch, "record_differs")),
+            (Decision::Refused(reason), _, _) => refused((EventKind::RenewalRejected, reason.name())),
+            // The store refused a write whose condition holds on the record that it gave back.
+            (Decision::Renewed(_) | Decision::Retried, _, _) => {
+                Err(Unavailable::new("session store", "refused a write although its condition holds").into())
+            }
+        }
+    }
+
+    fn renewed(
+        &self,
+        authentic: &Authentic<'_>,
+        signers: &Signers<'_>,
+        session: &Session,
+        Candidate { generation, secret }: Candidate,
+    ) -> Result<TokenSet, Failure> {
+        let validity = match session.generation == generation {
+            true => Validity { iat: session.rotated_at.unix_seconds(), exp: session.access_token_exp() },
+            // Our write, and already somebody's next one on top of it.
+            false => fresh_validity(authentic, session),
+        };
+        let answer = Answer { kind: EventKind::TokenRenewed, generation, secret, tag_key: signers.tagger, validity };
+        self.answer(authentic, signers, session, answer)
+    }
+
+    fn retried(
+        &self,
+        authentic: &Authentic<'_>,
+        signers: &Signers<'_>,
+        session: &Session,
+    ) -> Result<TokenSet, Failure> {
+        let now = authentic.now;
+        let refused = |(kind, reason)| {
+            self.audit.record(&authentic.event(kind, Some(session)).because(reason));
+            Err(Refusal::InvalidGrant.into())
+        };
+        // The access token has had time to expire since the renewal whose answer was lost.
+        if !authentic.times_hold_at(session.rotated_at.min(now)) {
+            return refused(authentic.untimely());
+        }
+        let secret = session.predecessor.as_ref().and_then(|predecessor| {
+            predecessor.sealed_successor.open(authentic.token.secret(), &session.key, session.generation)
+        });
+        let Some(secret) = secret.filter(|secret| secret.hash() == session.secret_hash) else {
+            return refused((EventKind::StateMismatch, "seal_does_not_open"));
+        };
+        let first = Validity { iat: session.rotated_at.unix_seconds(), exp: session.access_token_exp() };
+        let is_soon = now.millis_since(session.rotated_at) <= IDENTICAL_RETRY_SECONDS * 1000;
+        // Nobody is handed a token that has expired, however soon that is.
+        let is_alive = first.exp > now.unix_seconds();
+        let validity = if is_soon && is_alive { first } else { fresh_validity(authentic, session) };
+        // The very same successor, letter for letter, even if another tag key is in use by now.
+        let renewals_key = authentic.documents.keys.tag_key(session.tag_kid, now.unix_seconds());
+        let tag_key = renewals_key.unwrap_or(signers.tagger);
+        let answer =
+            Answer { kind: EventKind::TokenRetried, generation: session.generation, secret, tag_key, validity };
+        self.answer(authentic, signers, session, answer)
+    }
+
+    fn answer(
+        &self,
+        authentic: &Authentic<'_>,
+        signers: &Signers<'_>,
+        session: &Session,
+        answer: Answer<'_>,
+    ) -> Result<TokenSet, Failure> {
+        let Answer { kind, generation, secret, tag_key, validity } = answer;
+        let client = authentic.client;
+        let mint = Mint { session, client, issuer: &self.policy.issuer, signers, now: authentic.now };
+        let scope = mint.narrowed_scope(authentic.scope.as_ref());
+        let tokens = mint.token_set(generation, secret, tag_key, validity, scope, None)?;
+        let lacks_id = client.profile == Profile::LibreChat && session.claims.get("id").is_none();
+        self.audit.record(&Event {
+            jti: Some(tokens.jti.clone()),
+            generation: Some(generation.number()),
+            // The client became one of LibreChat's after this session was issued: LibreChat will not know the user.
+            reason: lacks_id.then_some("claim_id_missing"),
+            ..authentic.event(kind, Some(session))
+        });
+        Ok(tokens)
+    }
+
+    /// Theft: the audit trail has it whether or not the session can be ended.
+    async fn reused(
+        &self,
+        authentic: &Authentic<'_>,
+        record: Option<&Session>,
+        reuse: Reuse,
+    ) -> Result<TokenSet, Failure> {
+        self.audit.record(&authentic.event(EventKind::ReuseDetected, record).because(reuse.name()));
+        let revocation = Revocation { at: authentic.now, reason: reuse.name().to_owned() };
+        self.store.revoke(&authentic.token.session, &revocation).await?;
+        Err(Refusal::InvalidGrant.into())
+    }
+}
+
+/// The times of an access token made now, outside of a renewal's write.
+fn fresh_validity(authentic: &Authentic<'_>, session: &Session) -> Validity {
+    let expires_at = authentic.now.plus(authentic.access_token_seconds()).min(session.absolute_expires_at);
+    Validity { iat: authentic.now.unix_seconds(), exp: expires_at.unix_seconds() }
+}
+
+/// Whoever comes back at the full second that the answer names is not too early.
+fn window_closed(opens_at: Timestamp, now: Timestamp) -> Refusal {
+    let full_second = |millis: i64| millis.saturating_add(999).div_euclid(1000);
+    Refusal::WindowClosed {
+        opens_at: Timestamp::from_unix_seconds(full_second(opens_at.unix_millis())),
+        retry_after_seconds: u32::try_from(full_second(opens_at.millis_since(now))).unwrap_or(0),
+    }
+}

@@ -1,0 +1,10 @@
+//! JSON read strictly: what strangers send, and documents that operators write.
+
+mod members;
+mod strict;
+
+pub(crate) use self::members::{Members, Report};
+pub use self::{
+    members::Faults,
+    strict::{MAX_DEPTH, Malformed, Map, Value, parse, parse_object},
+};

@@ -1,0 +1,17 @@
+//! Keys: which there are, when each is in use, and their parsed forms.
+
+mod algorithm;
+mod assertion_keys;
+mod parsed;
+mod pkcs8;
+mod public;
+mod reader;
+mod ring;
+
+pub use self::{
+    algorithm::{Algorithm, MIN_HMAC_BYTES, MIN_RSA_BITS},
+    assertion_keys::AssertionKeys,
+    pkcs8::thumbprint,
+    public::PublicKeys,
+    ring::{KeyRing, Kid, NOT_YET, SigningKey, TagKey},
+};

@@ -1,0 +1,100 @@
+//! Who may ask about tokens: issuers for all of their clients, clients for themselves.
+
+use crate::{
+    audit::{Event, EventKind},
+    failure::{Failure, Refusal},
+    policy::Policy,
+    ports::Audit,
+    registrations::{Client, Credentials, Issuer, Registrations},
+    tokens::ClientAssertion,
+    values::{ClientId, Timestamp},
+};
+
+/// How a caller says who it is.
+pub enum CallerIdentification {
+    /// An id and a secret, of an issuer or of a client, as they may be read.
+    Either(Vec<Credentials>),
+    /// An issuer's.
+    Issuer(Vec<Credentials>),
+    /// A confidential client's.
+    Client(Vec<Credentials>),
+    /// A confidential client's, signed by itself.
+    Assertion(ClientAssertion),
+    /// A public client's id.
+    Named(Vec<String>),
+    Missing,
+}
+
+/// Somebody who is who they say.
+#[derive(Clone, Copy)]
+pub enum Caller<'a> {
+    Issuer(&'a Issuer),
+    /// A client; public ones are only named.
+    Client(&'a Client),
+}
+
+impl<'a> Caller<'a> {
+    /// Whether tokens of `client` are this caller's business.
+    pub fn may_see(&self, client: &ClientId) -> bool {
+        match self {
+            Self::Issuer(issuer) => issuer.clients.contains(client),
+            Self::Client(own) => own.client_id == *client,
+        }
+    }
+
+    /// The clients whose tokens are this caller's business.
+    pub fn clients(&self, registrations: &'a Registrations) -> Vec<&'a Client> {
+        match self {
+            Self::Issuer(issuer) => issuer.clients.iter().filter_map(|id| registrations.client(id.as_str())).collect(),
+            Self::Client(own) => vec![*own],
+        }
+    }
+
+    /// The audit trail's word for who it was.
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::Issuer(_) => "by_issuer",
+            Self::Client(_) => "by_client",
+        }
+    }
+
+    /// Adds the caller to an event.
+    pub(crate) fn mark(&self, event: Event) -> Event {
+        match self {
+            Self::Issuer(issuer) => event.issuer(&issuer.issuer_id),
+            Self::Client(client) => event.client(&client.client_id),
+        }
+    }
+}
+
+/// The caller, or 401 and an audit line.
+pub fn identify<'a>(
+    registrations: &'a Registrations,
+    identification: &CallerIdentification,
+    policy: &Policy,
+    now: Timestamp,
+    audit: &dyn Audit,
+) -> Result<Caller<'a>, Failure> {
+    let mut reason = "caller_unauthenticated";
+    let client = |candidates: &[Credentials]| registrations.authenticate_client(candidates).map(Caller::Client);
+    let issuer = |candidates: &[Credentials]| registrations.authenticate_issuer(candidates).map(Caller::Issuer);
+    let caller = match identification {
+        CallerIdentification::Either(candidates) => issuer(candidates).or_else(|| client(candidates)),
+        CallerIdentification::Issuer(candidates) => issuer(candidates),
+        CallerIdentification::Client(candidates) => client(candidates),
+        CallerIdentification::Assertion(assertion) => assertion
+            .authenticate(registrations, policy, now)
+            .map_err(|(_, fault)| reason = fault.name())
+            .ok()
+            .map(Caller::Client),
+        CallerIdentification::Named(ids) => {
+            let named = ids.iter().find_map(|id| registrations.client(id));
+            named.filter(|client| client.is_public()).map(Caller::Client)
+        }
+        CallerIdentification::Missing => None,
+    };
+    caller.ok_or_else(|| {
+        audit.record(&Event::new(EventKind::ClientRejected).because(reason));
+        Refusal::InvalidClient.into()
+    })
+}

@@ -1,0 +1,107 @@
+//! Introspection (RFC 7662): what a live token says, to those whose business it is. Never writes.
+
+use serde_json::json;
+
+use super::{
+    caller::{Caller, CallerIdentification, identify},
+    recognise::{CallersToken, Worth, documents_for, recognise, worth},
+};
+use crate::{
+    audit::{Event, EventKind},
+    failure::{Failure, Refusal},
+    json::{Map, Value},
+    policy::Policy,
+    ports::{Audit, Clock, DocumentSource, ReadSession},
+    session::Session,
+    tokens::AuthenticAccessToken,
+    values::Timestamp,
+};
+
+/// What introspection needs.
+pub struct Introspect<'a, S, D> {
+    pub store: &'a S,
+    pub documents: &'a D,
+    pub policy: &'a Policy,
+    pub clock: &'a dyn Clock,
+    pub audit: &'a dyn Audit,
+}
+
+impl<S: ReadSession, D: DocumentSource> Introspect<'_, S, D> {
+    /// The answer's members: `active`, and for a live token the rest of RFC 7662 §2.2.
+    pub async fn run(&self, caller: &CallerIdentification, token: &str) -> Result<Map<String, Value>, Failure> {
+        let now = self.clock.now();
+        let documents = self.documents.current(now).await?;
+        self.identify(identify(&documents.registrations, caller, self.policy, now, self.audit)?)?;
+        let documents = documents_for(self.documents, documents, token, now).await?;
+        let caller = self.identify(identify(&documents.registrations, caller, self.policy, now, self.audit)?)?;
+        let said = match recognise(token, caller, &documents, self.policy, now) {
+            Err(reason) => Err(reason),
+            Ok(CallersToken::Access(token)) => self.access_token(token, now).await?,
+            Ok(CallersToken::Refresh(token, client)) => match caller {
+                Caller::Client(_) => Err("refresh_token_shown_to_issuers_only"),
+                Caller::Issuer(_) => {
+                    let record = self.store.read(&token.session).await?;
+                    let is_current = worth(&token, client, record.as_ref(), self.policy, now) == Worth::Current;
+                    record
+                        .filter(|_| is_current)
+                        .map(|record| self.refresh_token(&record))
+                        .ok_or("refresh_token_not_live")
+                }
+            },
+        };
+        Ok(said.unwrap_or_else(|reason| {
+            self.audit.record(&caller.mark(Event::new(EventKind::AccessDenied)).because(reason));
+            Map::from_iter([("active".to_owned(), Value::Bool(false))])
+        }))
+    }
+
+    /// Public clients have nothing that only they know, so they are not told anything.
+    fn identify<'a>(&self, caller: Caller<'a>) -> Result<Caller<'a>, Failure> {
+        match caller {
+            Caller::Client(client) if client.is_public() => {
+                let event = Event::new(EventKind::ClientRejected).client(&client.client_id);
+                self.audit.record(&event.because("public_client"));
+                Err(Refusal::InvalidClient.into())
+            }
+            caller => Ok(caller),
+        }
+    }
+
+    async fn access_token(
+        &self,
+        token: AuthenticAccessToken,
+        now: Timestamp,
+    ) -> Result<Result<Map<String, Value>, &'static str>, Failure> {
+        if let Err(reason) = token.check_times(now, self.policy.clock_skew_seconds) {
+            return Ok(Err(reason));
+        }
+        let record = self.store.read(&token.session).await?;
+        if !record.is_some_and(|record| record.is_live_for(&token, now)) {
+            return Ok(Err("session_not_live"));
+        }
+        Ok(Ok(members(json!({
+            "active": true, "token_type": "Bearer", "iss": self.policy.issuer, "sub": token.subject.as_str(),
+            "client_id": token.client_id.as_str(), "aud": token.audience, "scope": token.scope, "iat": token.iat,
+            "exp": token.exp, "jti": token.jti, "sid": token.session.to_string(),
+        }))))
+    }
+
+    fn refresh_token(&self, record: &Session) -> Map<String, Value> {
+        members(json!({
+            "active": true, "iss": self.policy.issuer, "sub": record.subject.as_str(),
+            "client_id": record.client_id.as_str(), "scope": record.scope.to_string(),
+            "iat": record.rotated_at.unix_seconds(), "exp": record.ends_at().unix_seconds(), "sid": record.key.to_string(),
+        }))
+    }
+}
+
+/// What has no value is left out.
+fn members(value: Value) -> Map<String, Value> {
+    match value {
+        Value::Object(mut members) => {
+            members.retain(|_, value| value != "");
+            members
+        }
+        _ => Map::new(),
+    }
+}

@@ -1,0 +1,17 @@
+//! What is asked about sessions that there are, and how they end: introspection, revocation, an issuer's view, and
+//! whether an access token lets its bearer in.
+
+mod admit;
+mod caller;
+mod introspect;
+mod recognise;
+mod revoke;
+mod sessions;
+
+pub use self::{
+    admit::Admit,
+    caller::{Caller, CallerIdentification},
+    introspect::Introspect,
+    revoke::Revoke,
+    sessions::{SessionFilter, Sessions},
+};

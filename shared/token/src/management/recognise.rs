@@ -1,0 +1,97 @@
+//! A token that somebody asks about: which of the caller's it is, and what it stands for.
+
+use std::sync::Arc;
+
+use super::caller::Caller;
+use crate::{
+    documents::Documents,
+    failure::Unavailable,
+    policy::Policy,
+    ports::DocumentSource,
+    registrations::Client,
+    session::{Decision, Presented, Reason, RenewalRules, Session, Write, decide},
+    tokens::{AuthenticAccessToken, RefreshToken, UnverifiedAccessToken, UnverifiedRefreshToken},
+    values::Timestamp,
+};
+
+/// A token of one of the caller's clients; not necessarily live.
+pub(crate) enum CallersToken<'a> {
+    Access(AuthenticAccessToken),
+    Refresh(RefreshToken, &'a Client),
+}
+
+/// The documents in force; reloaded if the token names a key that it does not have.
+pub(crate) async fn documents_for<D: DocumentSource>(
+    source: &D,
+    current: Arc<Documents>,
+    token: &str,
+    now: Timestamp,
+) -> Result<Arc<Documents>, Unavailable> {
+    let seconds = now.unix_seconds();
+    let is_unknown = match (UnverifiedRefreshToken::parse(token), UnverifiedAccessToken::parse(token)) {
+        (Ok(token), _) => current.keys.tag_key(token.tag_kid(), seconds).is_none(),
+        (_, Ok(token)) => current.keys.verifier(token.kid(), seconds).is_none(),
+        _ => false,
+    };
+    if is_unknown { source.reloaded(now).await } else { Ok(current) }
+}
+
+/// Recognises a token. What is malformed, forged or somebody else's is `Err` with the audit trail's word for it.
+pub(crate) fn recognise<'a>(
+    token: &str,
+    caller: Caller<'a>,
+    documents: &'a Documents,
+    policy: &Policy,
+    now: Timestamp,
+) -> Result<CallersToken<'a>, &'static str> {
+    if UnverifiedRefreshToken::parse(token).is_ok() {
+        let verified = caller.clients(&documents.registrations).into_iter().find_map(|client| {
+            let unverified = UnverifiedRefreshToken::parse(token).ok()?;
+            let token = unverified.verify(&documents.keys, &client.client_id, now.unix_seconds())?;
+            Some(CallersToken::Refresh(token, client))
+        });
+        return verified.ok_or("refresh_token_tag");
+    }
+    let token = UnverifiedAccessToken::parse(token).map_err(|rejection| rejection.name())?;
+    let token = token
+        .verify(&documents.keys, &documents.registrations, &policy.issuer, now)
+        .map_err(|rejection| rejection.name())?;
+    if caller.may_see(&token.client_id) {
+        Ok(CallersToken::Access(token))
+    } else {
+        Err("access_token_of_another_client")
+    }
+}
+
+/// What an authentic refresh token is worth against its record; nothing is written.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Worth {
+    /// It renews, now or when its window opens.
+    Current,
+    /// It could still be retried.
+    Retriable,
+    Nothing,
+}
+
+pub(crate) fn worth(
+    token: &RefreshToken,
+    client: &Client,
+    record: Option<&Session>,
+    policy: &Policy,
+    now: Timestamp,
+) -> Worth {
+    let presented = Presented {
+        client_id: client.client_id.clone(),
+        generation: token.generation,
+        secret_hash: token.secret().hash(),
+        audience: None,
+        candidate: None,
+    };
+    let policy = policy.for_client(client);
+    let rules = RenewalRules { retry_seconds: policy.retry_seconds, window_seconds: policy.window_seconds };
+    match decide(record, &presented, now, rules) {
+        Decision::Renewed(Write::Due) | Decision::Refused(Reason::WindowClosed { .. }) => Worth::Current,
+        Decision::Retried => Worth::Retriable,
+        Decision::Renewed(Write::Done) | Decision::Reused(_) | Decision::Refused(_) => Worth::Nothing,
+    }
+}

@@ -1,0 +1,116 @@
+//! An issuer's view of its subjects' sessions: list them, end them.
+
+use super::{
+    caller::{Caller, CallerIdentification, identify},
+    revoke::end,
+};
+use crate::{
+    audit::{Event, EventKind},
+    failure::{Failure, Refusal},
+    policy::Policy,
+    ports::{Audit, Clock, DocumentSource, ListSessions, ReadSession, RevokeSession},
+    registrations::{Client, Issuer, Registrations},
+    session::Session,
+    values::{Owner, SessionKey, Subject, Timestamp},
+};
+
+/// Whose sessions: a subject's, at one client or at all of the issuer's.
+pub struct SessionFilter {
+    pub subject: Subject,
+    pub client_id: Option<String>,
+}
+
+/// What the use cases need.
+pub struct Sessions<'a, S, D> {
+    pub store: &'a S,
+    pub documents: &'a D,
+    pub policy: &'a Policy,
+    pub clock: &'a dyn Clock,
+    pub audit: &'a dyn Audit,
+}
+
+impl<S: ListSessions + ReadSession + RevokeSession, D: DocumentSource> Sessions<'_, S, D> {
+    /// The live sessions, oldest first.
+    pub async fn list(&self, caller: &CallerIdentification, filter: &SessionFilter) -> Result<Vec<Session>, Failure> {
+        let now = self.clock.now();
+        let documents = self.documents.current(now).await?;
+        let issuer = self.issuer(&documents.registrations, caller, now)?;
+        self.live(issuer, &documents.registrations, filter, now).await
+    }
+
+    /// Ends them all; how many were still going. A session that is issued meanwhile may escape.
+    pub async fn end_all(&self, caller: &CallerIdentification, filter: &SessionFilter) -> Result<usize, Failure> {
+        let now = self.clock.now();
+        let documents = self.documents.current(now).await?;
+        let issuer = self.issuer(&documents.registrations, caller, now)?;
+        let mut ended = 0;
+        for session in self.live(issuer, &documents.registrations, filter, now).await? {
+            ended += usize::from(end(self.store, self.audit, Caller::Issuer(issuer), (&session).into(), now).await?);
+        }
+        Ok(ended)
+    }
+
+    /// Ends one; 0 if it is unknown, another issuer's, or over.
+    pub async fn end_one(&self, caller: &CallerIdentification, key: &SessionKey) -> Result<usize, Failure> {
+        let now = self.clock.now();
+        let documents = self.documents.current(now).await?;
+        let issuer = self.issuer(&documents.registrations, caller, now)?;
+        let record = self.store.read(key).await?;
+        match record.filter(|record| record.is_live_at(now) && issuer.clients.contains(&record.client_id)) {
+            Some(record) => {
+                Ok(usize::from(end(self.store, self.audit, Caller::Issuer(issuer), (&record).into(), now).await?))
+            }
+            None => Ok(0),
+        }
+    }
+
+    fn issuer<'r>(
+        &self,
+        registrations: &'r Registrations,
+        caller: &CallerIdentification,
+        now: Timestamp,
+    ) -> Result<&'r Issuer, Failure> {
+        match identify(registrations, caller, self.policy, now, self.audit)? {
+            Caller::Issuer(issuer) => Ok(issuer),
+            Caller::Client(client) => {
+                let event = Event::new(EventKind::ClientRejected).client(&client.client_id);
+                self.audit.record(&event.because("not_an_issuer"));
+                Err(Refusal::InvalidClient.into())
+            }
+        }
+    }
+
+    async fn live(
+        &self,
+        issuer: &Issuer,
+        registrations: &Registrations,
+        filter: &SessionFilter,
+        now: Timestamp,
+    ) -> Result<Vec<Session>, Failure> {
+        let mut sessions = Vec::new();
+        for client in self.clients(issuer, registrations, filter)? {
+            sessions.extend(self.store.list(&Owner::of(&client.client_id, &filter.subject)).await?);
+        }
+        sessions.retain(|session| session.is_live_at(now));
+        sessions.sort_by_key(|session| (session.issued_at, session.key));
+        Ok(sessions)
+    }
+
+    fn clients<'r>(
+        &self,
+        issuer: &Issuer,
+        registrations: &'r Registrations,
+        filter: &SessionFilter,
+    ) -> Result<Vec<&'r Client>, Failure> {
+        let mut own = issuer.clients.iter().filter_map(|id| registrations.client(id.as_str()));
+        let Some(id) = &filter.client_id else { return Ok(own.collect()) };
+        match own.find(|client| client.client_id.as_str() == id) {
+            Some(client) => Ok(vec![client]),
+            None => {
+                let event = Event::new(EventKind::ClientRejected).issuer(&issuer.issuer_id);
+                self.audit.record(&event.because("issuer_may_not_act_for_client"));
+                Err(Refusal::UnauthorizedClient.into())
+            }
+        }
+    }
+}

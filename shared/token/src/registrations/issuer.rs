@@ -1,0 +1,31 @@
+//! An issuer as it is registered.
+
+use super::credentials::SecretHashes;
+use crate::{
+    keys::AssertionKeys,
+    values::{ClientId, IssuerId, Seconds},
+};
+
+/// An external system that may issue tokens for its clients' subjects.
+#[derive(Clone, Debug)]
+pub struct Issuer {
+    pub issuer_id: IssuerId,
+    pub(super) secrets: SecretHashes,
+    /// How its assertions are verified, if it may issue by assertion (RFC 7523 §2.1).
+    pub(crate) assertions: Option<AssertionRules>,
+    pub clients: Vec<ClientId>,
+}
+
+/// What an issuer's assertions must be like: its registration.
+#[derive(Clone, Debug)]
+pub struct AssertionRules {
+    pub(crate) keys: AssertionKeys,
+    /// `iss`, byte for byte.
+    pub(crate) iss: String,
+    /// `aud`, byte for byte, alone or as the only one of a list.
+    pub(crate) aud: Option<String>,
+    /// The claim that names the user.
+    pub(crate) subject_claim: String,
+    /// Waives `exp` and `aud` where they are missing, for tokens no older than this by `iat`.
+    pub(crate) legacy_max_age_seconds: Option<Seconds>,
+}

@@ -1,0 +1,533 @@
+//! The four steps. Every step may come twice.
+
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+
+use super::plan::{
+    LIBRECHAT_KID, NewSigningKey, NewTagKey, Plan, RingDocument, RotationLimits, SigningEntry, TagEntry,
+    key_changed_by_hand, plan,
+};
+use crate::{
+    audit::{Event, EventKind},
+    failure::Unavailable,
+    keys::{Algorithm, KeyRing, PublicKeys, thumbprint},
+    ports::{Audit, Clock, GenerateKey, Randomness, RingVersions, random},
+};
+
+/// Secrets Manager's steps, in their order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// Make the new version of the ring and stage it as pending.
+    Create,
+    /// Publish the new ring's public keys.
+    Set,
+    /// Sign and verify with every key of the new ring.
+    Test,
+    /// Make the new version the current one.
+    Finish,
+}
+
+impl Step {
+    /// Reads the step's name, in camel or snake case.
+    pub fn parse(name: &str) -> Option<Self> {
+        match name {
+            "createSecret" | "create_secret" => Some(Self::Create),
+            "setSecret" | "set_secret" => Some(Self::Set),
+            "testSecret" | "test_secret" => Some(Self::Test),
+            "finishSecret" | "finish_secret" => Some(Self::Finish),
+            _ => None,
+        }
+    }
+}
+
+/// Why a step was not taken. Nothing has been changed by it.
+#[derive(Debug, thiserror::Error)]
+pub enum RotationFault {
+    #[error(transparent)]
+    Unavailable(#[from] Unavailable),
+    #[error("the secret has no version {0}")]
+    UnknownVersion(String),
+    #[error("version {0} is not staged as AWSPENDING: start the rotation again")]
+    NotPending(String),
+    #[error("version {0} has no value yet: createSecret comes first")]
+    NotCreated(String),
+    #[error("the {version} key ring is not usable: {faults}")]
+    UnusableRing { version: &'static str, faults: String },
+    #[error("the public keys of the new ring are not published: setSecret comes first")]
+    NotPublished,
+    #[error(
+        "key {0} was changed by hand after createSecret: take AWSPENDING from this version, start another rotation"
+    )]
+    RingChanged(String),
+    #[error("key {0} does not verify what it signs under the published keys")]
+    KeyFailed(String),
+    #[error("LibreChat's secret is shorter than the 32 bytes that HS256 needs")]
+    WeakLibreChatSecret,
+}
+
+/// What a rotation needs.
+pub struct Rotation<'a, V> {
+    pub versions: &'a V,
+    pub limits: RotationLimits,
+    pub clock: &'a dyn Clock,
+    pub randomness: &'a dyn Randomness,
+    pub keys: &'a dyn GenerateKey,
+    pub audit: &'a dyn Audit,
+}
+
+impl<V: RingVersions> Rotation<'_, V> {
+    /// Takes one step of the rotation that `version` (Secrets Manager's ClientRequestToken) names.
+    pub async fn run(&self, step: Step, version: &str) -> Result<(), RotationFault> {
+        let stages = self.versions.stages(version).await?;
+        let stages = stages.ok_or_else(|| RotationFault::UnknownVersion(version.to_owned()))?;
+        if stages.is_current {
+            // This rotation has been finished before.
+            return Ok(());
+        }
+        if !stages.is_pending {
+            return Err(RotationFault::NotPending(version.to_owned()));
+        }
+        match step {
+            Step::Create => self.create(version).await,
+            Step::Set => self.set(version).await,
+            Step::Test => self.test(version).await,
+            Step::Finish => self.finish(version).await,
+        }
+    }
+
+    async fn create(&self, version: &str) -> Result<(), RotationFault> {
+        if let Some(pending) = self.versions.value(version).await? {
+            read("pending", &pending)?;
+            return Ok(());
+        }
+        let current = self.versions.current().await?;
+        let (_, ring) = read("current", &current)?;
+        let now = self.clock.now().unix_seconds();
+        let mut ring = self.carry_out(plan(&ring, now, self.limits))?;
+        if let Some(secret) = self.versions.librechat_secret().await? {
+            import_librechat_secret(&mut ring, secret)?;
+        }
+        let text = serde_json::to_string(&ring).map_err(|_| Unavailable::new("key ring", "cannot be written"))?;
+        // Never stage a ring that no function would load.
+        read("new", &text)?;
+        self.versions.stage_pending(version, &text).await?;
+        Ok(())
+    }
+
+    fn carry_out(&self, plan: Plan) -> Result<RingDocument, Unavailable> {
+        let mut ring = plan.ring;
+        for NewSigningKey { algorithm, publish_at, sign_from } in plan.new_signing {
+            let private_key = self.keys.generate(algorithm)?;
+            let kid = thumbprint(algorithm, &private_key)
+                .ok_or_else(|| Unavailable::new("cryptography", "a new key has no thumbprint"))?;
+            ring.signing.push(SigningEntry {
+                kid: kid.as_str().to_owned(),
+                alg: algorithm.name().to_owned(),
+                private_key: Some(private_key),
+                secret: None,
+                publish_at,
+                sign_from,
+                retire_at: None,
+            });
+        }
+        if let Some(NewTagKey { kid, use_from }) = plan.new_tagging {
+            let secret = URL_SAFE_NO_PAD.encode(random::<32>(self.randomness)?);
+            ring.tagging.push(TagEntry { kid, secret, use_from, retire_at: None });
+        }
+        Ok(ring)
+    }
+
+    async fn pending(&self, version: &str) -> Result<(KeyRing, RingDocument), RotationFault> {
+        let pending = self.versions.value(version).await?;
+        let pending = pending.ok_or_else(|| RotationFault::NotCreated(version.to_owned()))?;
+        read("pending", &pending)
+    }
+
+    async fn set(&self, version: &str) -> Result<(), RotationFault> {
+        let (ring, _) = self.pending(version).await?;
+        let keys = ring.public_keys(self.clock.now().unix_seconds());
+        self.versions.publish(&keys.to_json()).await?;
+        Ok(())
+    }
+
+    /// Every key signs, and whoever has only the published keys can verify it.
+    async fn test(&self, version: &str) -> Result<(), RotationFault> {
+        let (ring, _) = self.pending(version).await?;
+        let published = self.published().await?;
+        match ring.key_that_fails_under(&published, self.clock.now().unix_seconds()) {
+            Some(kid) => Err(RotationFault::KeyFailed(kid.as_str().to_owned())),
+            None => Ok(()),
+        }
+    }
+
+    async fn finish(&self, version: &str) -> Result<(), RotationFault> {
+        let (ring, document) = self.pending(version).await?;
+        let now = self.clock.now().unix_seconds();
+        let (_, current) = read("current", &self.versions.current().await?)?;
+        if let Some(kid) = key_changed_by_hand(&current, &document, now) {
+            return Err(RotationFault::RingChanged(kid));
+        }
+        let published = self.published().await?;
+        if !ring.public_keys(now).is_within(&published) {
+            return Err(RotationFault::NotPublished);
+        }
+        self.versions.make_current(version).await?;
+        self.audit.record(&Event::new(EventKind::KeysRotated));
+        Ok(())
+    }
+
+    async fn published(&self) -> Result<PublicKeys, RotationFault> {
+        let text = self.versions.published().await?.ok_or(RotationFault::NotPublished)?;
+        PublicKeys::parse(&text).ok_or(RotationFault::NotPublished)
+    }
+}
+
+/// The ring as the functions see it, and as text to be copied.
+fn read(version: &'static str, text: &str) -> Result<(KeyRing, RingDocument), RotationFault> {
+    let unusable = |faults: String| RotationFault::UnusableRing { version, faults };
+    let ring = KeyRing::parse(text).map_err(|faults| unusable(faults.to_string()))?;
+    let document = serde_json::from_str(text).map_err(|_| unusable("not the form of a key ring".into()))?;
+    Ok((ring, document))
+}
+
+/// Copies LibreChat's secret into the ring, or replaces the one there.
+fn import_librechat_secret(ring: &mut RingDocument, secret: String) -> Result<(), RotationFault> {
+    if secret.len() < 32 {
+        return Err(RotationFault::WeakLibreChatSecret);
+    }
+    match ring.signing.iter_mut().find(|key| key.kid == LIBRECHAT_KID) {
+        Some(key) => key.secret = Some(secret),
+        None => ring.signing.push(SigningEntry {
+            kid: LIBRECHAT_KID.to_owned(),
+            alg: Algorithm::Hs256.name().to_owned(),
+            private_key: None,
+            secret: Some(secret),
+            publish_at: 0,
+            sign_from: 0,
+            retire_at: None,
+        }),
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        ports::VersionStages,
+        testing::{NOW, es256_pem, hs256_entry, rsa_pem},
+        values::Timestamp,
+    };
+    use std::{
+        collections::BTreeMap,
+        future::Future,
+        pin::pin,
+        sync::Mutex,
+        task::{Context, Poll, Waker},
+    };
+
+    /// Runs a future that never waits.
+    fn now_or_never<T>(future: impl Future<Output = T>) -> T {
+        match pin!(future).poll(&mut Context::from_waker(Waker::noop())) {
+            Poll::Ready(value) => value,
+            Poll::Pending => panic!("waits"),
+        }
+    }
+
+    #[derive(Default)]
+    struct Secrets {
+        values: BTreeMap<String, String>,
+        current: String,
+        pending: Option<String>,
+        published: Option<String>,
+        librechat: Option<String>,
+        writes: usize,
+    }
+
+    struct FakeVersions(Mutex<Secrets>);
+
+    impl RingVersions for FakeVersions {
+        async fn stages(&self, version: &str) -> Result<Option<VersionStages>, Unavailable> {
+            let secrets = self.0.lock().unwrap();
+            let stages = VersionStages {
+                is_current: secrets.current == version,
+                is_pending: secrets.pending.as_deref() == Some(version),
+            };
+            let is_known = secrets.values.contains_key(version) || stages.is_pending;
+            Ok(is_known.then_some(stages))
+        }
+
+        async fn current(&self) -> Result<String, Unavailable> {
+            let secrets = self.0.lock().unwrap();
+            secrets.values.get(&secrets.current).cloned().ok_or_else(|| Unavailable::new("secret", "no current"))
+        }
+
+        async fn value(&self, version: &str) -> Result<Option<String>, Unavailable> {
+            Ok(self.0.lock().unwrap().values.get(version).cloned())
+        }
+
+        async fn stage_pending(&self, version: &str, ring: &str) -> Result<(), Unavailable> {
+            let mut secrets = self.0.lock().unwrap();
+            secrets.writes += 1;
+            secrets.values.insert(version.to_owned(), ring.to_owned());
+            secrets.pending = Some(version.to_owned());
+            Ok(())
+        }
+
+        async fn make_current(&self, version: &str) -> Result<(), Unavailable> {
+            let mut secrets = self.0.lock().unwrap();
+            secrets.writes += 1;
+            secrets.current = version.to_owned();
+            secrets.pending = None;
+            Ok(())
+        }
+
+        async fn published(&self) -> Result<Option<String>, Unavailable> {
+            Ok(self.0.lock().unwrap().published.clone())
+        }
+
+        async fn publish(&self, jwks: &str) -> Result<(), Unavailable> {
+            let mut secrets = self.0.lock().unwrap();
+            secrets.writes += 1;
+            secrets.published = Some(jwks.to_owned());
+            Ok(())
+        }
+
+        async fn librechat_secret(&self) -> Result<Option<String>, Unavailable> {
+            Ok(self.0.lock().unwrap().librechat.clone())
+        }
+    }
+
+    struct World {
+        versions: FakeVersions,
+        clock: Mutex<Timestamp>,
+        events: Mutex<Vec<EventKind>>,
+    }
+
+    impl Clock for World {
+        fn now(&self) -> Timestamp {
+            *self.clock.lock().unwrap()
+        }
+    }
+
+    impl Randomness for World {
+        fn fill(&self, bytes: &mut [u8]) -> Result<(), Unavailable> {
+            let [.., low] = self.clock.lock().unwrap().unix_seconds().to_be_bytes();
+            bytes.fill(low);
+            Ok(())
+        }
+    }
+
+    impl GenerateKey for World {
+        fn generate(&self, algorithm: Algorithm) -> Result<String, Unavailable> {
+            Ok(if algorithm == Algorithm::Es256 { es256_pem() } else { rsa_pem(2048) })
+        }
+    }
+
+    impl Audit for World {
+        fn record(&self, event: &Event) {
+            self.events.lock().unwrap().push(event.kind);
+        }
+    }
+
+    const EMPTY: &str = r#"{"signing":[],"tagging":[]}"#;
+    const STEPS: [Step; 4] = [Step::Create, Step::Set, Step::Test, Step::Finish];
+
+    impl World {
+        fn new(ring: &str) -> Self {
+            let secrets = Secrets {
+                values: BTreeMap::from([("v0".to_owned(), ring.to_owned())]),
+                current: "v0".to_owned(),
+                ..Secrets::default()
+            };
+            Self { versions: FakeVersions(Mutex::new(secrets)), clock: Mutex::new(NOW), events: Mutex::default() }
+        }
+
+        /// What RotateSecret does before it calls the function.
+        fn start(&self, version: &str) {
+            self.versions.0.lock().unwrap().pending = Some(version.to_owned());
+        }
+
+        fn step(&self, step: Step, version: &str) -> Result<(), RotationFault> {
+            let rotation = Rotation {
+                versions: &self.versions,
+                limits: RotationLimits { secrets_ttl_seconds: 300, jwks_seconds: 300 },
+                clock: self,
+                randomness: self,
+                keys: self,
+                audit: self,
+            };
+            now_or_never(rotation.run(step, version))
+        }
+
+        fn rotate(&self, version: &str) {
+            self.start(version);
+            for step in STEPS {
+                self.step(step, version).unwrap();
+            }
+        }
+
+        fn ring(&self) -> KeyRing {
+            KeyRing::parse(&now_or_never(self.versions.current()).unwrap()).unwrap()
+        }
+
+        fn writes(&self) -> usize {
+            self.versions.0.lock().unwrap().writes
+        }
+    }
+
+    #[test]
+    fn the_first_rotation_makes_a_ring_that_signs_at_once() {
+        let world = World::new(EMPTY);
+        world.rotate("v1");
+        let now = NOW.unix_seconds();
+        assert!(world.ring().signer(Algorithm::Rs256, None, now).is_some());
+        assert!(world.ring().tagger(now).is_some());
+        assert_eq!(*world.events.lock().unwrap(), [EventKind::KeysRotated]);
+        let published = PublicKeys::parse(world.versions.0.lock().unwrap().published.as_ref().unwrap()).unwrap();
+        assert_eq!(published.kids().count(), 2, "the signer and the next");
+        assert!(!published.to_json().contains("\"d\""), "no private part");
+    }
+
+    #[test]
+    fn old_tokens_verify_and_the_next_key_signs_after_its_time() {
+        let world = World::new(EMPTY);
+        world.rotate("v1");
+        let old = world.ring().signer(Algorithm::Rs256, None, NOW.unix_seconds()).unwrap().kid().clone();
+        *world.clock.lock().unwrap() = NOW.plus(86_400);
+        world.rotate("v2");
+        let (ring, now) = (world.ring(), NOW.plus(86_400).unix_seconds());
+        let signer = |now| ring.signer(Algorithm::Rs256, None, now).unwrap().kid().clone();
+        assert_eq!(signer(now + 599), old);
+        assert_ne!(signer(now + 600), old);
+        assert!(ring.verifier(old.as_str(), now + 600 + 86_400 + 1_209_599).is_some());
+        assert!(ring.verifier(old.as_str(), now + 600 + 86_400 + 1_209_600).is_none());
+    }
+
+    #[test]
+    fn every_step_may_come_twice() {
+        let world = World::new(EMPTY);
+        world.start("v1");
+        for step in STEPS {
+            world.step(step, "v1").unwrap();
+            let after = world.versions.0.lock().unwrap().values.clone();
+            world.step(step, "v1").unwrap();
+            assert_eq!(world.versions.0.lock().unwrap().values, after, "{step:?}");
+        }
+        assert_eq!(world.events.lock().unwrap().len(), 1);
+    }
+
+    #[test]
+    fn steps_out_of_order_or_of_unknown_versions_change_nothing() {
+        let world = World::new(EMPTY);
+        assert!(matches!(world.step(Step::Create, "v9"), Err(RotationFault::UnknownVersion(_))));
+        world.start("v1");
+        assert!(matches!(world.step(Step::Set, "v1"), Err(RotationFault::NotCreated(_))));
+        assert!(matches!(world.step(Step::Finish, "v1"), Err(RotationFault::NotCreated(_))));
+        assert_eq!(world.writes(), 0);
+        world.step(Step::Create, "v1").unwrap();
+        assert!(matches!(world.step(Step::Test, "v1"), Err(RotationFault::NotPublished)));
+        assert!(matches!(world.step(Step::Finish, "v1"), Err(RotationFault::NotPublished)));
+        world.start("v2");
+        assert!(matches!(world.step(Step::Finish, "v1"), Err(RotationFault::NotPending(_))));
+        assert_eq!(world.writes(), 1);
+        assert!(world.events.lock().unwrap().is_empty());
+    }
+
+    #[test]
+    fn a_later_rotation_is_not_finished_on_an_earlier_ones_public_keys() {
+        let world = World::new(EMPTY);
+        world.rotate("v1");
+        *world.clock.lock().unwrap() = NOW.plus(1);
+        world.start("v2");
+        world.step(Step::Create, "v2").unwrap();
+        assert!(matches!(world.step(Step::Finish, "v2"), Err(RotationFault::NotPublished)));
+        assert!(matches!(world.step(Step::Test, "v2"), Err(RotationFault::KeyFailed(_))));
+        assert_eq!(world.versions.0.lock().unwrap().current, "v1");
+        world.step(Step::Set, "v2").unwrap();
+        world.step(Step::Finish, "v2").unwrap();
+    }
+
+    #[test]
+    fn a_rotation_that_stood_still_undoes_nothing_that_was_done_by_hand() {
+        let by_hand: [fn(&mut RingDocument) -> String; 5] = [
+            |ring| {
+                let added = ring.signing[2].clone();
+                let secret = Some("another example secret of 32+ bytes".to_owned());
+                ring.signing.push(SigningEntry { kid: "added".to_owned(), secret, ..added });
+                "added".to_owned()
+            },
+            |ring| {
+                ring.signing[2].secret = Some("another example secret of 32+ bytes".to_owned());
+                "hs".to_owned()
+            },
+            |ring| ring.signing.remove(0).kid,
+            |ring| ring.signing.remove(1).kid,
+            |ring| {
+                ring.tagging[0].secret = URL_SAFE_NO_PAD.encode([9; 32]);
+                ring.tagging[0].kid.to_string()
+            },
+        ];
+        for change in by_hand {
+            let world = World::new(
+                &EMPTY.replace(r#""signing":[]"#, &format!(r#""signing":[{}]"#, hs256_entry("hs", &"x".repeat(32)))),
+            );
+            world.rotate("v1");
+            *world.clock.lock().unwrap() = NOW.plus(1);
+            world.start("v2");
+            world.step(Step::Create, "v2").unwrap();
+            world.step(Step::Set, "v2").unwrap();
+            let mut ring: RingDocument =
+                serde_json::from_str(&now_or_never(world.versions.current()).unwrap()).unwrap();
+            ring.signing.sort_by_key(|key| key.kid == "hs");
+            let changed = change(&mut ring);
+            world.versions.0.lock().unwrap().values.insert("v1".to_owned(), serde_json::to_string(&ring).unwrap());
+            let finished = world.step(Step::Finish, "v2");
+            assert!(
+                matches!(&finished, Err(RotationFault::RingChanged(kid)) if *kid == changed),
+                "{changed}: {finished:?}"
+            );
+            *world.clock.lock().unwrap() = NOW.plus(2);
+            world.rotate("v3");
+        }
+    }
+
+    #[test]
+    fn a_rotation_after_one_that_got_stuck_succeeds() {
+        let world = World::new(EMPTY);
+        world.start("stuck");
+        world.step(Step::Create, "stuck").unwrap();
+        world.step(Step::Set, "stuck").unwrap();
+        world.rotate("v2");
+        assert_eq!(world.versions.0.lock().unwrap().current, "v2");
+        assert!(world.ring().signer(Algorithm::Rs256, None, NOW.unix_seconds()).is_some());
+    }
+
+    #[test]
+    fn a_ring_that_does_not_parse_is_left_alone() {
+        let world = World::new("garbage");
+        world.start("v1");
+        assert!(matches!(world.step(Step::Create, "v1"), Err(RotationFault::UnusableRing { version: "current", .. })));
+        assert_eq!(world.writes(), 0);
+    }
+
+    #[test]
+    fn libre_chats_secret_is_copied_verbatim_and_follows_its_source() {
+        let world = World::new(EMPTY);
+        let set = |secret: &str| world.versions.0.lock().unwrap().librechat = Some(secret.to_owned());
+        set("too short");
+        world.start("v1");
+        assert!(matches!(world.step(Step::Create, "v1"), Err(RotationFault::WeakLibreChatSecret)));
+        for (version, secret) in
+            [("v2", " an example secret of 32+ bytes "), ("v3", "another example secret of 32+ bytes")]
+        {
+            set(secret);
+            *world.clock.lock().unwrap() = world.now().plus(1);
+            world.rotate(version);
+            let text = now_or_never(world.versions.current()).unwrap();
+            let ring: RingDocument = serde_json::from_str(&text).unwrap();
+            let key = ring.signing.iter().find(|key| key.kid == "librechat-hs").unwrap();
+            assert_eq!(key.secret.as_deref(), Some(secret));
+            assert!(!world.versions.0.lock().unwrap().published.as_ref().unwrap().contains("librechat-hs"));
+        }
+    }
+}

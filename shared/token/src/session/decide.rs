@@ -1,0 +1,337 @@
+//! The whole renewal protocol as one pure function: what a refresh token is worth against a record.
+//!
+//! The store's conditional write is the same rule said in the database's words; the store contract suite holds both
+//! together.
+
+use super::{
+    record::Session,
+    renewal::{Presented, RenewalRules},
+};
+use crate::values::Timestamp;
+
+/// What a presented refresh token is worth.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Decision {
+    /// The token is current: the write may take place, or this invocation has already made it.
+    Renewed(Write),
+    /// The token was renewed a moment ago: the same successor again, nothing written.
+    Retried,
+    /// The token was renewed and is not a permitted retry: theft; the session ends.
+    Reused(Reuse),
+    /// Nothing changes.
+    Refused(Reason),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Write {
+    /// The condition holds; nothing has been written yet.
+    Due,
+    /// The record already holds our own candidate: the write was made, its answer was lost on the way.
+    Done,
+}
+
+/// How far back a reused refresh token lies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reuse {
+    /// One generation back, after the retry time.
+    PredecessorAfterRetryTime,
+    /// Two generations back: its successor has been used.
+    PredecessorAfterSuccessorUsed,
+    OlderGeneration,
+}
+
+impl Reuse {
+    /// The audit trail's word for it; also the record's `revoked_reason`.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::PredecessorAfterRetryTime => "predecessor_after_retry_time",
+            Self::PredecessorAfterSuccessorUsed => "predecessor_after_successor_used",
+            Self::OlderGeneration => "older_generation",
+        }
+    }
+}
+
+/// Why a presented refresh token is refused without a trace in the record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reason {
+    SessionUnknown,
+    ClientMismatch,
+    Revoked,
+    IdleExpired,
+    AbsoluteExpired,
+    /// The access token that came along names another audience than the session has.
+    AudienceMismatch,
+    /// Too early; renewal opens at this time.
+    WindowClosed {
+        opens_at: Timestamp,
+    },
+    /// Authentic, yet not what the record says: a restored backup, or a leaked tag key.
+    StateMismatch,
+}
+
+impl Reason {
+    /// The audit trail's word for it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::SessionUnknown => "session_unknown",
+            Self::ClientMismatch => "client_mismatch",
+            Self::Revoked => "session_revoked",
+            Self::IdleExpired => "session_idle_expired",
+            Self::AbsoluteExpired => "session_absolute_expired",
+            Self::AudienceMismatch => "access_token_audience_mismatch",
+            Self::WindowClosed { .. } => "window_closed",
+            Self::StateMismatch => "state_mismatch",
+        }
+    }
+}
+
+/// Decides about `presented` against `record` as it stands at `now`.
+///
+/// The order of the questions is part of the protocol. [`Decision::Renewed`] with [`Write::Due`] is given exactly when the store's
+/// condition holds.
+pub fn decide(record: Option<&Session>, presented: &Presented, now: Timestamp, rules: RenewalRules) -> Decision {
+    let Some(record) = record else { return Decision::Refused(Reason::SessionUnknown) };
+    if let Some(reason) = refusal_by_state(record, presented, now) {
+        return Decision::Refused(reason);
+    }
+    if is_own_write(record, presented) {
+        return Decision::Renewed(Write::Done);
+    }
+    if presented.audience.as_ref().is_some_and(|audience| *audience != record.audience) {
+        return Decision::Refused(Reason::AudienceMismatch);
+    }
+    match record.generation.ahead_of(presented.generation) {
+        Some(0) if record.secret_hash == presented.secret_hash => decide_about_current(record, now, rules),
+        Some(1) if may_retry(record, presented, now, rules) => Decision::Retried,
+        Some(1) => Decision::Reused(Reuse::PredecessorAfterRetryTime),
+        Some(2) => Decision::Reused(Reuse::PredecessorAfterSuccessorUsed),
+        None | Some(0) => Decision::Refused(Reason::StateMismatch),
+        Some(_) => Decision::Reused(Reuse::OlderGeneration),
+    }
+}
+
+fn refusal_by_state(record: &Session, presented: &Presented, now: Timestamp) -> Option<Reason> {
+    if record.client_id != presented.client_id {
+        Some(Reason::ClientMismatch)
+    } else if record.revocation.is_some() {
+        Some(Reason::Revoked)
+    } else if record.idle_expires_at <= now {
+        Some(Reason::IdleExpired)
+    } else if record.absolute_expires_at <= now {
+        Some(Reason::AbsoluteExpired)
+    } else {
+        None
+    }
+}
+
+/// The candidate's hash was drawn by this invocation alone, so finding it proves that this invocation wrote it.
+fn is_own_write(record: &Session, presented: &Presented) -> bool {
+    let Some(candidate) = presented.candidate else { return false };
+    match record.generation.ahead_of(presented.generation) {
+        Some(1) => record.secret_hash == candidate,
+        Some(2) => record.predecessor.as_ref().is_some_and(|predecessor| predecessor.secret_hash == candidate),
+        _ => false,
+    }
+}
+
+fn decide_about_current(record: &Session, now: Timestamp, rules: RenewalRules) -> Decision {
+    let opens_at = record.access_expires_at.minus(rules.window_seconds);
+    if rules.window_seconds > 0 && opens_at > now {
+        return Decision::Refused(Reason::WindowClosed { opens_at });
+    }
+    Decision::Renewed(Write::Due)
+}
+
+/// A clock that is behind the one that rotated counts as no time at all.
+fn may_retry(record: &Session, presented: &Presented, now: Timestamp, rules: RenewalRules) -> bool {
+    let elapsed = now.millis_since(record.rotated_at).max(0);
+    rules.retry_seconds > 0
+        && elapsed <= i64::from(rules.retry_seconds) * 1000
+        && record.predecessor.as_ref().is_some_and(|predecessor| predecessor.secret_hash == presented.secret_hash)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        session::Revocation,
+        testing::{NOW, hash, presented, session},
+        values::{ClientId, Generation},
+    };
+
+    const RULES: RenewalRules = RenewalRules { retry_seconds: 60, window_seconds: 0 };
+
+    fn at_generation(generation: u32) -> Session {
+        session(generation)
+    }
+
+    fn decided(record: &Session, presented: &Presented) -> Decision {
+        decide(Some(record), presented, NOW, RULES)
+    }
+
+    #[test]
+    fn the_current_token_is_renewed() {
+        assert_eq!(decided(&at_generation(3), &presented(3)), Decision::Renewed(Write::Due));
+    }
+
+    #[test]
+    fn a_record_that_is_gone_foreign_revoked_or_expired_is_refused_before_anything_else() {
+        assert_eq!(decide(None, &presented(3), NOW, RULES), Decision::Refused(Reason::SessionUnknown));
+        let refused = |change: fn(&mut Session)| {
+            let mut record = at_generation(9);
+            change(&mut record);
+            // Even a token that would count as reuse.
+            decided(&record, &presented(3))
+        };
+        assert_eq!(
+            refused(|record| record.client_id = ClientId::parse("other").unwrap()),
+            Decision::Refused(Reason::ClientMismatch)
+        );
+        assert_eq!(
+            refused(|record| record.revocation = Some(Revocation { at: NOW, reason: "logout".into() })),
+            Decision::Refused(Reason::Revoked)
+        );
+        assert_eq!(refused(|record| record.idle_expires_at = NOW), Decision::Refused(Reason::IdleExpired));
+        assert_eq!(refused(|record| record.absolute_expires_at = NOW), Decision::Refused(Reason::AbsoluteExpired));
+    }
+
+    #[test]
+    fn a_millisecond_before_expiry_still_renews() {
+        let mut record = at_generation(3);
+        record.idle_expires_at = Timestamp::from_unix_millis(NOW.unix_millis() + 1);
+        record.absolute_expires_at = record.idle_expires_at;
+        assert_eq!(decided(&record, &presented(3)), Decision::Renewed(Write::Due));
+    }
+
+    #[test]
+    fn the_predecessor_is_a_retry_until_the_retry_time_is_over() {
+        let mut record = at_generation(4);
+        for (seconds_ago, expected) in
+            [(0, Decision::Retried), (60, Decision::Retried), (61, Decision::Reused(Reuse::PredecessorAfterRetryTime))]
+        {
+            record.rotated_at = NOW.minus(seconds_ago);
+            assert_eq!(decided(&record, &presented(3)), expected, "{seconds_ago} s");
+        }
+        record.rotated_at = Timestamp::from_unix_millis(NOW.minus(60).unix_millis() - 1);
+        assert_eq!(decided(&record, &presented(3)), Decision::Reused(Reuse::PredecessorAfterRetryTime));
+    }
+
+    #[test]
+    fn a_clock_behind_the_rotation_counts_as_no_time() {
+        let mut record = at_generation(4);
+        record.rotated_at = NOW.plus(3_600);
+        assert_eq!(decided(&record, &presented(3)), Decision::Retried);
+    }
+
+    #[test]
+    fn retry_seconds_zero_is_strict_single_use_yet_knows_its_own_write() {
+        let strict = RenewalRules { retry_seconds: 0, ..RULES };
+        let mut record = at_generation(4);
+        record.rotated_at = NOW;
+        assert_eq!(
+            decide(Some(&record), &presented(3), NOW, strict),
+            Decision::Reused(Reuse::PredecessorAfterRetryTime)
+        );
+        let own = Presented { candidate: Some(hash(4)), ..presented(3) };
+        assert_eq!(decide(Some(&record), &own, NOW, strict), Decision::Renewed(Write::Done));
+        // Meanwhile somebody has retried, been handed our candidate, and used it.
+        assert_eq!(decide(Some(&at_generation(5)), &own, NOW, strict), Decision::Renewed(Write::Done));
+        assert_eq!(decide(Some(&at_generation(6)), &own, NOW, strict), Decision::Reused(Reuse::OlderGeneration));
+    }
+
+    #[test]
+    fn older_generations_are_reuse_however_young() {
+        for (generation, reuse) in
+            [(5, Reuse::PredecessorAfterSuccessorUsed), (6, Reuse::OlderGeneration), (u32::MAX, Reuse::OlderGeneration)]
+        {
+            let mut record = at_generation(generation);
+            record.rotated_at = NOW;
+            assert_eq!(decided(&record, &presented(3)), Decision::Reused(reuse), "{generation}");
+        }
+    }
+
+    #[test]
+    fn a_predecessor_with_another_secret_is_no_retry() {
+        let mut record = at_generation(4);
+        record.rotated_at = NOW;
+        let forged = Presented { secret_hash: hash(99), ..presented(3) };
+        assert_eq!(decided(&record, &forged), Decision::Reused(Reuse::PredecessorAfterRetryTime));
+    }
+
+    #[test]
+    fn a_record_behind_the_token_or_with_another_hash_is_a_state_mismatch() {
+        let mismatch = Decision::Refused(Reason::StateMismatch);
+        assert_eq!(decided(&at_generation(2), &presented(3)), mismatch);
+        let forged = Presented { secret_hash: hash(99), ..presented(3) };
+        assert_eq!(decided(&at_generation(3), &forged), mismatch);
+    }
+
+    #[test]
+    fn the_window_opens_before_the_access_token_expires() {
+        let rules = RenewalRules { window_seconds: 600, ..RULES };
+        let mut record = at_generation(3);
+        record.access_expires_at = NOW.plus(600);
+        assert_eq!(decide(Some(&record), &presented(3), NOW, rules), Decision::Renewed(Write::Due));
+        record.access_expires_at = Timestamp::from_unix_millis(NOW.plus(600).unix_millis() + 1);
+        let opens_at = Timestamp::from_unix_millis(NOW.unix_millis() + 1);
+        assert_eq!(
+            decide(Some(&record), &presented(3), NOW, rules),
+            Decision::Refused(Reason::WindowClosed { opens_at })
+        );
+        // A retry is not a renewal: the window does not matter.
+        let mut rotated = at_generation(4);
+        rotated.rotated_at = NOW;
+        assert_eq!(decide(Some(&rotated), &presented(3), NOW, rules), Decision::Retried);
+    }
+
+    #[test]
+    fn an_access_token_for_another_audience_neither_renews_nor_retries() {
+        let other = Presented { audience: Some(vec!["other".into()]), ..presented(3) };
+        let refused = Decision::Refused(Reason::AudienceMismatch);
+        assert_eq!(decided(&at_generation(3), &other), refused);
+        let mut rotated = at_generation(4);
+        rotated.rotated_at = NOW;
+        assert_eq!(decided(&rotated, &other), refused);
+        let same = Presented { audience: Some(at_generation(3).audience), ..presented(3) };
+        assert_eq!(decided(&at_generation(3), &same), Decision::Renewed(Write::Due));
+    }
+
+    #[test]
+    fn what_remains_after_a_renewal_decides_the_next_one() {
+        let record = at_generation(3);
+        let mut renewal = crate::testing::renewal(&record);
+        renewal.successor.tag_kid = 2;
+        let renewed = record.renewed(&renewal);
+        assert_eq!((renewed.generation, renewed.tag_kid), (Generation::new(4), 2));
+        assert_eq!(
+            (renewed.rotated_at, renewed.access_expires_at, renewed.idle_expires_at),
+            (NOW, renewal.access_expires_at, renewal.idle_expires_at)
+        );
+        assert_eq!(decided(&renewed, &presented(3)), Decision::Retried);
+        assert_eq!(decided(&renewed, &presented(4)), Decision::Renewed(Write::Due));
+        assert_eq!(renewed.absolute_expires_at, record.absolute_expires_at);
+        assert_eq!(renewed.scope, record.scope);
+    }
+
+    #[test]
+    fn the_audit_trails_words_are_the_contracts() {
+        let reuses = [Reuse::PredecessorAfterRetryTime, Reuse::PredecessorAfterSuccessorUsed, Reuse::OlderGeneration];
+        assert_eq!(
+            reuses.map(Reuse::name),
+            ["predecessor_after_retry_time", "predecessor_after_successor_used", "older_generation"]
+        );
+        let reasons = [
+            (Reason::SessionUnknown, "session_unknown"),
+            (Reason::ClientMismatch, "client_mismatch"),
+            (Reason::Revoked, "session_revoked"),
+            (Reason::IdleExpired, "session_idle_expired"),
+            (Reason::AbsoluteExpired, "session_absolute_expired"),
+            (Reason::AudienceMismatch, "access_token_audience_mismatch"),
+            (Reason::WindowClosed { opens_at: NOW }, "window_closed"),
+            (Reason::StateMismatch, "state_mismatch"),
+        ];
+        for (reason, name) in reasons {
+            assert_eq!(reason.name(), name);
+        }
+    }
+}

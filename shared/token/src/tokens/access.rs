@@ -1,0 +1,532 @@
+//! Access tokens as they are presented: unverified, then authentic.
+//!
+//! The library underneath accepts more than RFC 8725 allows (unknown `crit`, any `typ`, duplicate members, huge
+//! `exp`), so the token is split and read strictly here and the library checks the signature alone. Times are
+//! judged against the caller's clock.
+
+use super::jwt::{self, Compact};
+use crate::{
+    json::{Map, Value},
+    keys::{Algorithm, KeyRing, SigningKey},
+    policy::{MAX_ACCESS_TOKEN_SECONDS, MAX_IAT_AHEAD_SECONDS},
+    registrations::{Client, ClientPolicy, Registrations},
+    values::{ClientId, Owner, Seconds, SessionKey, Subject, Timestamp},
+};
+
+/// Why an access token is refused; for the audit trail only.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Rejection {
+    Malformed,
+    Header,
+    UnknownKid,
+    Algorithm,
+    Type,
+    Signature,
+    Claims,
+    Issuer,
+    UnknownClient,
+    KeyNotTheClients,
+}
+
+impl Rejection {
+    /// The audit trail's word for it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Malformed => "access_token_malformed",
+            Self::Header => "access_token_header",
+            Self::UnknownKid => "access_token_unknown_kid",
+            Self::Algorithm => "access_token_algorithm",
+            Self::Type => "access_token_type",
+            Self::Signature => "access_token_signature",
+            Self::Claims => "access_token_claims",
+            Self::Issuer => "access_token_issuer",
+            Self::UnknownClient => "access_token_unknown_client",
+            Self::KeyNotTheClients => "access_token_key_not_the_clients",
+        }
+    }
+}
+
+/// A token in compact form whose signature nobody has checked. Its only use is [`UnverifiedAccessToken::verify`].
+pub struct UnverifiedAccessToken<'a> {
+    token: Compact<'a>,
+    algorithm: String,
+    kid: String,
+    typ: String,
+}
+
+impl<'a> UnverifiedAccessToken<'a> {
+    /// Splits the compact form. The header holds `alg`, `kid` and `typ`, each a string, and nothing else: no `crit`,
+    /// `jku`, `jwk`, `x5u`, `b64` or `zip` is ever looked at.
+    pub fn parse(token: &'a str) -> Result<Self, Rejection> {
+        let mut token = Compact::parse(token).ok_or(Rejection::Malformed)?;
+        let mut take = |name| match token.header.remove(name) {
+            Some(Value::String(text)) => Ok(text),
+            _ => Err(Rejection::Header),
+        };
+        let (algorithm, kid, typ) = (take("alg")?, take("kid")?, take("typ")?);
+        if token.header.is_empty() { Ok(Self { token, algorithm, kid, typ }) } else { Err(Rejection::Header) }
+    }
+
+    /// Which key the token names. May be unknown, and may be anything a stranger likes.
+    pub fn kid(&self) -> &str {
+        &self.kid
+    }
+
+    /// Checks everything but the times: algorithm and type as the named key has them, signature, all claims
+    /// present and well-formed, `iss`, and that the key is one for the client that the token names.
+    pub fn verify(
+        &self,
+        keys: &KeyRing,
+        registrations: &Registrations,
+        issuer: &str,
+        now: Timestamp,
+    ) -> Result<AuthenticAccessToken, Rejection> {
+        let key = keys.verifier(&self.kid, now.unix_seconds()).ok_or(Rejection::UnknownKid)?;
+        if self.algorithm != key.algorithm().name() {
+            return Err(Rejection::Algorithm);
+        }
+        if self.typ != access_token_type(key.algorithm()) {
+            return Err(Rejection::Type);
+        }
+        if !self.token.is_signed_by(key.verifier(), key.algorithm()) {
+            return Err(Rejection::Signature);
+        }
+        let token = read_claims(&self.token.claims().ok_or(Rejection::Claims)?, issuer)?;
+        let client = registrations.client(token.client_id.as_str()).ok_or(Rejection::UnknownClient)?;
+        if !is_key_for(key, client) {
+            return Err(Rejection::KeyNotTheClients);
+        }
+        Ok(token)
+    }
+}
+
+/// `typ` of an access token: RFC 9068 says `at+jwt`; for HS256, what LibreChat makes itself.
+pub const fn access_token_type(algorithm: Algorithm) -> &'static str {
+    if algorithm.is_symmetric() { "JWT" } else { "at+jwt" }
+}
+
+/// An HS256 key's holder outside knows its secret, so it vouches for the clients that name it and for no others;
+/// theirs are vouched for by no other key.
+fn is_key_for(key: &SigningKey, client: &Client) -> bool {
+    if key.algorithm().is_symmetric() || client.algorithm.is_symmetric() {
+        client.algorithm == key.algorithm() && client.kid.as_ref() == Some(key.kid())
+    } else {
+        true
+    }
+}
+
+/// Reasons for the audit trail.
+pub(crate) const EXPIRED: &str = "access_token_expired";
+pub(crate) const FROM_THE_FUTURE: &str = "access_token_from_the_future";
+
+/// An access token that we signed, for the client and session it names. Says nothing about its times: ask
+/// [`AuthenticAccessToken::is_renewable_at`].
+#[derive(Debug)]
+pub struct AuthenticAccessToken {
+    pub session: SessionKey,
+    pub client_id: ClientId,
+    pub subject: Subject,
+    pub audience: Vec<String>,
+    /// Unix seconds.
+    pub iat: i64,
+    /// Unix seconds.
+    pub exp: i64,
+    pub jti: String,
+    pub scope: String,
+}
+
+impl AuthenticAccessToken {
+    /// Whether the token has not expired past its grace period. Good for renewal only, never a reason to let anybody in.
+    pub fn is_renewable_at(&self, moment: Timestamp, policy: &ClientPolicy) -> bool {
+        moment < policy.renewable_until(self.exp)
+    }
+
+    /// Whether the token lets its bearer in: neither expired nor from the future; or the reason, for the audit trail. The
+    /// grace period does not count.
+    pub fn check_times(&self, now: Timestamp, clock_skew_seconds: Seconds) -> Result<(), &'static str> {
+        if self.is_from_the_future(now) {
+            return Err(FROM_THE_FUTURE);
+        }
+        let is_unexpired = now < Timestamp::from_unix_seconds(self.exp).plus(clock_skew_seconds);
+        is_unexpired.then_some(()).ok_or(EXPIRED)
+    }
+
+    /// Whether `iat` lies further ahead than clocks differ.
+    pub fn is_from_the_future(&self, now: Timestamp) -> bool {
+        self.iat > now.unix_seconds() + i64::from(MAX_IAT_AHEAD_SECONDS)
+    }
+
+    pub fn is_expired_at(&self, now: Timestamp) -> bool {
+        self.exp <= now.unix_seconds()
+    }
+
+    /// Seconds until `exp`; negative once it has passed.
+    pub fn seconds_to_expiry(&self, now: Timestamp) -> i64 {
+        self.exp - now.unix_seconds()
+    }
+}
+
+fn read_claims(claims: &Map<String, Value>, issuer: &str) -> Result<AuthenticAccessToken, Rejection> {
+    if text(claims, "iss")? != issuer {
+        return Err(Rejection::Issuer);
+    }
+    let token = AuthenticAccessToken {
+        session: SessionKey::parse(text(claims, "sid")?).ok_or(Rejection::Claims)?,
+        client_id: ClientId::parse(text(claims, "client_id")?).ok_or(Rejection::Claims)?,
+        subject: Subject::parse(text(claims, "sub")?).ok_or(Rejection::Claims)?,
+        audience: claims.get("aud").and_then(jwt::audience).ok_or(Rejection::Claims)?,
+        iat: seconds(claims, "iat")?,
+        exp: seconds(claims, "exp")?,
+        jti: text(claims, "jti")?.to_owned(),
+        scope: text(claims, "scope")?.to_owned(),
+    };
+    let life = token.exp - token.iat;
+    if !(0..=i64::from(MAX_ACCESS_TOKEN_SECONDS)).contains(&life) || token.jti.is_empty() {
+        return Err(Rejection::Claims);
+    }
+    if token.session.owner != Owner::of(&token.client_id, &token.subject) {
+        return Err(Rejection::Claims);
+    }
+    Ok(token)
+}
+
+fn text<'a>(claims: &'a Map<String, Value>, name: &str) -> Result<&'a str, Rejection> {
+    claims.get(name).and_then(Value::as_str).ok_or(Rejection::Claims)
+}
+
+fn seconds(claims: &Map<String, Value>, name: &str) -> Result<i64, Rejection> {
+    claims.get(name).and_then(jwt::numeric_date).ok_or(Rejection::Claims)
+}
+
+#[cfg(test)]
+mod tests {
+    use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+
+    use super::jwt::MAX_BYTES;
+    use super::*;
+    use crate::{
+        json,
+        testing::{self, NOW, sign_raw},
+    };
+
+    const ISSUER: &str = "https://issuer.example";
+    const HS256_OF_ANOTHER: &str = "another secret of 32+ bytes, not real";
+
+    struct Fixture {
+        keys: KeyRing,
+        registrations: Registrations,
+        hs256: String,
+    }
+
+    impl Fixture {
+        fn new() -> Self {
+            let hs256 = "an example secret of 32+ bytes, not real".to_owned();
+            let keys = format!(
+                r#"{{"signing":[{},{},{}],"tagging":[]}}"#,
+                testing::pem_entry("es", "ES256", testing::ES256_PEM(), ""),
+                testing::hs256_entry("hs", &hs256),
+                testing::hs256_entry("hs2", HS256_OF_ANOTHER)
+            );
+            let clients = r#"{"issuers":[],"clients":[
+                {"client_id":"librechat","type":"public","alg":"ES256","audience":["librechat"]},
+                {"client_id":"legacy","type":"public","alg":"HS256","kid":"hs","audience":["legacy"]}]}"#;
+            Self { keys: KeyRing::parse(&keys).unwrap(), registrations: Registrations::parse(clients).unwrap(), hs256 }
+        }
+
+        fn verify(&self, token: &str) -> Result<AuthenticAccessToken, Rejection> {
+            UnverifiedAccessToken::parse(token)?.verify(&self.keys, &self.registrations, ISSUER, NOW)
+        }
+
+        fn es256(&self, header: &str, payload: &str) -> String {
+            sign_raw(self.keys.verifier("es", 0).unwrap(), header, payload)
+        }
+
+        fn claims(&self, claims: &str) -> Result<AuthenticAccessToken, Rejection> {
+            self.verify(&self.es256(HEADER, claims))
+        }
+    }
+
+    const HEADER: &str = r#"{"alg":"ES256","kid":"es","typ":"at+jwt"}"#;
+
+    fn with_member(members: &Map<String, Value>, name: &str, value: &Value) -> String {
+        let mut changed = members.clone();
+        changed.insert(name.into(), value.clone());
+        Value::Object(changed).to_string()
+    }
+
+    fn claims_of(client: &str) -> String {
+        let client_id = ClientId::parse(client).unwrap();
+        let owner = Owner::of(&client_id, &Subject::parse("alice").unwrap());
+        let sid = SessionKey { owner, sid: crate::values::Sid::from_bytes([5; 16]) };
+        let iat = NOW.unix_seconds();
+        format!(
+            r#"{{"iss":"{ISSUER}","sub":"alice","aud":"{client}","client_id":"{client}","iat":{iat},"exp":{},"jti":"j","sid":"{sid}","scope":"openid"}}"#,
+            iat + 600
+        )
+    }
+
+    #[test]
+    fn a_token_of_our_own_is_authentic() {
+        let fixture = Fixture::new();
+        let token = fixture.claims(&claims_of("librechat")).unwrap();
+        assert_eq!(token.client_id.as_str(), "librechat");
+        assert_eq!(token.audience, ["librechat"]);
+        assert_eq!(token.exp - token.iat, 600);
+    }
+
+    #[test]
+    fn headers_are_exactly_alg_kid_typ() {
+        let fixture = Fixture::new();
+        let payload = claims_of("librechat");
+        for (header, expected) in [
+            (r#"{"alg":"none","kid":"es","typ":"at+jwt"}"#, Rejection::Algorithm),
+            (r#"{"alg":"nOnE","kid":"es","typ":"at+jwt"}"#, Rejection::Algorithm),
+            (r#"{"alg":"","kid":"es","typ":"at+jwt"}"#, Rejection::Algorithm),
+            (r#"{"alg":"HS256","kid":"es","typ":"at+jwt"}"#, Rejection::Algorithm),
+            (r#"{"alg":"RS256","kid":"es","typ":"at+jwt"}"#, Rejection::Algorithm),
+            (r#"{"alg":5,"kid":"es","typ":"at+jwt"}"#, Rejection::Header),
+            (r#"{"kid":"es","typ":"at+jwt"}"#, Rejection::Header),
+            (r#"{"alg":"ES256","typ":"at+jwt"}"#, Rejection::Header),
+            (r#"{"alg":"ES256","kid":"es"}"#, Rejection::Header),
+            (r#"{"alg":"ES256","kid":"ES","typ":"at+jwt"}"#, Rejection::UnknownKid),
+            (r#"{"alg":"ES256","kid":"../../etc/passwd","typ":"at+jwt"}"#, Rejection::UnknownKid),
+            (r#"{"alg":"ES256","kid":"es\u0000","typ":"at+jwt"}"#, Rejection::UnknownKid),
+            (r#"{"alg":"ES256","kid":"es' OR 1=1","typ":"at+jwt"}"#, Rejection::UnknownKid),
+            (r#"{"alg":"ES256","kid":"es","typ":"JWT"}"#, Rejection::Type),
+            (r#"{"alg":"ES256","kid":"es","typ":"AT+JWT"}"#, Rejection::Type),
+            (r#"{"alg":"ES256","kid":"es","typ":"at+jwt","crit":["exp"]}"#, Rejection::Header),
+            (r#"{"alg":"ES256","kid":"es","typ":"at+jwt","b64":false}"#, Rejection::Header),
+            (r#"{"alg":"ES256","kid":"es","typ":"at+jwt","zip":"DEF"}"#, Rejection::Header),
+            (r#"{"alg":"ES256","kid":"es","typ":"at+jwt","jku":"https://127.0.0.1/"}"#, Rejection::Header),
+            (r#"{"alg":"ES256","kid":"es","typ":"at+jwt","jwk":{}}"#, Rejection::Header),
+            (r#"{"alg":"ES256","kid":"es","kid":"es","typ":"at+jwt"}"#, Rejection::Malformed),
+            (r#"["alg"]"#, Rejection::Malformed),
+        ] {
+            assert_eq!(fixture.verify(&fixture.es256(header, &payload)).unwrap_err(), expected, "{header}");
+        }
+        let huge = format!(r#"{{"alg":"ES256","kid":"{}","typ":"at+jwt"}}"#, "k".repeat(10_000));
+        assert_eq!(fixture.verify(&fixture.es256(&huge, &payload)).unwrap_err(), Rejection::Malformed);
+    }
+
+    #[test]
+    fn the_form_is_three_canonical_parts() {
+        let fixture = Fixture::new();
+        let good = fixture.es256(HEADER, &claims_of("librechat"));
+        let (input, signature) = good.rsplit_once('.').unwrap();
+        for bad in [
+            String::new(),
+            "..".into(),
+            input.to_owned(),
+            format!("{input}."),
+            format!("{input}.IA"),
+            format!("{good}."),
+            format!("{good}.{signature}"),
+            format!(".{good}"),
+            format!("{good}="),
+            format!("{good}\n"),
+            format!(" {good}"),
+            good.replacen('.', "=.", 1),
+            good.replace('-', "+"),
+            format!("{{\"protected\":\"{input}\"}}"),
+        ] {
+            if bad != good {
+                assert!(fixture.verify(&bad).is_err(), "{bad}");
+            }
+        }
+        let parsed = |token: &str| UnverifiedAccessToken::parse(token).err();
+        assert_eq!(parsed(&format!("{input}.")), Some(Rejection::Malformed), "an empty signature");
+        assert_eq!(parsed(&format!("{good}.{signature}")), Some(Rejection::Malformed), "a fourth part");
+        assert_eq!(UnverifiedAccessToken::parse(&good).unwrap().kid(), "es");
+        // The longest token that is looked at, and one that is a character longer.
+        let longest = format!("{input}.{}", "A".repeat(MAX_BYTES - input.len() - 1));
+        assert_eq!((longest.len(), parsed(&longest)), (MAX_BYTES, None));
+        assert_eq!(parsed(&format!("{longest}A")), Some(Rejection::Malformed));
+        // A non-canonical last character: the same bytes in another spelling.
+        let last = signature.as_bytes().last().copied().unwrap();
+        let respelt = format!("{}{}", &good[..good.len() - 1], char::from(last + 1));
+        assert!(fixture.verify(&respelt).is_err());
+    }
+
+    #[test]
+    fn the_signature_is_checked_in_its_one_form() {
+        let fixture = Fixture::new();
+        let good = fixture.es256(HEADER, &claims_of("librechat"));
+        let (input, signature) = good.rsplit_once('.').unwrap();
+        let raw = URL_SAFE_NO_PAD.decode(signature).unwrap();
+        let with = |bytes: Vec<u8>| format!("{input}.{}", URL_SAFE_NO_PAD.encode(bytes));
+        let mut flipped = raw.clone();
+        flipped[10] ^= 1;
+        let order = [
+            0xff, 0xff, 0xff, 0xff, 0, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xbc, 0xe6, 0xfa, 0xad,
+            0xa7, 0x17, 0x9e, 0x84, 0xf3, 0xb9, 0xca, 0xc2, 0xfc, 0x63, 0x25, 0x51,
+        ];
+        let mut der = vec![0x30, 0x44, 0x02, 0x20];
+        der.extend(&raw[..32]);
+        der.extend([0x02, 0x20]);
+        der.extend(&raw[32..]);
+        for (name, bytes) in [
+            ("flipped", flipped),
+            ("zeros", vec![0; 64]),
+            ("r = 0", [&[0; 32], &raw[32..]].concat()),
+            ("s = 0", [&raw[..32], &[0; 32]].concat()),
+            ("r = n, s = n", [order, order].concat()),
+            ("DER", der),
+            ("short", raw[..63].to_vec()),
+            ("long", [&raw[..], &[0]].concat()),
+        ] {
+            assert_eq!(fixture.verify(&with(bytes)).unwrap_err(), Rejection::Signature, "{name}");
+        }
+        let (header, _) = input.split_once('.').unwrap();
+        let other_payload = URL_SAFE_NO_PAD.encode(claims_of("librechat").replace("alice", "mallory"));
+        assert_eq!(fixture.verify(&format!("{header}.{other_payload}.{signature}")).unwrap_err(), Rejection::Signature);
+    }
+
+    #[test]
+    fn hs256_with_a_public_key_as_secret_is_refused() {
+        let fixture = Fixture::new();
+        let public = fixture.keys.public_keys(0);
+        let jwk = public.to_json();
+        let (_, rest) = jwk.split_once(r#""x":""#).unwrap();
+        for secret in [jwk.as_str(), rest.split('"').next().unwrap(), testing::ES256_PEM()] {
+            let header = r#"{"alg":"HS256","kid":"es","typ":"JWT"}"#;
+            let forged = testing::sign_hs256(secret, header, &claims_of("librechat"));
+            assert_eq!(fixture.verify(&forged).unwrap_err(), Rejection::Algorithm);
+        }
+    }
+
+    #[test]
+    fn an_hs256_key_vouches_only_for_the_clients_that_name_it() {
+        let fixture = Fixture::new();
+        let header = r#"{"alg":"HS256","kid":"hs","typ":"JWT"}"#;
+        let hs256 = |payload: &str| testing::sign_hs256(&fixture.hs256, header, payload);
+        assert!(fixture.verify(&hs256(&claims_of("legacy"))).is_ok());
+        assert_eq!(fixture.verify(&hs256(&claims_of("librechat"))).unwrap_err(), Rejection::KeyNotTheClients);
+        let another = testing::sign_hs256(HS256_OF_ANOTHER, &header.replace("hs", "hs2"), &claims_of("legacy"));
+        assert_eq!(fixture.verify(&another).unwrap_err(), Rejection::KeyNotTheClients);
+        let by_es256 = fixture.es256(HEADER, &claims_of("legacy"));
+        assert_eq!(fixture.verify(&by_es256).unwrap_err(), Rejection::KeyNotTheClients);
+    }
+
+    #[test]
+    fn every_claim_is_demanded_and_times_are_whole_numbers() {
+        let fixture = Fixture::new();
+        let good = claims_of("librechat");
+        let members = json::parse_object(good.as_bytes()).unwrap();
+        for name in ["iss", "sub", "aud", "client_id", "iat", "exp", "jti", "sid", "scope"] {
+            let mut without = members.clone();
+            without.remove(name);
+            assert!(fixture.claims(&Value::Object(without).to_string()).is_err(), "without {name}");
+            for odd in [
+                Value::Null,
+                Value::from(-1),
+                Value::from(1.5),
+                Value::from("x"),
+                Value::from(""),
+                Value::Array(vec![]),
+            ] {
+                let any_text_will_do = ["jti", "aud", "scope"].contains(&name) && odd.is_string();
+                if !any_text_will_do || name == "jti" && odd == "" {
+                    let verdict = fixture.claims(&with_member(&members, name, &odd));
+                    assert!(verdict.is_err(), "{name} = {odd}");
+                }
+            }
+        }
+        let iat = NOW.unix_seconds();
+        for exp in [
+            "1e3",
+            "1e400",
+            "18446744073709551615",
+            "\"1\"",
+            &format!("{}.0", iat + 5),
+            &format!("{}", iat + 604_801),
+            &format!("{}", iat - 1),
+        ] {
+            let claims = good.replace(&format!(r#""exp":{}"#, iat + 600), &format!(r#""exp":{exp}"#));
+            assert_ne!(claims, good);
+            assert!(fixture.claims(&claims).is_err(), "exp = {exp}");
+        }
+        assert!(fixture.claims(&good.replace(&format!("{}", iat + 600), &format!("{}", iat + 604_800))).is_ok());
+        assert_eq!(fixture.claims(&good.replace("issuer.example", "issuer.example/")).unwrap_err(), Rejection::Issuer);
+        assert!(
+            fixture
+                .claims(&good.replace(r#""iss":"https://issuer.example""#, r#""iss":["https://issuer.example"]"#))
+                .is_err()
+        );
+        assert!(
+            fixture.claims(&good.replace(r#""sub":"alice""#, r#""sub":"mallory""#)).is_err(),
+            "sid belongs to the subject"
+        );
+        assert!(fixture.claims(&good.replace(r#""jti":"j""#, r#""jti":"j","jti":"j""#)).is_err());
+        assert_eq!(fixture.claims(&good.replace("}", r#","extra":{"a":[1,2]}}"#)).unwrap().jti, "j");
+    }
+
+    #[test]
+    fn times_are_judged_against_the_given_clock() {
+        let fixture = Fixture::new();
+        let token = fixture.claims(&claims_of("librechat")).unwrap();
+        let policy = |grace_seconds, clock_skew_seconds| {
+            let mut policy = crate::policy::Policy::new(ISSUER);
+            policy.grace_seconds = grace_seconds;
+            policy.clock_skew_seconds = clock_skew_seconds;
+            policy.for_client(fixture.registrations.client("librechat").unwrap())
+        };
+        assert!(token.is_renewable_at(NOW.plus(599), &policy(0, 0)));
+        assert!(!token.is_renewable_at(NOW.plus(600), &policy(0, 0)));
+        assert!(token.is_renewable_at(NOW.plus(699), &policy(100, 0)));
+        assert!(!token.is_renewable_at(NOW.plus(700), &policy(100, 0)));
+        assert!(token.is_renewable_at(NOW.plus(709), &policy(100, 10)));
+        assert!(!token.is_from_the_future(NOW.minus(9)));
+        assert!(!token.is_from_the_future(NOW.minus(60)));
+        assert!(token.is_from_the_future(NOW.minus(61)));
+        assert!(token.is_expired_at(NOW.plus(600)) && !token.is_expired_at(NOW.plus(599)));
+        assert_eq!(token.seconds_to_expiry(NOW.plus(599)), 1);
+        assert_eq!(token.seconds_to_expiry(NOW.plus(605)), -5);
+    }
+
+    #[test]
+    fn a_token_lets_in_from_a_minute_before_iat_until_exp_and_never_in_its_grace_period() {
+        let token = Fixture::new().claims(&claims_of("librechat")).unwrap();
+        let last = Timestamp::from_unix_millis(NOW.plus(600).unix_millis() - 1);
+        assert_eq!(token.check_times(NOW.minus(60), 0), Ok(()));
+        assert_eq!(token.check_times(NOW.minus(61), 0), Err(FROM_THE_FUTURE));
+        assert_eq!(token.check_times(last, 0), Ok(()));
+        for past in [600, 601] {
+            assert_eq!(token.check_times(NOW.plus(past), 0), Err(EXPIRED));
+        }
+        assert_eq!(token.check_times(NOW.plus(609), 10), Ok(()));
+        assert_eq!(token.check_times(NOW.plus(610), 10), Err(EXPIRED));
+    }
+
+    #[test]
+    fn times_end_far_beyond_every_calendar_and_an_audience_may_be_a_list() {
+        let fixture = Fixture::new();
+        let at = |exp: u64| {
+            let iat = NOW.unix_seconds();
+            let times = format!(r#""iat":{},"exp":{exp}"#, exp - 600);
+            fixture.claims(&claims_of("librechat").replace(&format!(r#""iat":{iat},"exp":{}"#, iat + 600), &times))
+        };
+        assert_eq!(at(1 << 48).unwrap().exp, 1 << 48);
+        assert!(at((1 << 48) + 1).is_err());
+        let several = claims_of("librechat").replace(r#""aud":"librechat""#, r#""aud":["librechat","api"]"#);
+        assert_eq!(fixture.claims(&several).unwrap().audience, ["librechat", "api"]);
+    }
+
+    #[test]
+    fn the_audit_trails_words_are_apart() {
+        let names = [
+            Rejection::Malformed,
+            Rejection::Header,
+            Rejection::UnknownKid,
+            Rejection::Algorithm,
+            Rejection::Type,
+            Rejection::Signature,
+            Rejection::Claims,
+            Rejection::Issuer,
+            Rejection::UnknownClient,
+            Rejection::KeyNotTheClients,
+        ]
+        .map(Rejection::name);
+        assert!(names.iter().all(|name| name.starts_with("access_token_")));
+        assert_eq!(names.iter().collect::<std::collections::BTreeSet<_>>().len(), names.len());
+    }
+}

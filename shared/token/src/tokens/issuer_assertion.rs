@@ -1,0 +1,252 @@
+//! An issuer's assertion that vouches for a user (RFC 7523 §2.1).
+
+use super::{
+    assertion::{AssertionFault, Times, verified_claims},
+    jwt::{self, Compact},
+};
+use crate::{
+    json::{Map, Value},
+    policy::{MAX_ACCESS_TOKEN_SECONDS, Policy},
+    registrations::AssertionRules,
+    values::{AssertionKey, IssuerId, Seconds, Subject, Timestamp},
+};
+
+/// A longer-lived issuer's assertion is as good as one without `exp` (RFC 7523 §3, item 4: unreasonably far in the
+/// future): seven days.
+pub const MAX_ASSERTION_SECONDS: Seconds = MAX_ACCESS_TOKEN_SECONDS;
+
+/// What an authentic assertion of an issuer says.
+pub(crate) struct Vouched {
+    pub subject: Subject,
+    /// All claims of the assertion; the client's registration decides which of them become custom claims.
+    pub claims: Map<String, Value>,
+    /// Where the assertion may be used once only.
+    pub once: Option<SingleUse>,
+}
+
+/// An assertion with a `jti`: to be used once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SingleUse {
+    /// Under which the use is recorded.
+    pub key: AssertionKey,
+    /// When the assertion is refused for its age anyway.
+    pub until: Timestamp,
+}
+
+/// An issuer's assertion, in pieces and not yet believed.
+pub(crate) struct UnverifiedAssertion<'a> {
+    token: Compact<'a>,
+    iss: String,
+}
+
+impl<'a> UnverifiedAssertion<'a> {
+    pub fn parse(assertion: &'a str) -> Result<Self, AssertionFault> {
+        let token = Compact::parse(assertion).ok_or(AssertionFault::Malformed)?;
+        let claims = token.claims().ok_or(AssertionFault::Malformed)?;
+        let iss = claims.get("iss").and_then(Value::as_str).ok_or(AssertionFault::Claims)?.to_owned();
+        Ok(Self { token, iss })
+    }
+
+    /// Who would have signed it: for a registration to be found by, nothing else.
+    pub fn iss(&self) -> &str {
+        &self.iss
+    }
+
+    /// Checks everything that can be checked without the store (RFC 7523 §3).
+    pub fn verify(
+        self,
+        issuer_id: &IssuerId,
+        rules: &AssertionRules,
+        policy: &Policy,
+        now: Timestamp,
+    ) -> Result<Vouched, AssertionFault> {
+        let claims = verified_claims(&rules.keys, self.token, &["JWT"])?;
+        if claims.get("iss").and_then(Value::as_str) != Some(&rules.iss) {
+            return Err(AssertionFault::UnknownIssuer);
+        }
+        let times = Times::read(&claims)?;
+        times.check(now, policy.clock_skew_seconds)?;
+        let is_endless = times.is_endless(now, MAX_ASSERTION_SECONDS);
+        let aud = claims.get("aud");
+        match (aud.map(jwt::audience), &rules.aud) {
+            (Some(Some(said)), Some(wanted)) if said == [wanted.as_str()] => {}
+            (None, _) if rules.legacy_max_age_seconds.is_some() => {}
+            _ => return Err(AssertionFault::Audience),
+        }
+        let until = match rules.legacy_max_age_seconds {
+            Some(max_age) if is_endless || aud.is_none() => {
+                let iat = Timestamp::from_unix_seconds(times.iat.ok_or(AssertionFault::Claims)?);
+                let until = iat.plus(max_age);
+                if until <= now {
+                    return Err(AssertionFault::TooOld);
+                }
+                until
+            }
+            _ if is_endless => return Err(AssertionFault::Endless),
+            _ => {
+                Timestamp::from_unix_seconds(times.exp.ok_or(AssertionFault::Endless)?).plus(policy.clock_skew_seconds)
+            }
+        };
+        let once = match claims.get("jti") {
+            None => None,
+            Some(Value::String(jti)) if (1..=1024).contains(&jti.len()) => {
+                Some(SingleUse { key: AssertionKey::of(issuer_id, jti), until })
+            }
+            Some(_) => return Err(AssertionFault::Claims),
+        };
+        let subject = claims.get(&rules.subject_claim).and_then(subject).ok_or(AssertionFault::Subject)?;
+        Ok(Vouched { subject, claims, once })
+    }
+}
+
+/// Text, or a whole number, as many user tables have it; its decimal digits are the subject then.
+fn subject(value: &Value) -> Option<Subject> {
+    match value {
+        Value::String(text) => Subject::parse(text),
+        value => value.as_u64().and_then(|number| Subject::parse(&number.to_string())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::{
+        keys::AssertionKeys,
+        testing::{NOW, sign_hs256},
+    };
+
+    const SECRET: &str = "an example secret of 32+ bytes, not real";
+
+    fn rules(legacy_max_age_seconds: Option<Seconds>) -> AssertionRules {
+        AssertionRules {
+            keys: AssertionKeys::of_hs256_secret(SECRET).unwrap(),
+            iss: "portal".into(),
+            aud: Some("latchkey".into()),
+            subject_claim: "uid".into(),
+            legacy_max_age_seconds,
+        }
+    }
+
+    fn verified(header: &str, claims: &Value, rules: &AssertionRules) -> Result<Vouched, AssertionFault> {
+        let token = sign_hs256(SECRET, header, &claims.to_string());
+        let issuer = IssuerId::parse("portal").unwrap();
+        UnverifiedAssertion::parse(&token)?.verify(&issuer, rules, &Policy::new("https://id.example.org"), NOW)
+    }
+
+    /// What is said of good claims with one of them changed, or left out by `null`.
+    fn changed(name: &str, value: Value, rules: &AssertionRules) -> Option<AssertionFault> {
+        let now = NOW.unix_seconds();
+        let mut claims = json!({"iss": "portal", "aud": "latchkey", "uid": "alice", "iat": now, "exp": now + 60});
+        match value {
+            Value::Null => drop(claims.as_object_mut().unwrap().remove(name)),
+            value => claims[name] = value,
+        }
+        verified(r#"{"alg":"HS256"}"#, &claims, rules).err()
+    }
+
+    #[test]
+    fn each_claim_is_judged_by_its_own_rule() {
+        let now = NOW.unix_seconds();
+        let rules = rules(None);
+        let week = i64::from(MAX_ASSERTION_SECONDS);
+        for (name, value, expected) in [
+            ("exp", json!(now + 60), None),
+            ("exp", json!(now), Some(AssertionFault::Expired)),
+            ("exp", Value::Null, Some(AssertionFault::Endless)),
+            ("exp", json!(now + week), None),
+            ("exp", json!(now + week + 1), Some(AssertionFault::Endless)),
+            ("exp", json!("60"), Some(AssertionFault::Claims)),
+            ("exp", json!(-1), Some(AssertionFault::Claims)),
+            ("exp", json!(u64::MAX), Some(AssertionFault::Claims)),
+            ("exp", json!(1e9), Some(AssertionFault::Claims)),
+            ("iat", Value::Null, None),
+            ("iat", json!(now + 60), None),
+            ("iat", json!(now + 61), Some(AssertionFault::FromTheFuture)),
+            ("nbf", json!(now + 60), None),
+            ("nbf", json!(now + 61), Some(AssertionFault::FromTheFuture)),
+            ("aud", json!(["latchkey"]), None),
+            ("aud", json!(["latchkey", "other"]), Some(AssertionFault::Audience)),
+            ("aud", json!("latchkey/"), Some(AssertionFault::Audience)),
+            ("aud", json!([]), Some(AssertionFault::Audience)),
+            ("aud", Value::Null, Some(AssertionFault::Audience)),
+            ("iss", json!("Portal"), Some(AssertionFault::UnknownIssuer)),
+            ("iss", json!(["portal"]), Some(AssertionFault::Claims)),
+            ("uid", json!(42), None),
+            ("uid", json!(4.5), Some(AssertionFault::Subject)),
+            ("uid", json!(""), Some(AssertionFault::Subject)),
+            ("uid", Value::Null, Some(AssertionFault::Subject)),
+            ("jti", json!("x"), None),
+            ("jti", json!(""), Some(AssertionFault::Claims)),
+            ("jti", json!(5), Some(AssertionFault::Claims)),
+        ] {
+            assert_eq!(changed(name, value.clone(), &rules), expected, "{name}: {value}");
+        }
+    }
+
+    #[test]
+    fn the_waiver_is_for_what_is_missing_and_for_a_time() {
+        let now = NOW.unix_seconds();
+        let rules = rules(Some(1000));
+        assert_eq!(changed("exp", Value::Null, &rules), None);
+        assert_eq!(changed("exp", json!(now + 315_360_000), &rules), None, "ten years are no expiry");
+        assert_eq!(changed("exp", json!(now - 1), &rules), Some(AssertionFault::Expired));
+        assert_eq!(changed("aud", Value::Null, &rules), None);
+        assert_eq!(changed("aud", json!("other"), &rules), Some(AssertionFault::Audience));
+        let legacy =
+            |iat: Value| verified(r#"{"alg":"HS256"}"#, &json!({"iss": "portal", "uid": 7, "iat": iat}), &rules).err();
+        assert_eq!(legacy(json!(now - 999)), None);
+        assert_eq!(legacy(json!(now - 1000)), Some(AssertionFault::TooOld));
+        assert_eq!(legacy(json!(now + 61)), Some(AssertionFault::FromTheFuture));
+        assert_eq!(legacy(json!("x")), Some(AssertionFault::Claims));
+        let without_iat = verified(r#"{"alg":"HS256"}"#, &json!({"iss": "portal", "uid": 7}), &rules).err();
+        assert_eq!(without_iat, Some(AssertionFault::Claims));
+    }
+
+    #[test]
+    fn a_use_is_remembered_for_as_long_as_the_assertion_could_come_again() {
+        let now = NOW.unix_seconds();
+        let once = |claims: Value, rules: &AssertionRules| {
+            verified(r#"{"alg":"HS256"}"#, &claims, rules).unwrap().once.unwrap()
+        };
+        let claims =
+            json!({"iss": "portal", "aud": "latchkey", "uid": "a", "iat": now - 10, "exp": now + 60, "jti": "j"});
+        assert_eq!(once(claims, &rules(None)).until, NOW.plus(60));
+        let legacy = json!({"iss": "portal", "uid": "a", "iat": now - 10, "jti": "j"});
+        assert_eq!(once(legacy, &rules(Some(1000))).until, NOW.plus(990));
+        let portal = IssuerId::parse("portal").unwrap();
+        assert_ne!(AssertionKey::of(&portal, "a"), AssertionKey::of(&portal, "b"));
+        assert_ne!(AssertionKey::of(&portal, "a"), AssertionKey::of(&IssuerId::parse("portal2").unwrap(), "a"));
+    }
+
+    #[test]
+    fn the_header_names_the_registered_algorithm_and_nothing_that_would_bring_a_key_along() {
+        let now = NOW.unix_seconds();
+        let claims = json!({"iss": "portal", "aud": "latchkey", "uid": "a", "exp": now + 60});
+        for (header, expected) in [
+            (r#"{"alg":"HS256","typ":"JWT","kid":"any"}"#, None),
+            (r#"{"alg":"HS256","typ":"jwt","x5t":"AA","x5t#S256":"AA"}"#, None),
+            (r#"{"alg":"HS384"}"#, Some(AssertionFault::Algorithm)),
+            (r#"{"alg":"RS256"}"#, Some(AssertionFault::Algorithm)),
+            (r#"{"alg":"none"}"#, Some(AssertionFault::Algorithm)),
+            (r#"{"alg":"hs256"}"#, Some(AssertionFault::Algorithm)),
+            (r#"{"alg":5}"#, Some(AssertionFault::Header)),
+            ("{}", Some(AssertionFault::Algorithm)),
+            (r#"{"alg":"HS256","typ":"at+jwt"}"#, Some(AssertionFault::Header)),
+            (r#"{"alg":"HS256","jku":"https://127.0.0.1/"}"#, Some(AssertionFault::Header)),
+            (r#"{"alg":"HS256","jwk":{}}"#, Some(AssertionFault::Header)),
+            (r#"{"alg":"HS256","x5c":["AA"]}"#, Some(AssertionFault::Header)),
+            (r#"{"alg":"HS256","crit":["exp"]}"#, Some(AssertionFault::Header)),
+            (r#"{"alg":"HS256","b64":false}"#, Some(AssertionFault::Header)),
+            (r#"{"alg":"HS256","alg":"HS256"}"#, Some(AssertionFault::Malformed)),
+        ] {
+            assert_eq!(verified(header, &claims, &rules(None)).err(), expected, "{header}");
+        }
+        let other =
+            sign_hs256("another secret of 32 bytes or more, not real", r#"{"alg":"HS256"}"#, &claims.to_string());
+        let issuer = IssuerId::parse("portal").unwrap();
+        let judged = UnverifiedAssertion::parse(&other).unwrap().verify(&issuer, &rules(None), &Policy::new("x"), NOW);
+        assert_eq!(judged.err(), Some(AssertionFault::Signature));
+    }
+}

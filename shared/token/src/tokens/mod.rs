@@ -1,0 +1,24 @@
+//! Tokens as they are presented: read strictly, unverified first, then authentic.
+
+mod access;
+mod assertion;
+mod client_assertion;
+mod issuer_assertion;
+pub(crate) mod jwt;
+mod refresh;
+mod seal;
+
+pub use self::{
+    access::{AuthenticAccessToken, Rejection, UnverifiedAccessToken, access_token_type},
+    assertion::AssertionFault,
+    client_assertion::{ClientAssertion, MAX_CLIENT_ASSERTION_SECONDS},
+    issuer_assertion::{MAX_ASSERTION_SECONDS, SingleUse},
+    refresh::{
+        NotARefreshToken, REFRESH_TOKEN_LENGTH, RefreshSecret, RefreshToken, SecretHash, UnverifiedRefreshToken,
+    },
+    seal::{SEAL_NONCE_BYTES, SealedSuccessor},
+};
+pub(crate) use self::{
+    access::{EXPIRED, FROM_THE_FUTURE},
+    issuer_assertion::UnverifiedAssertion,
+};

@@ -1,0 +1,17 @@
+//! The domain's vocabulary: who and which, what for, when. Each value is checked once, where it is made.
+
+mod claims;
+mod identity;
+mod scope;
+mod time;
+
+pub use self::{
+    claims::{ClaimsFault, CustomClaims, MAX_CLAIMS_BYTES, RESERVED_CLAIMS, is_reserved_claim},
+    identity::{AssertionKey, ClientId, Generation, IssuerId, Owner, SessionKey, Sid, Subject},
+    scope::Scope,
+    time::{Seconds, Timestamp},
+};
+pub(crate) use self::{
+    identity::{first_16, sha256},
+    scope::OPENID,
+};

@@ -1,0 +1,79 @@
+//! Registrations.
+
+use std::collections::BTreeSet;
+
+use latchkey_token::{
+    json::Value,
+    keys::{Algorithm, KeyRing},
+    policy::{MAX_ACCESS_TOKEN_SECONDS, MAX_GRACE_SECONDS, MAX_RETRY_CONFIDENTIAL_SECONDS, MAX_RETRY_PUBLIC_SECONDS},
+    registrations::{Client, Credentials, Profile, Registrations},
+};
+
+use crate::{Outcome, text};
+
+/// Registrations that are taken mean the same when they are written anew, keep every limit, show no hash, and admit nobody
+/// whose secret is not known. One that is refused is refused with the same reasons every time.
+pub fn registrations(data: &[u8]) -> Outcome {
+    let Some(text) = text(data) else { return Outcome::Unused };
+    match Registrations::parse(text) {
+        Ok(registrations) => {
+            let document: Value = serde_json::from_str(text).unwrap();
+            let shown = format!("{registrations:?}");
+            assert_eq!(format!("{:?}", Registrations::parse(&document.to_string()).unwrap()), shown);
+            assert_shows_no_hash(&document, &shown);
+            let ids: BTreeSet<&str> = registrations.clients().iter().map(|client| client.client_id.as_str()).collect();
+            assert_eq!(ids.len(), registrations.clients().len(), "an id stands twice");
+            for client in registrations.clients() {
+                assert_within_limits(client);
+                assert_admits_no_guess(&registrations, client);
+            }
+            let no_keys = KeyRing::parse(r#"{"signing":[],"tagging":[]}"#).unwrap();
+            let names_a_key = registrations.clients().iter().any(|client| client.kid.is_some());
+            assert_eq!(registrations.check_keys(&no_keys).is_err(), names_a_key);
+            Outcome::Accepted
+        }
+        Err(faults) => {
+            assert_eq!(Registrations::parse(text).unwrap_err(), faults);
+            assert!(faults.lines().iter().all(|line| !line.is_empty()) && !faults.lines().is_empty());
+            if latchkey_token::json::parse_object(text.as_bytes()).is_err() {
+                assert_eq!(faults, Registrations::parse("").unwrap_err(), "nothing of what is no document is quoted");
+            }
+            Outcome::Refused
+        }
+    }
+}
+
+fn assert_shows_no_hash(document: &Value, shown: &str) {
+    let hashes = |party: &Value| party.get("secret_sha256").map(Value::to_string).unwrap_or_default();
+    let parties = ["issuers", "clients"].into_iter().flat_map(|list| document[list].as_array().unwrap());
+    let hashes: String = parties.map(hashes).collect();
+    // The same text may stand elsewhere, in a name or an audience, which is shown.
+    let everything = document.to_string();
+    let stands_elsewhere = |hash: &str| everything.matches(hash).count() > hashes.matches(hash).count();
+    for hash in hashes.split('"').filter(|text| text.len() == 64 && !stands_elsewhere(text)) {
+        assert!(!shown.contains(hash), "a hash in Debug");
+    }
+}
+
+fn assert_within_limits(client: &Client) {
+    let (renewal, is_symmetric) = (&client.renewal, client.algorithm == Algorithm::Hs256);
+    let max_retry = if client.is_public() { MAX_RETRY_PUBLIC_SECONDS } else { MAX_RETRY_CONFIDENTIAL_SECONDS };
+    assert!(renewal.retry_seconds.is_none_or(|seconds| seconds <= max_retry));
+    assert!(renewal.grace_seconds.is_none_or(|seconds| seconds <= MAX_GRACE_SECONDS));
+    assert!(renewal.window_seconds.is_none_or(|seconds| seconds <= MAX_GRACE_SECONDS));
+    assert!(client.access_token_seconds.is_none_or(|seconds| (1..=MAX_ACCESS_TOKEN_SECONDS).contains(&seconds)));
+    assert!(!is_symmetric || client.kid.is_some());
+    assert!(client.profile == Profile::Standard || is_symmetric);
+    assert!(!client.audience.is_empty());
+    assert!(!client.claims.iter().any(|name| latchkey_token::values::is_reserved_claim(name)));
+}
+
+fn assert_admits_no_guess(registrations: &Registrations, client: &Client) {
+    let id = client.client_id.as_str().to_owned();
+    for secret in ["", "0", &id] {
+        let guess = [Credentials { id: id.clone(), secret: secret.to_owned() }];
+        let admitted = registrations.authenticate_client(&guess);
+        // Of these three the input may know the hash; nobody else's secret will do.
+        assert!(admitted.is_none_or(|admitted| admitted.client_id == client.client_id && !client.is_public()));
+    }
+}
