@@ -15,8 +15,9 @@ use latchkey_token_lambda::{system::SystemClock, telemetry};
 use tracing_subscriber::fmt::writer::MakeWriterExt;
 
 use crate::{
+    console::Failure,
     inspect,
-    operator::{AuditCommand, ClientCommand, Failure, IssuerCommand, KeysCommand, SessionsCommand},
+    operator::{AuditCommand, ClientCommand, IssuerCommand, KeysCommand, SessionsCommand},
     serve::{AuditFeed, DataLocation, Options, Server},
 };
 

@@ -2,6 +2,7 @@
 //! command line.
 
 pub mod cli;
+mod console;
 pub mod inspect;
 mod operator;
 mod secrets;

@@ -8,7 +8,7 @@ use lambda_http::{Context, LambdaEvent, aws_lambda_events::apigw::ApiGatewayV2ht
 use latchkey::serve::dynamodb::embedded;
 use latchkey_token::policy::Policy;
 use latchkey_token_aws::{Cached, CachedDocuments, DocumentSecrets, DynamoDbSessions, SecretText};
-use latchkey_token_lambda::{Service, cors::Cors, lambda, system::SystemRandomness};
+use latchkey_token_lambda::{Service, lambda, response::Cors, system::SystemRandomness};
 use serde_json::{Value, json};
 use test_support::{FORM, ISSUER, JSON, form, keys};
 

@@ -18,7 +18,7 @@ use latchkey_token::{
     values::SessionKey,
 };
 use latchkey_token_aws::{Cached, CachedDocuments, DocumentSecrets, DynamoDbSessions, SecretText, sdk, table};
-use latchkey_token_lambda::{Service, cors::Cors, system::SystemRandomness};
+use latchkey_token_lambda::{Service, response::Cors, system::SystemRandomness};
 use latchkey_token_testkit::SettableClock;
 use serde_json::{Value, json};
 use test_support::{FORM, ISSUER, START, Tokens, basic, form, keys, secret_of};

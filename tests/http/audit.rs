@@ -26,12 +26,13 @@ use latchkey_token::{
 };
 use latchkey_token_aws::{Cached, CachedDocuments, DocumentSecrets, DynamoDbSessions, SecretText, table};
 use latchkey_token_lambda::{
-    Service,
-    cors::Cors,
-    lambda,
-    metrics::{self, Meter},
+    Service, lambda,
+    response::Cors,
     system::{SystemKeys, SystemRandomness},
-    telemetry::RequestAudit,
+    telemetry::{
+        RequestAudit,
+        metrics::{self, Meter},
+    },
 };
 use latchkey_token_testkit::SettableClock;
 use rotate_keys::{Machine, RotationEvent, Rotator};

@@ -8,6 +8,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use latchkey_token::audit::{EventKind, Reason};
 use pulldown_cmark::{Event, Options, Parser, Tag, TagEnd};
 
 #[test]
@@ -43,6 +44,53 @@ fn every_test_that_the_threat_model_names_is_there() {
     let sources: String = files("rs").iter().map(|path| fs::read_to_string(path).unwrap()).collect();
     let missing: Vec<&String> = names.iter().filter(|name| !sources.contains(&format!("fn {name}("))).collect();
     assert!(missing.is_empty(), "{missing:#?}");
+}
+
+#[test]
+fn every_reason_of_the_audit_trail_is_explained_and_no_other() {
+    let text = fs::read_to_string(root().join("docs/operations.md")).unwrap();
+    let rows = table_under(&text, "Every reason");
+    let explained: Vec<&str> = rows.iter().map(|row| row[0].as_str()).filter(|name| !name.is_empty()).collect();
+    let reasons = Reason::ALL.map(Reason::name);
+    let missing: Vec<&&str> = reasons.iter().filter(|name| !explained.contains(name)).collect();
+    let unknown: Vec<&&str> = explained.iter().filter(|name| !reasons.contains(name)).collect();
+    assert!(missing.is_empty(), "docs/operations.md, Every reason: add {missing:?}");
+    assert!(unknown.is_empty(), "docs/operations.md, Every reason: no code gives {unknown:?}");
+    assert_eq!(explained, reasons, "the same order, none twice");
+    for row in rows.iter().filter(|row| !row[0].is_empty()) {
+        assert!(row.len() == 3 && row.iter().all(|cell| !cell.trim().is_empty()), "{row:?}");
+    }
+}
+
+#[test]
+fn every_event_of_the_audit_trail_is_among_the_metrics() {
+    let text = fs::read_to_string(root().join("docs/monitoring.md")).unwrap();
+    for event in EventKind::ALL.map(EventKind::name) {
+        assert!(text.contains(&format!("`{event}`")), "docs/monitoring.md, Metrics: add {event}");
+    }
+}
+
+/// The cells of the first table below a heading, as plain text; a cell in bold, which groups rows, is left empty.
+fn table_under(text: &str, heading: &str) -> Vec<Vec<String>> {
+    let (mut rows, mut is_heading, mut is_below, mut is_bold) = (Vec::<Vec<String>>::new(), false, false, false);
+    for event in Parser::new_ext(text, Options::ENABLE_TABLES) {
+        match event {
+            Event::Start(Tag::Heading { .. }) => is_heading = true,
+            Event::End(TagEnd::Heading(_)) => is_heading = false,
+            Event::Text(text) if is_heading => is_below |= text.as_ref() == heading,
+            Event::Start(Tag::TableRow) if is_below => rows.push(Vec::new()),
+            Event::Start(Tag::TableCell) => rows.last_mut().into_iter().for_each(|row| row.push(String::new())),
+            Event::Start(Tag::Strong) => is_bold = true,
+            Event::End(TagEnd::Strong) => is_bold = false,
+            Event::Text(text) | Event::Code(text) if is_below && !is_bold => {
+                rows.last_mut().and_then(|row| row.last_mut()).into_iter().for_each(|cell| cell.push_str(&text));
+            }
+            Event::End(TagEnd::Table) if is_below => break,
+            _ => {}
+        }
+    }
+    assert!(!rows.is_empty(), "no table below {heading:?}");
+    rows
 }
 
 #[test]

@@ -15,7 +15,10 @@ use latchkey_token::{
     tokens::AuthenticAccessToken,
 };
 use latchkey_token_lambda::{
-    Caller, credentials::Authorization, response::EdgeError, service::within_deadline, telemetry::RequestAudit,
+    request::{Invocation, credentials::Authorization},
+    response::EdgeError,
+    telemetry::RequestAudit,
+    within_deadline,
 };
 use serde::{Deserialize, Serialize};
 
@@ -50,7 +53,7 @@ pub async fn handle<S: ReadSession, D: DocumentSource>(
 ) -> Result<ApiGatewayV2CustomAuthorizerSimpleResponse<Bearer>, Unavailable> {
     let context = &event.request_context;
     let (api_request_id, source_ip) = (context.request_id.clone(), context.http.source_ip.clone());
-    let caller = Caller { request_id, api_request_id, source_ip };
+    let caller = Invocation { request_id, api_request_id, source_ip };
     let audit = RequestAudit::of_caller("authorizer", caller, &event.headers);
     let token = match Authorization::read(&event.headers) {
         Ok(Authorization::Bearer(token)) => token,

@@ -6,7 +6,10 @@ use authorizer::{Authorizer, LiveSessions, handle};
 use lambda_http::{Error, LambdaEvent};
 use latchkey_token_aws::{Cached, DocumentSecrets, DynamoDbSessions, SecretText, sdk};
 use latchkey_token_lambda::{
-    lambda, metrics, service::prepare, settings::AuthorizerSettings, system::SystemClock, telemetry,
+    lambda, prepare,
+    settings::AuthorizerSettings,
+    system::SystemClock,
+    telemetry::{self, metrics},
 };
 
 #[tokio::main(flavor = "current_thread")]

@@ -9,11 +9,10 @@ use latchkey_token::{
 };
 use latchkey_token_lambda::{
     Body, Request, Response,
-    cors::Cors,
-    response::{self, EdgeError},
-    service::within_deadline,
+    response::{self, Cors, EdgeError},
     settings::DiscoverySettings,
     telemetry::RequestAudit,
+    within_deadline,
 };
 
 /// Everything that discovery needs besides the request.

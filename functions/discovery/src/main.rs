@@ -6,7 +6,10 @@ use discovery::Discovery;
 use latchkey_token::ports::Clock;
 use latchkey_token_aws::{Cached, PublicKeysSecret, SecretText, sdk};
 use latchkey_token_lambda::{
-    lambda, metrics, service::prepare, settings::DiscoverySettings, system::SystemClock, telemetry,
+    lambda, prepare,
+    settings::DiscoverySettings,
+    system::SystemClock,
+    telemetry::{self, metrics},
 };
 
 #[tokio::main(flavor = "current_thread")]

@@ -9,11 +9,13 @@ use latchkey_token::{
 };
 use latchkey_token_lambda::{
     Body, Request, Response, Service,
-    credentials::{self, Authorization},
-    request::{Members, RequestFault},
+    request::{
+        Parameters, RequestFault,
+        credentials::{self, Authorization},
+    },
     response::{self, EdgeError},
-    service,
     telemetry::RequestAudit,
+    within_deadline,
 };
 
 /// `grant_type` of an issue by assertion (RFC 7523 §2.1).
@@ -44,12 +46,12 @@ where
         randomness: latchkey.randomness.as_ref(),
         audit,
     };
-    service::within_deadline(use_case.run(request)).await
+    within_deadline(use_case.run(request)).await
 }
 
 fn parse(request: &Request) -> Result<IssueRequest, EdgeError> {
     let authorization = Authorization::read(request.headers())?;
-    let mut members = Members::read(request)?;
+    let mut members = Parameters::read(request)?;
     let grant = match members.text("grant_type")?.as_deref() {
         None => statement(&authorization, &mut members)?,
         Some(JWT_BEARER) => assertion(&authorization, &mut members)?,
@@ -68,7 +70,7 @@ fn parse(request: &Request) -> Result<IssueRequest, EdgeError> {
     })
 }
 
-fn statement(authorization: &Authorization, members: &mut Members) -> Result<IssuerGrant, RequestFault> {
+fn statement(authorization: &Authorization, members: &mut Parameters) -> Result<IssuerGrant, RequestFault> {
     let subject = Subject::parse(&members.required("subject")?)
         .ok_or_else(|| RequestFault::invalid("subject must be 1 to 255 bytes without control characters"))?;
     Ok(IssuerGrant::Statement {
@@ -79,7 +81,7 @@ fn statement(authorization: &Authorization, members: &mut Members) -> Result<Iss
 }
 
 /// An assertion says who issues and about whom, and nothing beside it may say so: whoever holds it would else choose.
-fn assertion(authorization: &Authorization, members: &mut Members) -> Result<IssuerGrant, RequestFault> {
+fn assertion(authorization: &Authorization, members: &mut Parameters) -> Result<IssuerGrant, RequestFault> {
     let assertion = members.required("assertion")?;
     let is_named_twice = !matches!(authorization, Authorization::Absent)
         || members.text("issuer_id")?.is_some()

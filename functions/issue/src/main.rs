@@ -4,11 +4,10 @@ use std::sync::Arc;
 
 use latchkey_token_aws::{Cached, DocumentSecrets, DynamoDbSessions, SecretText, sdk};
 use latchkey_token_lambda::{
-    Service, lambda, metrics,
-    service::prepare,
+    Service, lambda, prepare,
     settings::FunctionSettings,
     system::{SystemClock, SystemRandomness},
-    telemetry,
+    telemetry::{self, metrics},
 };
 
 #[tokio::main(flavor = "current_thread")]

@@ -8,11 +8,13 @@ use latchkey_token::{
 };
 use latchkey_token_lambda::{
     Body, Request, Response, Service,
-    credentials::{self, Authorization},
-    request::Members,
+    request::{
+        Parameters,
+        credentials::{self, Authorization},
+    },
     response::{self, EdgeError},
-    service,
     telemetry::RequestAudit,
+    within_deadline,
 };
 
 /// Answers one request. Never fails: every outcome is a response.
@@ -40,12 +42,12 @@ where
         randomness: latchkey.randomness.as_ref(),
         audit,
     };
-    service::within_deadline(use_case.run(request)).await
+    within_deadline(use_case.run(request)).await
 }
 
 fn parse(request: &Request) -> Result<RenewRequest, EdgeError> {
     let authorization = Authorization::read(request.headers())?;
-    let mut members = Members::read(request)?;
+    let mut members = Parameters::read(request)?;
     if members.text("grant_type")?.is_some_and(|grant_type| grant_type != "refresh_token") {
         return Err(Failure::Refused(Refusal::UnsupportedGrantType).into());
     }

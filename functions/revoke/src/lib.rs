@@ -7,11 +7,13 @@ use latchkey_token::{
 };
 use latchkey_token_lambda::{
     Body, Request, Response, Service,
-    credentials::{self, Authorization},
-    request::Members,
+    request::{
+        Parameters,
+        credentials::{self, Authorization},
+    },
     response::{self, EdgeError},
-    service::within_deadline,
     telemetry::RequestAudit,
+    within_deadline,
 };
 
 /// Answers one request. Never fails: every outcome is a response.
@@ -31,7 +33,7 @@ where
     D: DocumentSource,
 {
     let authorization = Authorization::read(request.headers())?;
-    let mut members = Members::read(request)?;
+    let mut members = Parameters::read(request)?;
     let token = members.required("token")?;
     let caller = credentials::caller(authorization, &mut members)?;
     let use_case = Revoke {

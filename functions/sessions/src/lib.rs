@@ -10,11 +10,13 @@ use latchkey_token::{
 };
 use latchkey_token_lambda::{
     Body, Request, Response, Service,
-    credentials::{self, Authorization},
-    request::{Members, RequestFault},
+    request::{
+        Parameters, RequestFault,
+        credentials::{self, Authorization},
+    },
     response::{self, EdgeError},
-    service::within_deadline,
     telemetry::RequestAudit,
+    within_deadline,
 };
 use serde::Serialize;
 
@@ -59,7 +61,7 @@ where
     D: DocumentSource,
 {
     let authorization = Authorization::read(request.headers())?;
-    let mut query = Members::of_query(request.uri(), &["subject", "client_id"])?;
+    let mut query = Parameters::of_query(request.uri(), &["subject", "client_id"])?;
     let caller = credentials::of_header(authorization);
     let use_case = Sessions {
         store: &service.store,

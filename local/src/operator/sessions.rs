@@ -6,10 +6,9 @@ use std::{fmt, io, path::PathBuf};
 use clap::{Args, Subcommand};
 use dynoxide::Database;
 use latchkey_token::{
-    audit::{Event, EventKind},
+    audit::{Event, EventKind, Reason},
     failure::Unavailable,
     ports::{Audit, Clock, ListSessions, ReadSession, RevokeSession},
-    registrations::Registrations,
     session::{Revocation, Session},
     values::{ClientId, Owner, SessionKey, Subject, Timestamp},
 };
@@ -23,11 +22,11 @@ use serde::Serialize;
 use serde_json::json;
 use sessions::ListedSession;
 
-use super::{Failure, block_on, place::Place, print, progress, table::table};
-use crate::serve::{SESSIONS_FILE, dynamodb};
-
-/// Why a record says that its session was ended, when an operator has done it.
-const REASON: &str = "operator";
+use super::documents::Place;
+use crate::{
+    console::{Failure, block_on, client_id, print, progress, session_key, subject, table},
+    serve::{SESSIONS_FILE, dynamodb},
+};
 
 #[derive(Subcommand)]
 pub(crate) enum SessionsCommand {
@@ -49,15 +48,8 @@ pub(crate) struct List {
     /// Also those that are over, until the table deletes them (a day after their absolute expiry)
     #[arg(long, conflicts_with = "session")]
     all: bool,
-    /// Print one JSON object instead of a table
-    #[arg(long)]
-    json: bool,
     #[command(flatten)]
-    location: TableLocation,
-    #[command(flatten)]
-    selection: Selection,
-    #[command(flatten)]
-    clients: Clients,
+    query: Query,
 }
 
 /// End a subject's live sessions, or one session, at once
@@ -78,6 +70,13 @@ pub(crate) struct Revoke {
     /// Say what would be ended, and end nothing
     #[arg(long)]
     dry_run: bool,
+    #[command(flatten)]
+    query: Query,
+}
+
+/// Which sessions are meant, and how to tell of them.
+#[derive(Args)]
+struct Query {
     /// Print one JSON object instead of a table
     #[arg(long)]
     json: bool,
@@ -131,19 +130,6 @@ struct Clients {
     clients_secret: Option<String>,
 }
 
-/// A subject as it is given on the command line.
-pub(super) fn subject(text: &str) -> Result<Subject, &'static str> {
-    Subject::parse(text).ok_or("a subject has 1 to 255 bytes and no control characters")
-}
-
-fn session_key(text: &str) -> Result<SessionKey, &'static str> {
-    SessionKey::parse(text).ok_or("a session's id has 43 characters, all of A-Z a-z 0-9 - _")
-}
-
-fn client_id(text: &str) -> Result<ClientId, &'static str> {
-    ClientId::parse(text).ok_or("a client's id has 1 to 255 printable ASCII characters")
-}
-
 impl SessionsCommand {
     pub(crate) fn run(&self) -> Result<(), Failure> {
         match self {
@@ -155,20 +141,16 @@ impl SessionsCommand {
 
 impl List {
     fn run(&self, now: Timestamp) -> Result<(), Failure> {
-        let clients = self.selection.clients(&self.clients, &self.location)?;
-        let sessions = block_on(async {
-            let store = self.location.open().await?;
-            self.selection.find(&store, &clients).await.map_err(|failed| self.location.explain(failed))
-        })?;
+        let sessions = self.query.ask(async |_, found| Ok(found))?;
         let mut shown: Vec<Shown<'_>> = sessions.iter().map(|session| Shown::new(session, now)).collect();
-        if self.selection.session.is_none() && !self.all {
+        if self.query.selection.session.is_none() && !self.all {
             shown.retain(|shown| shown.state == "live");
         }
-        if self.json {
+        if self.query.json {
             return print(&format!("{}\n", json!({"sessions": shown})));
         }
         if shown.is_empty() {
-            eprintln!("{}", self.selection.nothing_found(&self.location));
+            eprintln!("{}", self.query.nothing_found());
             return Ok(());
         }
         print(&as_table(&shown))
@@ -177,12 +159,9 @@ impl List {
 
 impl Revoke {
     fn run(&self, now: Timestamp) -> Result<(), Failure> {
-        let clients = self.selection.clients(&self.clients, &self.location)?;
-        block_on(async {
-            let store = self.location.open().await?;
-            let found = self.selection.find(&store, &clients).await.map_err(|failed| self.location.explain(failed))?;
-            if let (Some(key), true) = (&self.selection.session, found.is_empty()) {
-                return Err(self.location.fail(format!(
+        self.query.ask(async |store, found| {
+            if let (Some(key), true) = (&self.query.selection.session, found.is_empty()) {
+                return Err(self.query.location.fail(format!(
                     "there is no session {key} in it: check the id, and that it is the right table. Records go a day after \
                      their absolute expiry"
                 )));
@@ -203,9 +182,9 @@ impl Revoke {
         let progress = progress::counted("ending sessions", sessions.len());
         let mut ended = Vec::new();
         for session in sessions {
-            let revocation = Revocation { at: now, reason: REASON.to_owned() };
+            let revocation = Revocation::new(now, Reason::Operator);
             let has_ended = store.revoke(&session.key, &revocation).await.map_err(|failed| {
-                self.location.fail(format!(
+                self.query.location.fail(format!(
                     "{failed}. Of {} sessions {} were ended before that; run the same command again for the rest",
                     sessions.len(),
                     ended.len()
@@ -223,13 +202,13 @@ impl Revoke {
 
     fn tell(&self, found: &[Session], affected: &[Session], now: Timestamp) -> Result<(), Failure> {
         let shown: Vec<Shown<'_>> = affected.iter().map(|session| Shown::new(session, now)).collect();
-        if self.json {
+        if self.query.json {
             let count = if self.dry_run { "would_end" } else { "ended" };
             return print(&format!("{}\n", json!({count: shown.len(), "sessions": shown})));
         }
         if shown.is_empty() {
             match found {
-                [] => eprintln!("{}", self.selection.nothing_found(&self.location)),
+                [] => eprintln!("{}", self.query.nothing_found()),
                 [one] => eprintln!("nothing to end: the session is over already: {}", Shown::new(one, now).state()),
                 more => eprintln!("nothing to end: all {} sessions are over already", more.len()),
             }
@@ -255,7 +234,7 @@ impl Revoke {
 fn record(session: &Session) {
     tracing::subscriber::with_default(telemetry::subscriber(io::stderr, "off"), || {
         let event = Event::new(EventKind::SessionRevoked)
-            .because(REASON)
+            .because(Reason::Operator)
             .client(&session.client_id)
             .subject(&session.subject)
             .session(&session.key, session.generation);
@@ -263,14 +242,28 @@ fn record(session: &Session) {
     });
 }
 
-impl Selection {
+impl Query {
+    /// Finds the sessions, oldest first, and hands them on together with the table that they are in.
+    fn ask<T>(
+        &self,
+        then: impl AsyncFnOnce(DynamoDbSessions, Vec<Session>) -> Result<T, Failure>,
+    ) -> Result<T, Failure> {
+        let clients = self.client_ids()?;
+        block_on(async {
+            let store = self.location.open().await?;
+            let found = self.selection.find(&store, &clients).await.map_err(|failed| self.location.explain(failed))?;
+            then(store, found).await
+        })
+    }
+
     /// The clients at which to look for a subject; none are needed for a session, whose id says where it is.
-    fn clients(&self, given: &Clients, location: &TableLocation) -> Result<Vec<ClientId>, Failure> {
-        if self.session.is_some() || !given.client.is_empty() {
-            return Ok(given.client.clone());
+    fn client_ids(&self) -> Result<Vec<ClientId>, Failure> {
+        let Self { location, selection, clients, .. } = self;
+        if selection.session.is_some() || !clients.client.is_empty() {
+            return Ok(clients.client.clone());
         }
         let default = || Some(location.data.as_ref()?.join("clients.json")).filter(|path| path.exists());
-        let place = match (&given.clients, &given.clients_secret) {
+        let place = match (&clients.clients, &clients.clients_secret) {
             (Some(path), _) => Place::File(path.clone()),
             (None, Some(id)) => Place::Secret(id.clone()),
             (None, None) => default().map(Place::File).ok_or_else(|| {
@@ -281,10 +274,20 @@ impl Selection {
                 )
             })?,
         };
-        let registrations = place.load::<Registrations>()?.parsed;
+        let registrations = place.registrations()?;
         Ok(registrations.clients().iter().map(|client| client.client_id.clone()).collect())
     }
 
+    fn nothing_found(&self) -> String {
+        let location = &self.location;
+        match &self.selection.subject {
+            Some(subject) => format!("{location} has no live session of {:?} at these clients", subject.as_str()),
+            None => format!("{location} has no such session"),
+        }
+    }
+}
+
+impl Selection {
     /// Oldest first.
     async fn find(&self, store: &DynamoDbSessions, clients: &[ClientId]) -> Result<Vec<Session>, Unavailable> {
         let mut sessions = Vec::new();
@@ -301,13 +304,6 @@ impl Selection {
         }
         sessions.sort_by_key(|session| (session.issued_at, session.key));
         Ok(sessions)
-    }
-
-    fn nothing_found(&self, location: &TableLocation) -> String {
-        match &self.subject {
-            Some(subject) => format!("{location} has no live session of {:?} at these clients", subject.as_str()),
-            None => format!("{location} has no such session"),
-        }
     }
 }
 

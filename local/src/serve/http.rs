@@ -18,15 +18,14 @@ use axum::{
 };
 use http_body_util::BodyExt;
 use latchkey_token_lambda::{
-    Body, Caller,
-    credentials::Authorization,
-    request::MAX_BODY_BYTES,
+    Body,
+    request::{Invocation, MAX_BODY_BYTES, credentials::Authorization},
     response::{EdgeError, error, invalid_token, not_found, ok, refused, with_header},
     telemetry::RequestAudit,
 };
 use tokio::{net::TcpListener, sync::watch};
 
-use super::Functions;
+use super::functions::Functions;
 
 /// A client has this long to send its body.
 const BODY_PATIENCE: Duration = Duration::from_secs(10);
@@ -62,7 +61,7 @@ async fn answer(
     };
     let mut request = Request::from_parts(parts, Body::Binary(body));
     let source_ip = Some(peer.ip().to_string());
-    request.extensions_mut().insert(Caller { request_id: next_request_id(), api_request_id: None, source_ip });
+    request.extensions_mut().insert(Invocation { request_id: next_request_id(), api_request_id: None, source_ip });
     route(&functions, request).await.map(into_http_body)
 }
 

@@ -2,6 +2,7 @@
 
 pub mod demo;
 pub mod dynamodb;
+mod functions;
 mod http;
 mod playground;
 mod tour;
@@ -19,7 +20,7 @@ use aws_config::SdkConfig;
 use discovery::Discovery;
 use dynoxide::Database;
 use latchkey_token::{failure::Unavailable, ports::Clock};
-use latchkey_token_aws::{Cached, CachedDocuments, DocumentSecrets, DynamoDbSessions, SecretText, sdk, table};
+use latchkey_token_aws::{Cached, DocumentSecrets, DynamoDbSessions, SecretText, sdk, table};
 use latchkey_token_lambda::{
     Service,
     settings::{AuthorizerSettings, Settings},
@@ -31,6 +32,7 @@ pub use self::playground::AuditFeed;
 use self::{
     demo::{Demo, DemoFault},
     dynamodb::Observer,
+    functions::Functions,
     playground::Playground,
 };
 
@@ -120,14 +122,6 @@ impl From<Unavailable> for StartError {
     fn from(unavailable: Unavailable) -> Self {
         Self(unavailable.to_string())
     }
-}
-
-/// The functions as the local server composes them: the same handlers, the same DynamoDB code as in Lambda.
-struct Functions {
-    pub tokens: Service<DynamoDbSessions, Arc<CachedDocuments>>,
-    pub discovery: Discovery<Arc<CachedDocuments>>,
-    pub authorizer: Authorizer<DynamoDbSessions, Arc<CachedDocuments>>,
-    pub playground: Playground,
 }
 
 /// A running server.

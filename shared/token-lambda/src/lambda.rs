@@ -14,7 +14,7 @@ use lambda_http::{
 };
 use serde::{Serialize, de::DeserializeOwned};
 
-use crate::{metrics::Meter, response::refused, service::Caller};
+use crate::{request::Invocation, response::refused, telemetry::metrics::Meter};
 
 /// Longest path and query, in bytes; API Gateway takes no more than 10 KiB with all headers.
 const MAX_URL_BYTES: usize = 16 * 1024;
@@ -89,13 +89,15 @@ fn has_url(payload: &ApiGatewayV2httpRequest) -> bool {
     path.starts_with('/') && !path.contains(['?', '#']) && length <= MAX_URL_BYTES && url.parse::<Uri>().is_ok()
 }
 
-fn caller(request: &Request) -> Caller {
+fn caller(request: &Request) -> Invocation {
     let request_id = request.lambda_context_ref().map(|context| context.request_id.clone()).unwrap_or_default();
     match request.request_context_ref() {
-        Some(RequestContext::ApiGatewayV2(context)) => {
-            Caller { request_id, api_request_id: context.request_id.clone(), source_ip: context.http.source_ip.clone() }
-        }
-        _ => Caller { request_id, ..Caller::default() },
+        Some(RequestContext::ApiGatewayV2(context)) => Invocation {
+            request_id,
+            api_request_id: context.request_id.clone(),
+            source_ip: context.http.source_ip.clone(),
+        },
+        _ => Invocation { request_id, ..Invocation::default() },
     }
 }
 

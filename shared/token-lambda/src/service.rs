@@ -11,9 +11,8 @@ use latchkey_token::{
 };
 
 use crate::{
-    cors::Cors,
-    credentials::Authorization,
-    response::{self, EdgeError},
+    request::credentials::Authorization,
+    response::{self, Cors, EdgeError},
     telemetry::RequestAudit,
 };
 
@@ -49,16 +48,6 @@ impl<S, D> Service<S, D> {
         });
         self.cors.apply(request.headers(), response)
     }
-}
-
-/// What the host knows of a request. Every host sets it as a request extension.
-#[derive(Clone, Debug, Default)]
-pub struct Caller {
-    /// Lambda's request id; unique for each invocation.
-    pub request_id: String,
-    /// API Gateway's: the one in its access log and in its answer's header `apigw-requestid`.
-    pub api_request_id: Option<String>,
-    pub source_ip: Option<String>,
 }
 
 /// Does what is better done before the first request: for a moment. What hangs then hangs again when a request asks, and is

@@ -11,7 +11,7 @@ use latchkey_token::{
     values::Seconds,
 };
 
-use crate::cors::Cors;
+use crate::response::Cors;
 
 /// Everything that is wrong with the configuration, one line each. Never empty.
 #[derive(Clone, PartialEq, Eq)]

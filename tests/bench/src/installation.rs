@@ -14,11 +14,10 @@ use latchkey_token::{
 };
 use latchkey_token_aws::{Cached, CachedDocuments, DocumentSecrets, DynamoDbSessions, SecretText, table};
 use latchkey_token_lambda::{
-    Service,
-    cors::Cors,
-    lambda,
-    metrics::{self, Meter},
+    Service, lambda,
+    response::Cors,
     system::{SystemClock, SystemRandomness, generate_private_key},
+    telemetry::metrics::{self, Meter},
 };
 use serde_json::{Value, json};
 

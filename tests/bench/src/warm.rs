@@ -29,7 +29,7 @@ use latchkey_token::{
     ports::{Clock, Randomness, RenewSession},
 };
 use latchkey_token_aws::{DynamoDbSessions, sdk, table};
-use latchkey_token_lambda::metrics::Meter;
+use latchkey_token_lambda::telemetry::metrics::Meter;
 use latchkey_token_testkit::fixture;
 use serde_json::Value;
 

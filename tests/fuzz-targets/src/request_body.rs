@@ -5,7 +5,7 @@ use std::sync::OnceLock;
 use latchkey_token::json::{self, Map, Value};
 use latchkey_token_lambda::{
     Body, Request,
-    request::{MAX_BODY_BYTES, Members, RequestFault},
+    request::{MAX_BODY_BYTES, Parameters, RequestFault},
 };
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 
@@ -13,7 +13,7 @@ use crate::{MAX_INPUT_BYTES, Outcome};
 
 const FORM: &str = "application/x-www-form-urlencoded";
 const JSON: &str = "application/json";
-/// Members that requests have, and one that they do not.
+/// Parameters that requests have, and one that they do not.
 const NAMES: [&str; 6] = ["subject", "claims", "expires_in", "refresh_token", "client_secret", "unknown"];
 
 /// What a handler can learn of a body, each member read in each of the ways there are.
@@ -73,7 +73,7 @@ fn request(content_type: &str, body: &[u8]) -> Option<Request> {
 
 fn see(request: &Request) -> Result<Seen, RequestFault> {
     let (mut texts, mut seconds, mut objects) =
-        (Members::read(request)?, Members::read(request)?, Members::read(request)?);
+        (Parameters::read(request)?, Parameters::read(request)?, Parameters::read(request)?);
     Ok(Seen {
         texts: NAMES.map(|name| texts.text(name)).into(),
         seconds: NAMES.map(|name| seconds.seconds(name)).into(),

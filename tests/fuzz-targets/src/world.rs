@@ -12,7 +12,7 @@ use latchkey_token::{
     ports::{DocumentSource, PublicKeySource},
     values::Timestamp,
 };
-use latchkey_token_lambda::{Body, Request, Service, cors::Cors};
+use latchkey_token_lambda::{Body, Request, Service, response::Cors};
 use latchkey_token_testkit::{InMemorySessions, SeededRandomness, SettableClock, fixture::NOW};
 use serde_json::Value;
 

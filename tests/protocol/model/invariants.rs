@@ -3,12 +3,15 @@
 
 use std::{fmt, ops::BitOr};
 
-use latchkey_token::session::{Decision, Reason, Session, Write};
+use latchkey_token::{
+    audit::Reason,
+    session::{Decision, Session, Write},
+};
 use stateright::Property;
 
 use super::{
     Protocol, Who,
-    state::{self, Answer, Invocation, Record, Request, Reused, Revoked, Secret, State},
+    state::{self, Answer, Invocation, Record, Request, Revoked, Secret, State},
 };
 
 /// Invariants by their numbers.
@@ -122,9 +125,7 @@ pub fn of_a_conclusion(protocol: &Protocol, record: Option<&Record>, conclusion:
     no_others
         | match behind {
             0 => match decision {
-                Decision::Refused(Reason::WindowClosed { .. }) => {
-                    unless(request.now < record.access_expires_at - protocol.window, WINDOW)
-                }
+                Decision::TooEarly { .. } => unless(request.now < record.access_expires_at - protocol.window, WINDOW),
                 Decision::Renewed(Write::Due) => unless(candidate.is_none(), 16),
                 _ => Broken::invariant(16),
             },
@@ -166,7 +167,7 @@ fn redeemable(protocol: &Protocol, state: &State) -> bool {
                         && generation + 1 == record.generation
                         && state.time - record.rotated_at <= protocol.retry
                 }
-                Decision::Reused(_) | Decision::Refused(_) => true,
+                Decision::Reused(_) | Decision::TooEarly { .. } | Decision::Refused(_) => true,
             }
         })
     })
@@ -186,7 +187,7 @@ fn is_not_stranded(protocol: &Protocol, state: &State, holds: u8) -> bool {
         really: state.time,
     };
     match protocol.decided(state, &request, None) {
-        Decision::Renewed(Write::Due) | Decision::Refused(Reason::WindowClosed { .. }) => holds == record.generation,
+        Decision::Renewed(Write::Due) | Decision::TooEarly { .. } => holds == record.generation,
         Decision::Retried => holds + 1 == record.generation,
         _ => false,
     }
@@ -238,7 +239,7 @@ fn examples(protocol: &Protocol) -> Vec<Property<Protocol>> {
     fn any_client(state: &State, is_so: impl Fn(Invocation) -> bool) -> bool {
         state.clients.iter().any(|client| is_so(client.invocation))
     }
-    fn ends_by(state: &State, reused: Reused) -> bool {
+    fn ends_by(state: &State, reused: Reason) -> bool {
         any_client(state, |invocation| invocation == Invocation::Ending(reused))
             || state.invocation(Who::Thief) == Invocation::Ending(reused)
     }
@@ -268,10 +269,10 @@ fn examples(protocol: &Protocol) -> Vec<Property<Protocol>> {
     if protocol.clients > 1 || protocol.has_thief {
         examples.extend([
             Property::sometimes("a predecessor comes too late", |_: &Protocol, state: &State| {
-                ends_by(state, Reused::AfterRetryTime)
+                ends_by(state, Reason::PredecessorAfterRetryTime)
             }),
             Property::sometimes("a token comes after its successor was used", |_: &Protocol, state: &State| {
-                ends_by(state, Reused::AfterSuccessorUsed)
+                ends_by(state, Reason::PredecessorAfterSuccessorUsed)
             }),
             Property::sometimes("theft ends a session", |_: &Protocol, state: &State| {
                 state.record.as_ref().is_some_and(|record| record.revoked == Some(Revoked::Reuse))
@@ -279,7 +280,7 @@ fn examples(protocol: &Protocol) -> Vec<Property<Protocol>> {
         ]);
         if protocol.generations > 2 {
             examples.push(Property::sometimes("a still older token comes", |_: &Protocol, state: &State| {
-                ends_by(state, Reused::Older)
+                ends_by(state, Reason::OlderGeneration)
             }));
         }
     }

@@ -251,8 +251,8 @@ impl Protocol {
         match decision {
             Decision::Renewed(Write::Done) => Invocation::Answering(Answer::OwnWrite, successor),
             Decision::Retried => Invocation::Answering(Answer::Retried, successor),
-            Decision::Reused(reuse) => Invocation::Ending(reuse.into()),
-            Decision::Renewed(Write::Due) | Decision::Refused(_) => Invocation::None,
+            Decision::Reused(reuse) => Invocation::Ending(reuse),
+            Decision::Renewed(Write::Due) | Decision::TooEarly { .. } | Decision::Refused(_) => Invocation::None,
         }
     }
 

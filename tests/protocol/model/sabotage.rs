@@ -1,7 +1,8 @@
 //! The properties can fail: for each of them a product that is wrong in one point, and the model finds it out.
 
 use latchkey_token::{
-    session::{Decision, Presented, Reason, Renewal, RenewalRules, Reuse, Session, Write, decide},
+    audit::Reason,
+    session::{Decision, Presented, Renewal, RenewalRules, Session, Write, decide},
     values::{Generation, Scope, Timestamp},
 };
 
@@ -53,7 +54,7 @@ fn invariant_2_a_predecessor_that_is_renewed() {
 #[test]
 fn invariant_2_a_retry_time_that_never_ends() {
     let wrong: Decide = |record, presented, now, rules| match decide(record, presented, now, rules) {
-        Decision::Reused(Reuse::PredecessorAfterRetryTime) => Decision::Retried,
+        Decision::Reused(Reason::PredecessorAfterRetryTime) => Decision::Retried,
         decision => decision,
     };
     finds_in_decide("2", wrong, SMALL);
@@ -72,12 +73,12 @@ fn invariant_3_any_candidate_taken_for_the_written_one() {
 #[test]
 fn invariants_5_and_6_grandparents_revived() {
     let wrong: Decide = |record, presented, now, rules| match decide(record, presented, now, rules) {
-        Decision::Reused(Reuse::PredecessorAfterSuccessorUsed) => Decision::Retried,
+        Decision::Reused(Reason::PredecessorAfterSuccessorUsed) => Decision::Retried,
         decision => decision,
     };
     finds_in_decide("5", wrong, SMALL);
     let wrong: Decide = |record, presented, now, rules| match decide(record, presented, now, rules) {
-        Decision::Reused(Reuse::OlderGeneration) => Decision::Refused(Reason::StateMismatch),
+        Decision::Reused(Reason::OlderGeneration) => Decision::Refused(Reason::RecordDiffers),
         decision => decision,
     };
     finds_in_decide("6", wrong, SMALL);
@@ -86,7 +87,7 @@ fn invariants_5_and_6_grandparents_revived() {
 #[test]
 fn invariant_7_theft_overlooked_after_the_retry_time() {
     let wrong: Decide = |record, presented, now, rules| match decide(record, presented, now, rules) {
-        Decision::Reused(Reuse::PredecessorAfterRetryTime) => Decision::Refused(Reason::StateMismatch),
+        Decision::Reused(Reason::PredecessorAfterRetryTime) => Decision::Refused(Reason::RecordDiffers),
         decision => decision,
     };
     finds_in_decide("7", wrong, SMALL);
@@ -121,7 +122,7 @@ fn invariants_10_and_11_a_revocation_that_is_overlooked() {
     };
     finds_in_decide("11", renewing, SMALL);
     let retrying: Decide = |record, presented, now, rules| match decide(record, presented, now, rules) {
-        Decision::Refused(Reason::Revoked) if one_behind(record, presented) => Decision::Retried,
+        Decision::Refused(Reason::SessionRevoked) if one_behind(record, presented) => Decision::Retried,
         decision => decision,
     };
     finds_in_decide("10", retrying, SMALL);
@@ -179,7 +180,7 @@ fn invariants_15_and_16_a_client_that_is_not_told_again() {
 fn invariant_17_a_retry_time_that_counts_backwards() {
     let wrong: Decide = |record, presented, now, rules| match decide(record, presented, now, rules) {
         Decision::Retried if record.is_some_and(|record| now < record.rotated_at) => {
-            Decision::Reused(Reuse::PredecessorAfterRetryTime)
+            Decision::Reused(Reason::PredecessorAfterRetryTime)
         }
         decision => decision,
     };

@@ -3,7 +3,8 @@
 use std::{fmt, sync::OnceLock};
 
 use latchkey_token::{
-    session::{Predecessor, Presented, Renewal, Reuse, Revocation, Session, Successor},
+    audit::Reason,
+    session::{Predecessor, Presented, Renewal, Revocation, Session, Successor},
     tokens::{SealedSuccessor, SecretHash},
     values::{ClientId, Generation, Seconds, Timestamp},
 };
@@ -54,7 +55,7 @@ pub enum Invocation {
     /// Before its write, with the candidate that it has drawn.
     Writing(Request, Secret),
     Reading(Request),
-    Ending(Reused),
+    Ending(Reason),
     /// With the generation of the token that it gives out.
     Answering(Answer, u8),
 }
@@ -86,14 +87,6 @@ pub enum Answer {
     Renewed,
     OwnWrite,
     Retried,
-}
-
-/// [`Reuse`], for a state to hold.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Reused {
-    AfterRetryTime,
-    AfterSuccessorUsed,
-    Older,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -234,16 +227,6 @@ impl Secret {
             Self::Written => 0,
             Self::Forged => 1,
             Self::Candidate(slot) => 2 + slot,
-        }
-    }
-}
-
-impl From<Reuse> for Reused {
-    fn from(reuse: Reuse) -> Self {
-        match reuse {
-            Reuse::PredecessorAfterRetryTime => Self::AfterRetryTime,
-            Reuse::PredecessorAfterSuccessorUsed => Self::AfterSuccessorUsed,
-            Reuse::OlderGeneration => Self::Older,
         }
     }
 }

@@ -10,7 +10,7 @@ use aws_sdk_cloudwatchlogs::{
 use latchkey_token::values::{Seconds, Timestamp};
 use latchkey_token_aws::sdk;
 
-use crate::operator::Failure;
+use crate::console::Failure;
 
 /// An event may arrive this much later than others of its time.
 const LATE_SECONDS: Seconds = 30;

@@ -24,8 +24,10 @@ use self::{
     report::Report,
     selection::Selection,
 };
-use super::{Failure, block_on, print, progress};
-use crate::secrets::write_file;
+use crate::{
+    console::{Failure, block_on, print, progress},
+    secrets::write_file,
+};
 
 /// How often more is looked for.
 const FOLLOW_EVERY: Duration = Duration::from_secs(1);

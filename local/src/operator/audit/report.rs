@@ -15,7 +15,7 @@ use serde_json::json;
 use super::line::AuditLine;
 #[cfg(test)]
 use super::line::Line;
-use crate::operator::table::table;
+use crate::console::table;
 
 /// Counts, by name.
 pub(super) type Counts = BTreeMap<String, u64>;

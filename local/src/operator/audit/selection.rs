@@ -9,7 +9,7 @@ use latchkey_token::{
 };
 
 use super::line::AuditLine;
-use crate::operator::sessions::subject;
+use crate::console::subject;
 
 /// All that are given must hold; of several values of one, any.
 #[derive(Args)]

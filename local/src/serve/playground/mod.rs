@@ -16,7 +16,7 @@ use std::{
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, header};
 use latchkey_token_lambda::{
     Body,
-    request::Members,
+    request::Parameters,
     response::{EdgeError, error, ok, refused, with_header},
 };
 use serde_json::json;
@@ -114,7 +114,7 @@ impl Playground {
 
     /// Audit lines after the number `after`: at once if there are some, else when there are, or none after a while.
     async fn events(&self, request: &Request<Body>) -> Response<Body> {
-        let after = Members::of_query(request.uri(), &["after"]).and_then(|mut query| query.text("after"));
+        let after = Parameters::of_query(request.uri(), &["after"]).and_then(|mut query| query.text("after"));
         let after = match after {
             Ok(after) => after.and_then(|after| after.parse().ok()).unwrap_or_default(),
             Err(fault) => return error(&EdgeError::Unreadable(fault), false),

@@ -1,5 +1,6 @@
 //! Audit events: what happened to whom, never a token, a secret or a live hash.
 
+use super::reason::Reason;
 use crate::values::{ClientId, Generation, IssuerId, SessionKey, Subject};
 
 /// What happened.
@@ -69,7 +70,7 @@ pub struct Event {
     pub jti: Option<String>,
     pub generation: Option<u32>,
     /// Precise here, though every refusal looks the same from outside.
-    pub reason: Option<&'static str>,
+    pub reason: Option<Reason>,
     /// Seconds until the access token concerned expires: at issue the new one, at renewal the one presented;
     /// negative once it has.
     pub seconds_to_expiry: Option<i64>,
@@ -93,7 +94,7 @@ impl Event {
         }
     }
 
-    pub fn because(mut self, reason: &'static str) -> Self {
+    pub fn because(mut self, reason: Reason) -> Self {
         self.reason = Some(reason);
         self
     }

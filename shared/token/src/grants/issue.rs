@@ -2,7 +2,7 @@
 
 use super::mint::{Mint, TokenSet, Validity};
 use crate::{
-    audit::{Event, EventKind},
+    audit::{Event, EventKind, Reason},
     documents::Signers,
     failure::{Failure, Refusal},
     json::{Map, Value},
@@ -10,7 +10,7 @@ use crate::{
     ports::{Audit, Clock, DocumentSource, InsertSession, Randomness, RedeemAssertion, Redemption, random},
     registrations::{Client, Credentials, Issuer, Profile, Registrations},
     session::Session,
-    tokens::{AssertionFault, RefreshSecret, SingleUse, UnverifiedAssertion},
+    tokens::{RefreshSecret, SingleUse, UnverifiedAssertion},
     values::{CustomClaims, Generation, Owner, Scope, Seconds, SessionKey, Sid, Subject, Timestamp, is_reserved_claim},
 };
 
@@ -77,8 +77,8 @@ impl<S: InsertSession + RedeemAssertion, D: DocumentSource> Issue<'_, S, D> {
         let reject = |refusal, reason| self.reject(issuer, client, refusal, reason);
 
         let scope =
-            self.scope(client, request.scope.as_deref()).map_err(|refusal| reject(refusal, "scope_not_allowed"))?;
-        let claims = custom_claims(client, claims).map_err(|refusal| reject(refusal, "claims_not_allowed"))?;
+            self.scope(client, request.scope.as_deref()).map_err(|refusal| reject(refusal, Reason::ScopeNotAllowed))?;
+        let claims = custom_claims(client, claims).map_err(|refusal| reject(refusal, Reason::ClaimsNotAllowed))?;
         let signers = Signers::choose(&documents.keys, client, now)?;
 
         let policy = self.policy.for_client(client);
@@ -113,7 +113,7 @@ impl<S: InsertSession + RedeemAssertion, D: DocumentSource> Issue<'_, S, D> {
             None => self.store.insert(&session).await?,
             Some(assertion) => {
                 if self.store.redeem(&assertion, &session).await? == Redemption::AlreadyUsed {
-                    return Err(reject(Refusal::InvalidGrant, AssertionFault::Replayed.name()));
+                    return Err(reject(Refusal::InvalidGrant, Reason::AssertionReplayed));
                 }
             }
         }
@@ -147,15 +147,15 @@ impl<S: InsertSession + RedeemAssertion, D: DocumentSource> Issue<'_, S, D> {
                 Ok(Vouching { issuer, subject, claims: Claims::Stated(claims), once: None })
             }
             IssuerGrant::Assertion(assertion) => {
-                let rejected = |issuer: Option<&Issuer>, fault: AssertionFault| {
-                    let event = Event::new(EventKind::ClientRejected).because(fault.name());
+                let rejected = |issuer: Option<&Issuer>, fault: Reason| {
+                    let event = Event::new(EventKind::ClientRejected).because(fault);
                     self.audit.record(&issuer.map_or(event.clone(), |issuer| event.issuer(&issuer.issuer_id)));
                     Failure::Refused(Refusal::InvalidGrant)
                 };
                 let assertion = UnverifiedAssertion::parse(&assertion).map_err(|fault| rejected(None, fault))?;
                 let (issuer, rules) = registrations
                     .issuer_of_assertions(assertion.iss())
-                    .ok_or_else(|| rejected(None, AssertionFault::UnknownIssuer))?;
+                    .ok_or_else(|| rejected(None, Reason::AssertionUnknownIssuer))?;
                 let vouched = assertion
                     .verify(&issuer.issuer_id, rules, self.policy, now)
                     .map_err(|fault| rejected(Some(issuer), fault))?;
@@ -173,7 +173,7 @@ impl<S: InsertSession + RedeemAssertion, D: DocumentSource> Issue<'_, S, D> {
         registrations.authenticate_issuer(candidates).ok_or_else(|| {
             // Only a registered id enters the audit trail: anything else may be a secret in the wrong place.
             let known = candidates.iter().find_map(|candidate| registrations.issuer(&candidate.id));
-            let event = Event::new(EventKind::ClientRejected).because("issuer_unauthenticated");
+            let event = Event::new(EventKind::ClientRejected).because(Reason::IssuerUnauthenticated);
             self.audit.record(&known.map_or(event.clone(), |issuer| event.issuer(&issuer.issuer_id)));
             Refusal::InvalidClient.into()
         })
@@ -192,7 +192,7 @@ impl<S: InsertSession + RedeemAssertion, D: DocumentSource> Issue<'_, S, D> {
             (None, [only]) => only.as_str(),
             (None, []) => "",
             (None, _) => {
-                self.audit.record(&rejected("client_id_missing"));
+                self.audit.record(&rejected(Reason::ClientIdMissing));
                 let text = "client_id is missing: this issuer may act for several clients";
                 return Err(Refusal::InvalidRequest(text.into()).into());
             }
@@ -201,7 +201,7 @@ impl<S: InsertSession + RedeemAssertion, D: DocumentSource> Issue<'_, S, D> {
         let client =
             issuer.clients.iter().find(|id| id.as_str() == client_id).and_then(|id| registrations.client(id.as_str()));
         client.ok_or_else(|| {
-            let event = rejected("issuer_may_not_act_for_client");
+            let event = rejected(Reason::IssuerMayNotActForClient);
             let known = registrations.client(client_id);
             self.audit.record(&known.map_or(event.clone(), |client| event.client(&client.client_id)));
             Refusal::UnauthorizedClient.into()
@@ -214,7 +214,7 @@ impl<S: InsertSession + RedeemAssertion, D: DocumentSource> Issue<'_, S, D> {
         if asked.is_within(&client.scope) { Ok(asked) } else { Err(Refusal::InvalidScope) }
     }
 
-    fn reject(&self, issuer: &Issuer, client: &Client, refusal: Refusal, reason: &'static str) -> Failure {
+    fn reject(&self, issuer: &Issuer, client: &Client, refusal: Refusal, reason: Reason) -> Failure {
         let event = Event::new(EventKind::ClientRejected).client(&client.client_id).issuer(&issuer.issuer_id);
         self.audit.record(&event.because(reason));
         refusal.into()

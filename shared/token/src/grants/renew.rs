@@ -5,7 +5,7 @@
 
 use super::mint::{Mint, TokenSet, Validity};
 use crate::{
-    audit::{Event, EventKind},
+    audit::{Event, EventKind, Reason},
     documents::{Documents, Signers},
     failure::{Failure, Refusal, Unavailable},
     keys::{KeyRing, TagKey},
@@ -14,12 +14,10 @@ use crate::{
         Audit, Clock, DocumentSource, Randomness, ReadSession, RenewSession, RenewalOutcome, RevokeSession, random,
     },
     registrations::{Client, ClientPolicy, Credentials, Profile, Registrations, RenewalRequirement},
-    session::{
-        Decision, Presented, Reason, Renewal, RenewalRules, Reuse, Revocation, Session, Successor, Write, decide,
-    },
+    session::{Decision, Presented, Renewal, RenewalRules, Revocation, Session, Successor, Write, decide},
     tokens::{
-        AuthenticAccessToken, ClientAssertion, EXPIRED, FROM_THE_FUTURE, NotARefreshToken, RefreshSecret, RefreshToken,
-        Rejection, SealedSuccessor, UnverifiedAccessToken, UnverifiedRefreshToken,
+        AuthenticAccessToken, ClientAssertion, NotARefreshToken, RefreshSecret, RefreshToken, SealedSuccessor,
+        UnverifiedAccessToken, UnverifiedRefreshToken,
     },
     values::{Generation, Scope, Seconds, Timestamp},
 };
@@ -62,7 +60,7 @@ pub struct Renew<'a, S, D> {
 struct Unverified<'a> {
     client: &'a ClientIdentification,
     refresh_token: Result<UnverifiedRefreshToken, NotARefreshToken>,
-    access_token: Option<Result<UnverifiedAccessToken<'a>, Rejection>>,
+    access_token: Option<Result<UnverifiedAccessToken<'a>, Reason>>,
     scope: Option<Scope>,
     now: Timestamp,
 }
@@ -101,10 +99,10 @@ impl Authentic<'_> {
     }
 
     /// What the audit trail says of times that do not hold.
-    fn untimely(&self) -> (EventKind, &'static str) {
+    fn untimely(&self) -> (EventKind, Reason) {
         match self.access_token.as_ref().is_some_and(|token| token.is_from_the_future(self.now)) {
-            true => (EventKind::RenewalRejected, FROM_THE_FUTURE),
-            false => (EventKind::TokenExpired, EXPIRED),
+            true => (EventKind::RenewalRejected, Reason::AccessTokenFromTheFuture),
+            false => (EventKind::TokenExpired, Reason::AccessTokenExpired),
         }
     }
 
@@ -206,7 +204,7 @@ where
         match Scope::from_names(text.split(' ').filter(|name| !name.is_empty())) {
             Some(scope) => Ok(Some(scope)),
             None => {
-                self.audit.record(&Event::new(EventKind::RenewalRejected).because("scope_malformed"));
+                self.audit.record(&Event::new(EventKind::RenewalRejected).because(Reason::ScopeMalformed));
                 Err(Refusal::InvalidScope.into())
             }
         }
@@ -215,7 +213,7 @@ where
     fn authenticate<'a>(&self, documents: &'a Documents, request: Unverified<'_>) -> Result<Authentic<'a>, Failure> {
         let now = request.now;
         // The dear check comes last, unless nothing else names the client.
-        let verify = |token: &Result<UnverifiedAccessToken<'_>, Rejection>| match token {
+        let verify = |token: &Result<UnverifiedAccessToken<'_>, Reason>| match token {
             Ok(token) => token.verify(&documents.keys, &documents.registrations, &self.policy.issuer, now),
             Err(rejection) => Err(*rejection),
         };
@@ -231,7 +229,7 @@ where
             self.audit.record(&Event::new(EventKind::RenewalRejected).client(&client.client_id).because(reason));
         };
         if policy.requires == RenewalRequirement::AccessToken && request.access_token.is_none() {
-            rejected("access_token_missing");
+            rejected(Reason::AccessTokenMissing);
             let text = "access_token is missing: this client renews with the access token of the same session";
             return Err(Refusal::InvalidRequest(text.into()).into());
         }
@@ -242,20 +240,20 @@ where
         };
         let token = request
             .refresh_token
-            .map_err(|_| invalid_grant("refresh_token_malformed"))?
+            .map_err(|_| invalid_grant(Reason::RefreshTokenMalformed))?
             .verify(&documents.keys, &client.client_id, now.unix_seconds())
-            .ok_or_else(|| invalid_grant("refresh_token_tag"))?;
+            .ok_or_else(|| invalid_grant(Reason::RefreshTokenTag))?;
         let access_token = match (naming_access_token, &request.access_token) {
             (Some(token), _) => Some(token),
-            (None, Some(token)) => Some(verify(token).map_err(|rejection| invalid_grant(rejection.name()))?),
+            (None, Some(token)) => Some(verify(token).map_err(&invalid_grant)?),
             (None, None) => None,
         };
         if let Some(access_token) = &access_token {
             if access_token.client_id != client.client_id {
-                return Err(invalid_grant("access_token_of_another_client"));
+                return Err(invalid_grant(Reason::AccessTokenOfAnotherClient));
             }
             if access_token.session != token.session {
-                return Err(invalid_grant("access_token_of_another_session"));
+                return Err(invalid_grant(Reason::AccessTokenOfAnotherSession));
             }
         }
         Ok(Authentic { documents, client, policy, token, access_token, scope: request.scope, now })
@@ -273,12 +271,12 @@ where
                 Some(client) => Ok(Some(client)),
                 None => {
                     let known = candidates.iter().find_map(|candidate| registrations.client(&candidate.id));
-                    Err(self.reject_client(known, "client_unauthenticated"))
+                    Err(self.reject_client(known, Reason::ClientUnauthenticated))
                 }
             },
             ClientIdentification::Assertion(assertion) => {
                 let authenticated = assertion.authenticate(registrations, self.policy, now);
-                authenticated.map(Some).map_err(|(known, fault)| self.reject_client(known, fault.name()))
+                authenticated.map(Some).map_err(|(known, fault)| self.reject_client(known, fault))
             }
             ClientIdentification::Named(ids) => self.public_client(registrations, ids).map(Some),
             ClientIdentification::FromAccessToken => Ok(None),
@@ -289,24 +287,24 @@ where
     fn public_client<'a>(&self, registrations: &'a Registrations, ids: &[String]) -> Result<&'a Client, Failure> {
         match ids.iter().find_map(|id| registrations.client(id)) {
             Some(client) if client.is_public() => Ok(client),
-            Some(client) => Err(self.reject_client(Some(client), "client_not_authenticated")),
-            None => Err(self.reject_client(None, "client_unknown")),
+            Some(client) => Err(self.reject_client(Some(client), Reason::ClientNotAuthenticated)),
+            None => Err(self.reject_client(None, Reason::ClientUnknown)),
         }
     }
 
     /// Where nothing but the access token says who the client is.
     fn naming_access_token(
         &self,
-        verified: Option<Result<AuthenticAccessToken, Rejection>>,
+        verified: Option<Result<AuthenticAccessToken, Reason>>,
     ) -> Result<AuthenticAccessToken, Failure> {
         let (refusal, reason) = match verified {
             Some(Ok(token)) => return Ok(token),
             // Ours, for a client that has been registered once.
-            Some(Err(Rejection::UnknownClient)) => return Err(self.reject_client(None, "client_unknown")),
-            Some(Err(rejection)) => (Refusal::InvalidGrant, rejection.name()),
+            Some(Err(Reason::AccessTokenUnknownClient)) => return Err(self.reject_client(None, Reason::ClientUnknown)),
+            Some(Err(rejection)) => (Refusal::InvalidGrant, rejection),
             None => {
                 let text = "the client is not named: authenticate, or send client_id or the access token";
-                (Refusal::InvalidRequest(text.into()), "client_not_named")
+                (Refusal::InvalidRequest(text.into()), Reason::ClientNotNamed)
             }
         };
         self.audit.record(&Event::new(EventKind::RenewalRejected).because(reason));
@@ -314,7 +312,7 @@ where
     }
 
     /// Only a registered id enters the audit trail: anything else may be a secret in the wrong place.
-    fn reject_client(&self, known: Option<&Client>, reason: &'static str) -> Failure {
+    fn reject_client(&self, known: Option<&Client>, reason: Reason) -> Failure {
         let event = Event::new(EventKind::ClientRejected).because(reason);
         self.audit.record(&known.map_or(event.clone(), |client| event.client(&client.client_id)));
         Refusal::InvalidClient.into()
@@ -324,7 +322,7 @@ where
     fn renewal(&self, authentic: &Authentic<'_>, signers: &Signers<'_>) -> Result<(Renewal, Candidate), Failure> {
         let Authentic { token, policy, now, .. } = authentic;
         let Some(generation) = token.generation.next() else {
-            self.audit.record(&authentic.event(EventKind::RenewalRejected, None).because("generations_exhausted"));
+            self.audit.record(&authentic.event(EventKind::RenewalRejected, None).because(Reason::GenerationsExhausted));
             return Err(Refusal::InvalidGrant.into());
         };
         let secret = RefreshSecret::from_bytes(random(self.randomness)?);
@@ -364,20 +362,20 @@ where
             }
             (Decision::Retried, Some(session), _) => self.retried(authentic, signers, session),
             (Decision::Reused(reuse), _, _) => self.reused(authentic, record.as_ref(), reuse).await,
-            (Decision::Refused(Reason::WindowClosed { opens_at }), _, Some(_)) => {
+            (Decision::TooEarly { opens_at }, _, Some(_)) => {
                 let event = authentic.event(EventKind::RenewalRejected, record.as_ref());
-                self.audit.record(&event.because("window_closed"));
+                self.audit.record(&event.because(Reason::WindowClosed));
                 Err(window_closed(opens_at, authentic.now).into())
             }
             // No candidate: the access token's times were wrong, and the refresh token is current.
-            (Decision::Renewed(_) | Decision::Refused(Reason::WindowClosed { .. }), _, None) => {
-                refused(authentic.untimely())
+            (Decision::Renewed(_) | Decision::TooEarly { .. }, _, None) => refused(authentic.untimely()),
+            (Decision::Refused(reason @ (Reason::SessionIdleExpired | Reason::SessionAbsoluteExpired)), _, _) => {
+                refused((EventKind::TokenExpired, reason))
             }
-            (Decision::Refused(reason @ (Reason::IdleExpired | Reason::AbsoluteExpired)), _, _) => {
-                refused((EventKind::TokenExpired, reason.name()))
+            (Decision::Refused(Reason::RecordDiffers), _, _) => {
+                refused((EventKind::StateMismatch, Reason::RecordDiffers))
             }
-            (Decision::Refused(Reason::StateMismatch), _, _) => refused((EventKind::StateMismatch, "record_differs")),
-            (Decision::Refused(reason), _, _) => refused((EventKind::RenewalRejected, reason.name())),
+            (Decision::Refused(reason), _, _) => refused((EventKind::RenewalRejected, reason)),
             // The store refused a write whose condition holds on the record that it gave back.
             (Decision::Renewed(_) | Decision::Retried, _, _) => {
                 Err(Unavailable::new("session store", "refused a write although its condition holds").into())
@@ -420,7 +418,7 @@ where
             predecessor.sealed_successor.open(authentic.token.secret(), &session.key, session.generation)
         });
         let Some(secret) = secret.filter(|secret| secret.hash() == session.secret_hash) else {
-            return refused((EventKind::StateMismatch, "seal_does_not_open"));
+            return refused((EventKind::StateMismatch, Reason::SealDoesNotOpen));
         };
         let first = Validity { iat: session.rotated_at.unix_seconds(), exp: session.access_token_exp() };
         let is_soon = now.millis_since(session.rotated_at) <= IDENTICAL_RETRY_SECONDS * 1000;
@@ -452,7 +450,7 @@ where
             jti: Some(tokens.jti.clone()),
             generation: Some(generation.number()),
             // The client became one of LibreChat's after this session was issued: LibreChat will not know the user.
-            reason: lacks_id.then_some("claim_id_missing"),
+            reason: lacks_id.then_some(Reason::ClaimIdMissing),
             ..authentic.event(kind, Some(session))
         });
         Ok(tokens)
@@ -463,10 +461,10 @@ where
         &self,
         authentic: &Authentic<'_>,
         record: Option<&Session>,
-        reuse: Reuse,
+        reuse: Reason,
     ) -> Result<TokenSet, Failure> {
-        self.audit.record(&authentic.event(EventKind::ReuseDetected, record).because(reuse.name()));
-        let revocation = Revocation { at: authentic.now, reason: reuse.name().to_owned() };
+        self.audit.record(&authentic.event(EventKind::ReuseDetected, record).because(reuse));
+        let revocation = Revocation::new(authentic.now, reuse);
         self.store.revoke(&authentic.token.session, &revocation).await?;
         Err(Refusal::InvalidGrant.into())
     }

@@ -2,7 +2,7 @@
 //! count here.
 
 use crate::{
-    audit::{Event, EventKind},
+    audit::{Event, EventKind, Reason},
     failure::Unavailable,
     policy::Policy,
     ports::{Audit, Clock, DocumentSource, ReadSession},
@@ -35,7 +35,7 @@ impl<S: ReadSession, D: DocumentSource> Admit<'_, S, D> {
         };
         let unverified = match UnverifiedAccessToken::parse(token) {
             Ok(unverified) => unverified,
-            Err(rejection) => return denied(rejection.name()),
+            Err(rejection) => return denied(rejection),
         };
         let mut documents = self.documents.current(now).await?;
         if documents.keys.verifier(unverified.kid(), now.unix_seconds()).is_none() {
@@ -43,7 +43,7 @@ impl<S: ReadSession, D: DocumentSource> Admit<'_, S, D> {
         }
         let token = match unverified.verify(&documents.keys, &documents.registrations, &self.policy.issuer, now) {
             Ok(token) => token,
-            Err(rejection) => return denied(rejection.name()),
+            Err(rejection) => return denied(rejection),
         };
         let denied = |reason| {
             let event = Event::new(EventKind::AccessDenied).client(&token.client_id).subject(&token.subject);
@@ -55,7 +55,7 @@ impl<S: ReadSession, D: DocumentSource> Admit<'_, S, D> {
             Ok(None)
         };
         if !token.audience.iter().any(|audience| audience == self.audience) {
-            return denied("access_token_audience_mismatch");
+            return denied(Reason::AccessTokenAudienceMismatch);
         }
         if let Err(reason) = token.check_times(now, self.policy.clock_skew_seconds) {
             return denied(reason);
@@ -63,7 +63,7 @@ impl<S: ReadSession, D: DocumentSource> Admit<'_, S, D> {
         if !is_known_live(&token) {
             let record = self.store.read(&token.session).await?;
             if !record.is_some_and(|record| record.is_live_for(&token, now)) {
-                return denied("session_not_live");
+                return denied(Reason::SessionNotLive);
             }
         }
         Ok(Some(token))

@@ -1,7 +1,7 @@
 //! Who may ask about tokens: issuers for all of their clients, clients for themselves.
 
 use crate::{
-    audit::{Event, EventKind},
+    audit::{Event, EventKind, Reason},
     failure::{Failure, Refusal},
     policy::Policy,
     ports::Audit,
@@ -50,11 +50,11 @@ impl<'a> Caller<'a> {
         }
     }
 
-    /// The audit trail's word for who it was.
-    pub const fn name(&self) -> &'static str {
+    /// Who ended a session, for the audit trail.
+    pub const fn reason(&self) -> Reason {
         match self {
-            Self::Issuer(_) => "by_issuer",
-            Self::Client(_) => "by_client",
+            Self::Issuer(_) => Reason::ByIssuer,
+            Self::Client(_) => Reason::ByClient,
         }
     }
 
@@ -75,7 +75,7 @@ pub fn identify<'a>(
     now: Timestamp,
     audit: &dyn Audit,
 ) -> Result<Caller<'a>, Failure> {
-    let mut reason = "caller_unauthenticated";
+    let mut reason = Reason::CallerUnauthenticated;
     let client = |candidates: &[Credentials]| registrations.authenticate_client(candidates).map(Caller::Client);
     let issuer = |candidates: &[Credentials]| registrations.authenticate_issuer(candidates).map(Caller::Issuer);
     let caller = match identification {
@@ -84,7 +84,7 @@ pub fn identify<'a>(
         CallerIdentification::Client(candidates) => client(candidates),
         CallerIdentification::Assertion(assertion) => assertion
             .authenticate(registrations, policy, now)
-            .map_err(|(_, fault)| reason = fault.name())
+            .map_err(|(_, fault)| reason = fault)
             .ok()
             .map(Caller::Client),
         CallerIdentification::Named(ids) => {

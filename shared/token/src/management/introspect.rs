@@ -7,7 +7,7 @@ use super::{
     recognise::{CallersToken, Worth, documents_for, recognise, worth},
 };
 use crate::{
-    audit::{Event, EventKind},
+    audit::{Event, EventKind, Reason},
     failure::{Failure, Refusal},
     json::{Map, Value},
     policy::Policy,
@@ -38,14 +38,14 @@ impl<S: ReadSession, D: DocumentSource> Introspect<'_, S, D> {
             Err(reason) => Err(reason),
             Ok(CallersToken::Access(token)) => self.access_token(token, now).await?,
             Ok(CallersToken::Refresh(token, client)) => match caller {
-                Caller::Client(_) => Err("refresh_token_shown_to_issuers_only"),
+                Caller::Client(_) => Err(Reason::RefreshTokenShownToIssuersOnly),
                 Caller::Issuer(_) => {
                     let record = self.store.read(&token.session).await?;
                     let is_current = worth(&token, client, record.as_ref(), self.policy, now) == Worth::Current;
                     record
                         .filter(|_| is_current)
                         .map(|record| self.refresh_token(&record))
-                        .ok_or("refresh_token_not_live")
+                        .ok_or(Reason::RefreshTokenNotLive)
                 }
             },
         };
@@ -60,7 +60,7 @@ impl<S: ReadSession, D: DocumentSource> Introspect<'_, S, D> {
         match caller {
             Caller::Client(client) if client.is_public() => {
                 let event = Event::new(EventKind::ClientRejected).client(&client.client_id);
-                self.audit.record(&event.because("public_client"));
+                self.audit.record(&event.because(Reason::PublicClient));
                 Err(Refusal::InvalidClient.into())
             }
             caller => Ok(caller),
@@ -71,13 +71,13 @@ impl<S: ReadSession, D: DocumentSource> Introspect<'_, S, D> {
         &self,
         token: AuthenticAccessToken,
         now: Timestamp,
-    ) -> Result<Result<Map<String, Value>, &'static str>, Failure> {
+    ) -> Result<Result<Map<String, Value>, Reason>, Failure> {
         if let Err(reason) = token.check_times(now, self.policy.clock_skew_seconds) {
             return Ok(Err(reason));
         }
         let record = self.store.read(&token.session).await?;
         if !record.is_some_and(|record| record.is_live_for(&token, now)) {
-            return Ok(Err("session_not_live"));
+            return Ok(Err(Reason::SessionNotLive));
         }
         Ok(Ok(members(json!({
             "active": true, "token_type": "Bearer", "iss": self.policy.issuer, "sub": token.subject.as_str(),

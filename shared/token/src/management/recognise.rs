@@ -4,12 +4,13 @@ use std::sync::Arc;
 
 use super::caller::Caller;
 use crate::{
+    audit::Reason,
     documents::Documents,
     failure::Unavailable,
     policy::Policy,
     ports::DocumentSource,
     registrations::Client,
-    session::{Decision, Presented, Reason, RenewalRules, Session, Write, decide},
+    session::{Decision, Presented, RenewalRules, Session, Write, decide},
     tokens::{AuthenticAccessToken, RefreshToken, UnverifiedAccessToken, UnverifiedRefreshToken},
     values::Timestamp,
 };
@@ -43,23 +44,21 @@ pub(crate) fn recognise<'a>(
     documents: &'a Documents,
     policy: &Policy,
     now: Timestamp,
-) -> Result<CallersToken<'a>, &'static str> {
+) -> Result<CallersToken<'a>, Reason> {
     if UnverifiedRefreshToken::parse(token).is_ok() {
         let verified = caller.clients(&documents.registrations).into_iter().find_map(|client| {
             let unverified = UnverifiedRefreshToken::parse(token).ok()?;
             let token = unverified.verify(&documents.keys, &client.client_id, now.unix_seconds())?;
             Some(CallersToken::Refresh(token, client))
         });
-        return verified.ok_or("refresh_token_tag");
+        return verified.ok_or(Reason::RefreshTokenTag);
     }
-    let token = UnverifiedAccessToken::parse(token).map_err(|rejection| rejection.name())?;
-    let token = token
-        .verify(&documents.keys, &documents.registrations, &policy.issuer, now)
-        .map_err(|rejection| rejection.name())?;
+    let token = UnverifiedAccessToken::parse(token)?;
+    let token = token.verify(&documents.keys, &documents.registrations, &policy.issuer, now)?;
     if caller.may_see(&token.client_id) {
         Ok(CallersToken::Access(token))
     } else {
-        Err("access_token_of_another_client")
+        Err(Reason::AccessTokenOfAnotherClient)
     }
 }
 
@@ -90,7 +89,7 @@ pub(crate) fn worth(
     let policy = policy.for_client(client);
     let rules = RenewalRules { retry_seconds: policy.retry_seconds, window_seconds: policy.window_seconds };
     match decide(record, &presented, now, rules) {
-        Decision::Renewed(Write::Due) | Decision::Refused(Reason::WindowClosed { .. }) => Worth::Current,
+        Decision::Renewed(Write::Due) | Decision::TooEarly { .. } => Worth::Current,
         Decision::Retried => Worth::Retriable,
         Decision::Renewed(Write::Done) | Decision::Reused(_) | Decision::Refused(_) => Worth::Nothing,
     }

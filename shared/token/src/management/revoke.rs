@@ -6,7 +6,7 @@ use super::{
     recognise::{CallersToken, Worth, documents_for, recognise, worth},
 };
 use crate::{
-    audit::{Event, EventKind},
+    audit::{Event, EventKind, Reason},
     failure::Failure,
     policy::Policy,
     ports::{Audit, Clock, DocumentSource, ReadSession, RevokeSession},
@@ -48,7 +48,7 @@ impl<S: ReadSession + RevokeSession, D: DocumentSource> Revoke<'_, S, D> {
                     (Worth::Current | Worth::Retriable, Some(record)) => {
                         end(self.store, self.audit, caller, record.into(), now).await?;
                     }
-                    (Worth::Current | Worth::Retriable | Worth::Nothing, _) => denied("refresh_token_not_live"),
+                    (Worth::Current | Worth::Retriable | Worth::Nothing, _) => denied(Reason::RefreshTokenNotLive),
                 }
             }
         }
@@ -77,11 +77,11 @@ pub(crate) async fn end(
     session: Ending<'_>,
     now: Timestamp,
 ) -> Result<bool, Failure> {
-    let revocation = Revocation { at: now, reason: caller.name().to_owned() };
+    let revocation = Revocation::new(now, caller.reason());
     let has_ended = store.revoke(session.key, &revocation).await?;
     if has_ended {
         let event = Event::new(EventKind::SessionRevoked).client(session.client_id).subject(session.subject);
-        let mut event = caller.mark(event).because(caller.name());
+        let mut event = caller.mark(event).because(caller.reason());
         event.session = Some(session.key.audit_name());
         audit.record(&event);
     }

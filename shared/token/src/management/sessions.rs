@@ -5,7 +5,7 @@ use super::{
     revoke::end,
 };
 use crate::{
-    audit::{Event, EventKind},
+    audit::{Event, EventKind, Reason},
     failure::{Failure, Refusal},
     policy::Policy,
     ports::{Audit, Clock, DocumentSource, ListSessions, ReadSession, RevokeSession},
@@ -74,7 +74,7 @@ impl<S: ListSessions + ReadSession + RevokeSession, D: DocumentSource> Sessions<
             Caller::Issuer(issuer) => Ok(issuer),
             Caller::Client(client) => {
                 let event = Event::new(EventKind::ClientRejected).client(&client.client_id);
-                self.audit.record(&event.because("not_an_issuer"));
+                self.audit.record(&event.because(Reason::NotAnIssuer));
                 Err(Refusal::InvalidClient.into())
             }
         }
@@ -108,7 +108,7 @@ impl<S: ListSessions + ReadSession + RevokeSession, D: DocumentSource> Sessions<
             Some(client) => Ok(vec![client]),
             None => {
                 let event = Event::new(EventKind::ClientRejected).issuer(&issuer.issuer_id);
-                self.audit.record(&event.because("issuer_may_not_act_for_client"));
+                self.audit.record(&event.because(Reason::IssuerMayNotActForClient));
                 Err(Refusal::UnauthorizedClient.into())
             }
         }

@@ -5,7 +5,7 @@ mod record;
 mod renewal;
 
 pub use self::{
-    decide::{Decision, Reason, Reuse, Write, decide},
+    decide::{Decision, Write, decide},
     record::{Predecessor, Revocation, Session},
     renewal::{Presented, Renewal, RenewalRules, Successor},
 };

@@ -1,6 +1,7 @@
 //! The session record.
 
 use crate::{
+    audit::Reason,
     tokens::{AuthenticAccessToken, SealedSuccessor, SecretHash},
     values::{ClientId, CustomClaims, Generation, IssuerId, Scope, Seconds, SessionKey, Subject, Timestamp},
 };
@@ -46,6 +47,13 @@ pub struct Predecessor {
 pub struct Revocation {
     pub at: Timestamp,
     pub reason: String,
+}
+
+impl Revocation {
+    /// An end at `at`, in the audit trail's word for the reason.
+    pub fn new(at: Timestamp, reason: Reason) -> Self {
+        Self { at, reason: reason.name().to_owned() }
+    }
 }
 
 impl Session {

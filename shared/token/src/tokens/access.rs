@@ -6,45 +6,13 @@
 
 use super::jwt::{self, Compact};
 use crate::{
+    audit::Reason,
     json::{Map, Value},
     keys::{Algorithm, KeyRing, SigningKey},
     policy::{MAX_ACCESS_TOKEN_SECONDS, MAX_IAT_AHEAD_SECONDS},
     registrations::{Client, ClientPolicy, Registrations},
     values::{ClientId, Owner, Seconds, SessionKey, Subject, Timestamp},
 };
-
-/// Why an access token is refused; for the audit trail only.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Rejection {
-    Malformed,
-    Header,
-    UnknownKid,
-    Algorithm,
-    Type,
-    Signature,
-    Claims,
-    Issuer,
-    UnknownClient,
-    KeyNotTheClients,
-}
-
-impl Rejection {
-    /// The audit trail's word for it.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Malformed => "access_token_malformed",
-            Self::Header => "access_token_header",
-            Self::UnknownKid => "access_token_unknown_kid",
-            Self::Algorithm => "access_token_algorithm",
-            Self::Type => "access_token_type",
-            Self::Signature => "access_token_signature",
-            Self::Claims => "access_token_claims",
-            Self::Issuer => "access_token_issuer",
-            Self::UnknownClient => "access_token_unknown_client",
-            Self::KeyNotTheClients => "access_token_key_not_the_clients",
-        }
-    }
-}
 
 /// A token in compact form whose signature nobody has checked. Its only use is [`UnverifiedAccessToken::verify`].
 pub struct UnverifiedAccessToken<'a> {
@@ -57,14 +25,14 @@ pub struct UnverifiedAccessToken<'a> {
 impl<'a> UnverifiedAccessToken<'a> {
     /// Splits the compact form. The header holds `alg`, `kid` and `typ`, each a string, and nothing else: no `crit`,
     /// `jku`, `jwk`, `x5u`, `b64` or `zip` is ever looked at.
-    pub fn parse(token: &'a str) -> Result<Self, Rejection> {
-        let mut token = Compact::parse(token).ok_or(Rejection::Malformed)?;
+    pub fn parse(token: &'a str) -> Result<Self, Reason> {
+        let mut token = Compact::parse(token).ok_or(Reason::AccessTokenMalformed)?;
         let mut take = |name| match token.header.remove(name) {
             Some(Value::String(text)) => Ok(text),
-            _ => Err(Rejection::Header),
+            _ => Err(Reason::AccessTokenHeader),
         };
         let (algorithm, kid, typ) = (take("alg")?, take("kid")?, take("typ")?);
-        if token.header.is_empty() { Ok(Self { token, algorithm, kid, typ }) } else { Err(Rejection::Header) }
+        if token.header.is_empty() { Ok(Self { token, algorithm, kid, typ }) } else { Err(Reason::AccessTokenHeader) }
     }
 
     /// Which key the token names. May be unknown, and may be anything a stranger likes.
@@ -80,21 +48,21 @@ impl<'a> UnverifiedAccessToken<'a> {
         registrations: &Registrations,
         issuer: &str,
         now: Timestamp,
-    ) -> Result<AuthenticAccessToken, Rejection> {
-        let key = keys.verifier(&self.kid, now.unix_seconds()).ok_or(Rejection::UnknownKid)?;
+    ) -> Result<AuthenticAccessToken, Reason> {
+        let key = keys.verifier(&self.kid, now.unix_seconds()).ok_or(Reason::AccessTokenUnknownKid)?;
         if self.algorithm != key.algorithm().name() {
-            return Err(Rejection::Algorithm);
+            return Err(Reason::AccessTokenAlgorithm);
         }
         if self.typ != access_token_type(key.algorithm()) {
-            return Err(Rejection::Type);
+            return Err(Reason::AccessTokenType);
         }
         if !self.token.is_signed_by(key.verifier(), key.algorithm()) {
-            return Err(Rejection::Signature);
+            return Err(Reason::AccessTokenSignature);
         }
-        let token = read_claims(&self.token.claims().ok_or(Rejection::Claims)?, issuer)?;
-        let client = registrations.client(token.client_id.as_str()).ok_or(Rejection::UnknownClient)?;
+        let token = read_claims(&self.token.claims().ok_or(Reason::AccessTokenClaims)?, issuer)?;
+        let client = registrations.client(token.client_id.as_str()).ok_or(Reason::AccessTokenUnknownClient)?;
         if !is_key_for(key, client) {
-            return Err(Rejection::KeyNotTheClients);
+            return Err(Reason::AccessTokenKeyNotTheClients);
         }
         Ok(token)
     }
@@ -114,10 +82,6 @@ fn is_key_for(key: &SigningKey, client: &Client) -> bool {
         true
     }
 }
-
-/// Reasons for the audit trail.
-pub(crate) const EXPIRED: &str = "access_token_expired";
-pub(crate) const FROM_THE_FUTURE: &str = "access_token_from_the_future";
 
 /// An access token that we signed, for the client and session it names. Says nothing about its times: ask
 /// [`AuthenticAccessToken::is_renewable_at`].
@@ -143,12 +107,12 @@ impl AuthenticAccessToken {
 
     /// Whether the token lets its bearer in: neither expired nor from the future; or the reason, for the audit trail. The
     /// grace period does not count.
-    pub fn check_times(&self, now: Timestamp, clock_skew_seconds: Seconds) -> Result<(), &'static str> {
+    pub fn check_times(&self, now: Timestamp, clock_skew_seconds: Seconds) -> Result<(), Reason> {
         if self.is_from_the_future(now) {
-            return Err(FROM_THE_FUTURE);
+            return Err(Reason::AccessTokenFromTheFuture);
         }
         let is_unexpired = now < Timestamp::from_unix_seconds(self.exp).plus(clock_skew_seconds);
-        is_unexpired.then_some(()).ok_or(EXPIRED)
+        is_unexpired.then_some(()).ok_or(Reason::AccessTokenExpired)
     }
 
     /// Whether `iat` lies further ahead than clocks differ.
@@ -166,15 +130,15 @@ impl AuthenticAccessToken {
     }
 }
 
-fn read_claims(claims: &Map<String, Value>, issuer: &str) -> Result<AuthenticAccessToken, Rejection> {
+fn read_claims(claims: &Map<String, Value>, issuer: &str) -> Result<AuthenticAccessToken, Reason> {
     if text(claims, "iss")? != issuer {
-        return Err(Rejection::Issuer);
+        return Err(Reason::AccessTokenIssuer);
     }
     let token = AuthenticAccessToken {
-        session: SessionKey::parse(text(claims, "sid")?).ok_or(Rejection::Claims)?,
-        client_id: ClientId::parse(text(claims, "client_id")?).ok_or(Rejection::Claims)?,
-        subject: Subject::parse(text(claims, "sub")?).ok_or(Rejection::Claims)?,
-        audience: claims.get("aud").and_then(jwt::audience).ok_or(Rejection::Claims)?,
+        session: SessionKey::parse(text(claims, "sid")?).ok_or(Reason::AccessTokenClaims)?,
+        client_id: ClientId::parse(text(claims, "client_id")?).ok_or(Reason::AccessTokenClaims)?,
+        subject: Subject::parse(text(claims, "sub")?).ok_or(Reason::AccessTokenClaims)?,
+        audience: claims.get("aud").and_then(jwt::audience).ok_or(Reason::AccessTokenClaims)?,
         iat: seconds(claims, "iat")?,
         exp: seconds(claims, "exp")?,
         jti: text(claims, "jti")?.to_owned(),
@@ -182,20 +146,20 @@ fn read_claims(claims: &Map<String, Value>, issuer: &str) -> Result<AuthenticAcc
     };
     let life = token.exp - token.iat;
     if !(0..=i64::from(MAX_ACCESS_TOKEN_SECONDS)).contains(&life) || token.jti.is_empty() {
-        return Err(Rejection::Claims);
+        return Err(Reason::AccessTokenClaims);
     }
     if token.session.owner != Owner::of(&token.client_id, &token.subject) {
-        return Err(Rejection::Claims);
+        return Err(Reason::AccessTokenClaims);
     }
     Ok(token)
 }
 
-fn text<'a>(claims: &'a Map<String, Value>, name: &str) -> Result<&'a str, Rejection> {
-    claims.get(name).and_then(Value::as_str).ok_or(Rejection::Claims)
+fn text<'a>(claims: &'a Map<String, Value>, name: &str) -> Result<&'a str, Reason> {
+    claims.get(name).and_then(Value::as_str).ok_or(Reason::AccessTokenClaims)
 }
 
-fn seconds(claims: &Map<String, Value>, name: &str) -> Result<i64, Rejection> {
-    claims.get(name).and_then(jwt::numeric_date).ok_or(Rejection::Claims)
+fn seconds(claims: &Map<String, Value>, name: &str) -> Result<i64, Reason> {
+    claims.get(name).and_then(jwt::numeric_date).ok_or(Reason::AccessTokenClaims)
 }
 
 #[cfg(test)]
@@ -233,7 +197,7 @@ mod tests {
             Self { keys: KeyRing::parse(&keys).unwrap(), registrations: Registrations::parse(clients).unwrap(), hs256 }
         }
 
-        fn verify(&self, token: &str) -> Result<AuthenticAccessToken, Rejection> {
+        fn verify(&self, token: &str) -> Result<AuthenticAccessToken, Reason> {
             UnverifiedAccessToken::parse(token)?.verify(&self.keys, &self.registrations, ISSUER, NOW)
         }
 
@@ -241,7 +205,7 @@ mod tests {
             sign_raw(self.keys.verifier("es", 0).unwrap(), header, payload)
         }
 
-        fn claims(&self, claims: &str) -> Result<AuthenticAccessToken, Rejection> {
+        fn claims(&self, claims: &str) -> Result<AuthenticAccessToken, Reason> {
             self.verify(&self.es256(HEADER, claims))
         }
     }
@@ -279,33 +243,33 @@ mod tests {
         let fixture = Fixture::new();
         let payload = claims_of("librechat");
         for (header, expected) in [
-            (r#"{"alg":"none","kid":"es","typ":"at+jwt"}"#, Rejection::Algorithm),
-            (r#"{"alg":"nOnE","kid":"es","typ":"at+jwt"}"#, Rejection::Algorithm),
-            (r#"{"alg":"","kid":"es","typ":"at+jwt"}"#, Rejection::Algorithm),
-            (r#"{"alg":"HS256","kid":"es","typ":"at+jwt"}"#, Rejection::Algorithm),
-            (r#"{"alg":"RS256","kid":"es","typ":"at+jwt"}"#, Rejection::Algorithm),
-            (r#"{"alg":5,"kid":"es","typ":"at+jwt"}"#, Rejection::Header),
-            (r#"{"kid":"es","typ":"at+jwt"}"#, Rejection::Header),
-            (r#"{"alg":"ES256","typ":"at+jwt"}"#, Rejection::Header),
-            (r#"{"alg":"ES256","kid":"es"}"#, Rejection::Header),
-            (r#"{"alg":"ES256","kid":"ES","typ":"at+jwt"}"#, Rejection::UnknownKid),
-            (r#"{"alg":"ES256","kid":"../../etc/passwd","typ":"at+jwt"}"#, Rejection::UnknownKid),
-            (r#"{"alg":"ES256","kid":"es\u0000","typ":"at+jwt"}"#, Rejection::UnknownKid),
-            (r#"{"alg":"ES256","kid":"es' OR 1=1","typ":"at+jwt"}"#, Rejection::UnknownKid),
-            (r#"{"alg":"ES256","kid":"es","typ":"JWT"}"#, Rejection::Type),
-            (r#"{"alg":"ES256","kid":"es","typ":"AT+JWT"}"#, Rejection::Type),
-            (r#"{"alg":"ES256","kid":"es","typ":"at+jwt","crit":["exp"]}"#, Rejection::Header),
-            (r#"{"alg":"ES256","kid":"es","typ":"at+jwt","b64":false}"#, Rejection::Header),
-            (r#"{"alg":"ES256","kid":"es","typ":"at+jwt","zip":"DEF"}"#, Rejection::Header),
-            (r#"{"alg":"ES256","kid":"es","typ":"at+jwt","jku":"https://127.0.0.1/"}"#, Rejection::Header),
-            (r#"{"alg":"ES256","kid":"es","typ":"at+jwt","jwk":{}}"#, Rejection::Header),
-            (r#"{"alg":"ES256","kid":"es","kid":"es","typ":"at+jwt"}"#, Rejection::Malformed),
-            (r#"["alg"]"#, Rejection::Malformed),
+            (r#"{"alg":"none","kid":"es","typ":"at+jwt"}"#, Reason::AccessTokenAlgorithm),
+            (r#"{"alg":"nOnE","kid":"es","typ":"at+jwt"}"#, Reason::AccessTokenAlgorithm),
+            (r#"{"alg":"","kid":"es","typ":"at+jwt"}"#, Reason::AccessTokenAlgorithm),
+            (r#"{"alg":"HS256","kid":"es","typ":"at+jwt"}"#, Reason::AccessTokenAlgorithm),
+            (r#"{"alg":"RS256","kid":"es","typ":"at+jwt"}"#, Reason::AccessTokenAlgorithm),
+            (r#"{"alg":5,"kid":"es","typ":"at+jwt"}"#, Reason::AccessTokenHeader),
+            (r#"{"kid":"es","typ":"at+jwt"}"#, Reason::AccessTokenHeader),
+            (r#"{"alg":"ES256","typ":"at+jwt"}"#, Reason::AccessTokenHeader),
+            (r#"{"alg":"ES256","kid":"es"}"#, Reason::AccessTokenHeader),
+            (r#"{"alg":"ES256","kid":"ES","typ":"at+jwt"}"#, Reason::AccessTokenUnknownKid),
+            (r#"{"alg":"ES256","kid":"../../etc/passwd","typ":"at+jwt"}"#, Reason::AccessTokenUnknownKid),
+            (r#"{"alg":"ES256","kid":"es\u0000","typ":"at+jwt"}"#, Reason::AccessTokenUnknownKid),
+            (r#"{"alg":"ES256","kid":"es' OR 1=1","typ":"at+jwt"}"#, Reason::AccessTokenUnknownKid),
+            (r#"{"alg":"ES256","kid":"es","typ":"JWT"}"#, Reason::AccessTokenType),
+            (r#"{"alg":"ES256","kid":"es","typ":"AT+JWT"}"#, Reason::AccessTokenType),
+            (r#"{"alg":"ES256","kid":"es","typ":"at+jwt","crit":["exp"]}"#, Reason::AccessTokenHeader),
+            (r#"{"alg":"ES256","kid":"es","typ":"at+jwt","b64":false}"#, Reason::AccessTokenHeader),
+            (r#"{"alg":"ES256","kid":"es","typ":"at+jwt","zip":"DEF"}"#, Reason::AccessTokenHeader),
+            (r#"{"alg":"ES256","kid":"es","typ":"at+jwt","jku":"https://127.0.0.1/"}"#, Reason::AccessTokenHeader),
+            (r#"{"alg":"ES256","kid":"es","typ":"at+jwt","jwk":{}}"#, Reason::AccessTokenHeader),
+            (r#"{"alg":"ES256","kid":"es","kid":"es","typ":"at+jwt"}"#, Reason::AccessTokenMalformed),
+            (r#"["alg"]"#, Reason::AccessTokenMalformed),
         ] {
             assert_eq!(fixture.verify(&fixture.es256(header, &payload)).unwrap_err(), expected, "{header}");
         }
         let huge = format!(r#"{{"alg":"ES256","kid":"{}","typ":"at+jwt"}}"#, "k".repeat(10_000));
-        assert_eq!(fixture.verify(&fixture.es256(&huge, &payload)).unwrap_err(), Rejection::Malformed);
+        assert_eq!(fixture.verify(&fixture.es256(&huge, &payload)).unwrap_err(), Reason::AccessTokenMalformed);
     }
 
     #[test]
@@ -334,13 +298,13 @@ mod tests {
             }
         }
         let parsed = |token: &str| UnverifiedAccessToken::parse(token).err();
-        assert_eq!(parsed(&format!("{input}.")), Some(Rejection::Malformed), "an empty signature");
-        assert_eq!(parsed(&format!("{good}.{signature}")), Some(Rejection::Malformed), "a fourth part");
+        assert_eq!(parsed(&format!("{input}.")), Some(Reason::AccessTokenMalformed), "an empty signature");
+        assert_eq!(parsed(&format!("{good}.{signature}")), Some(Reason::AccessTokenMalformed), "a fourth part");
         assert_eq!(UnverifiedAccessToken::parse(&good).unwrap().kid(), "es");
         // The longest token that is looked at, and one that is a character longer.
         let longest = format!("{input}.{}", "A".repeat(MAX_BYTES - input.len() - 1));
         assert_eq!((longest.len(), parsed(&longest)), (MAX_BYTES, None));
-        assert_eq!(parsed(&format!("{longest}A")), Some(Rejection::Malformed));
+        assert_eq!(parsed(&format!("{longest}A")), Some(Reason::AccessTokenMalformed));
         // A non-canonical last character: the same bytes in another spelling.
         let last = signature.as_bytes().last().copied().unwrap();
         let respelt = format!("{}{}", &good[..good.len() - 1], char::from(last + 1));
@@ -374,11 +338,14 @@ mod tests {
             ("short", raw[..63].to_vec()),
             ("long", [&raw[..], &[0]].concat()),
         ] {
-            assert_eq!(fixture.verify(&with(bytes)).unwrap_err(), Rejection::Signature, "{name}");
+            assert_eq!(fixture.verify(&with(bytes)).unwrap_err(), Reason::AccessTokenSignature, "{name}");
         }
         let (header, _) = input.split_once('.').unwrap();
         let other_payload = URL_SAFE_NO_PAD.encode(claims_of("librechat").replace("alice", "mallory"));
-        assert_eq!(fixture.verify(&format!("{header}.{other_payload}.{signature}")).unwrap_err(), Rejection::Signature);
+        assert_eq!(
+            fixture.verify(&format!("{header}.{other_payload}.{signature}")).unwrap_err(),
+            Reason::AccessTokenSignature
+        );
     }
 
     #[test]
@@ -390,7 +357,7 @@ mod tests {
         for secret in [jwk.as_str(), rest.split('"').next().unwrap(), testing::ES256_PEM()] {
             let header = r#"{"alg":"HS256","kid":"es","typ":"JWT"}"#;
             let forged = testing::sign_hs256(secret, header, &claims_of("librechat"));
-            assert_eq!(fixture.verify(&forged).unwrap_err(), Rejection::Algorithm);
+            assert_eq!(fixture.verify(&forged).unwrap_err(), Reason::AccessTokenAlgorithm);
         }
     }
 
@@ -400,11 +367,11 @@ mod tests {
         let header = r#"{"alg":"HS256","kid":"hs","typ":"JWT"}"#;
         let hs256 = |payload: &str| testing::sign_hs256(&fixture.hs256, header, payload);
         assert!(fixture.verify(&hs256(&claims_of("legacy"))).is_ok());
-        assert_eq!(fixture.verify(&hs256(&claims_of("librechat"))).unwrap_err(), Rejection::KeyNotTheClients);
+        assert_eq!(fixture.verify(&hs256(&claims_of("librechat"))).unwrap_err(), Reason::AccessTokenKeyNotTheClients);
         let another = testing::sign_hs256(HS256_OF_ANOTHER, &header.replace("hs", "hs2"), &claims_of("legacy"));
-        assert_eq!(fixture.verify(&another).unwrap_err(), Rejection::KeyNotTheClients);
+        assert_eq!(fixture.verify(&another).unwrap_err(), Reason::AccessTokenKeyNotTheClients);
         let by_es256 = fixture.es256(HEADER, &claims_of("legacy"));
-        assert_eq!(fixture.verify(&by_es256).unwrap_err(), Rejection::KeyNotTheClients);
+        assert_eq!(fixture.verify(&by_es256).unwrap_err(), Reason::AccessTokenKeyNotTheClients);
     }
 
     #[test]
@@ -446,7 +413,10 @@ mod tests {
             assert!(fixture.claims(&claims).is_err(), "exp = {exp}");
         }
         assert!(fixture.claims(&good.replace(&format!("{}", iat + 600), &format!("{}", iat + 604_800))).is_ok());
-        assert_eq!(fixture.claims(&good.replace("issuer.example", "issuer.example/")).unwrap_err(), Rejection::Issuer);
+        assert_eq!(
+            fixture.claims(&good.replace("issuer.example", "issuer.example/")).unwrap_err(),
+            Reason::AccessTokenIssuer
+        );
         assert!(
             fixture
                 .claims(&good.replace(r#""iss":"https://issuer.example""#, r#""iss":["https://issuer.example"]"#))
@@ -488,13 +458,13 @@ mod tests {
         let token = Fixture::new().claims(&claims_of("librechat")).unwrap();
         let last = Timestamp::from_unix_millis(NOW.plus(600).unix_millis() - 1);
         assert_eq!(token.check_times(NOW.minus(60), 0), Ok(()));
-        assert_eq!(token.check_times(NOW.minus(61), 0), Err(FROM_THE_FUTURE));
+        assert_eq!(token.check_times(NOW.minus(61), 0), Err(Reason::AccessTokenFromTheFuture));
         assert_eq!(token.check_times(last, 0), Ok(()));
         for past in [600, 601] {
-            assert_eq!(token.check_times(NOW.plus(past), 0), Err(EXPIRED));
+            assert_eq!(token.check_times(NOW.plus(past), 0), Err(Reason::AccessTokenExpired));
         }
         assert_eq!(token.check_times(NOW.plus(609), 10), Ok(()));
-        assert_eq!(token.check_times(NOW.plus(610), 10), Err(EXPIRED));
+        assert_eq!(token.check_times(NOW.plus(610), 10), Err(Reason::AccessTokenExpired));
     }
 
     #[test]
@@ -514,18 +484,18 @@ mod tests {
     #[test]
     fn the_audit_trails_words_are_apart() {
         let names = [
-            Rejection::Malformed,
-            Rejection::Header,
-            Rejection::UnknownKid,
-            Rejection::Algorithm,
-            Rejection::Type,
-            Rejection::Signature,
-            Rejection::Claims,
-            Rejection::Issuer,
-            Rejection::UnknownClient,
-            Rejection::KeyNotTheClients,
+            Reason::AccessTokenMalformed,
+            Reason::AccessTokenHeader,
+            Reason::AccessTokenUnknownKid,
+            Reason::AccessTokenAlgorithm,
+            Reason::AccessTokenType,
+            Reason::AccessTokenSignature,
+            Reason::AccessTokenClaims,
+            Reason::AccessTokenIssuer,
+            Reason::AccessTokenUnknownClient,
+            Reason::AccessTokenKeyNotTheClients,
         ]
-        .map(Rejection::name);
+        .map(Reason::name);
         assert!(names.iter().all(|name| name.starts_with("access_token_")));
         assert_eq!(names.iter().collect::<std::collections::BTreeSet<_>>().len(), names.len());
     }

@@ -1,10 +1,11 @@
 //! A client's assertion that vouches for itself: `private_key_jwt` (OpenID Connect Core 1.0 §9, RFC 7523 §2.2).
 
 use super::{
-    assertion::{AssertionFault, Times, verified_claims},
+    assertion::{Times, verified_claims},
     jwt::{self, Compact},
 };
 use crate::{
+    audit::Reason,
     json::Value,
     keys::AssertionKeys,
     policy::Policy,
@@ -29,10 +30,10 @@ impl ClientAssertion {
         registrations: &'r Registrations,
         policy: &Policy,
         now: Timestamp,
-    ) -> Result<&'r Client, (Option<&'r Client>, AssertionFault)> {
-        let id = self.claimed_id().ok_or((None, AssertionFault::Malformed))?;
-        let client = registrations.client(&id).ok_or((None, AssertionFault::UnknownIssuer))?;
-        let keys = client.assertion_keys.as_ref().ok_or((Some(client), AssertionFault::UnknownIssuer))?;
+    ) -> Result<&'r Client, (Option<&'r Client>, Reason)> {
+        let id = self.claimed_id().ok_or((None, Reason::AssertionMalformed))?;
+        let client = registrations.client(&id).ok_or((None, Reason::AssertionUnknownIssuer))?;
+        let keys = client.assertion_keys.as_ref().ok_or((Some(client), Reason::AssertionUnknownIssuer))?;
         self.verify(&id, keys, policy, now).map_err(|fault| (Some(client), fault))?;
         Ok(client)
     }
@@ -48,26 +49,20 @@ impl ClientAssertion {
     /// `iss` and `sub` are the client's id, `aud` is our issuer identifier and nothing else (the update of RFC 7523
     /// that closes audience injection), `exp` is at most an hour ahead. It may be used again within its life: whoever has
     /// overheard the request has also the refresh token in it, and what that is worth is for the session to say.
-    pub(crate) fn verify(
-        &self,
-        id: &str,
-        keys: &AssertionKeys,
-        policy: &Policy,
-        now: Timestamp,
-    ) -> Result<(), AssertionFault> {
-        let token = Compact::parse(&self.assertion).ok_or(AssertionFault::Malformed)?;
+    pub(crate) fn verify(&self, id: &str, keys: &AssertionKeys, policy: &Policy, now: Timestamp) -> Result<(), Reason> {
+        let token = Compact::parse(&self.assertion).ok_or(Reason::AssertionMalformed)?;
         let claims = verified_claims(keys, token, &["JWT", "client-authentication+jwt"])?;
         let says = |name| claims.get(name).and_then(Value::as_str) == Some(id);
         if !says("iss") || !says("sub") || self.client_id.as_deref().is_some_and(|named| named != id) {
-            return Err(AssertionFault::Claims);
+            return Err(Reason::AssertionClaims);
         }
         if claims.get("aud").and_then(jwt::audience).is_none_or(|said| said != [policy.issuer.as_str()]) {
-            return Err(AssertionFault::Audience);
+            return Err(Reason::AssertionAudience);
         }
         let times = Times::read(&claims)?;
         times.check(now, policy.clock_skew_seconds)?;
         if times.is_endless(now, MAX_CLIENT_ASSERTION_SECONDS) {
-            return Err(AssertionFault::Endless);
+            return Err(Reason::AssertionEndless);
         }
         Ok(())
     }

@@ -1,10 +1,11 @@
 //! An issuer's assertion that vouches for a user (RFC 7523 §2.1).
 
 use super::{
-    assertion::{AssertionFault, Times, verified_claims},
+    assertion::{Times, verified_claims},
     jwt::{self, Compact},
 };
 use crate::{
+    audit::Reason,
     json::{Map, Value},
     policy::{MAX_ACCESS_TOKEN_SECONDS, Policy},
     registrations::AssertionRules,
@@ -40,10 +41,10 @@ pub(crate) struct UnverifiedAssertion<'a> {
 }
 
 impl<'a> UnverifiedAssertion<'a> {
-    pub fn parse(assertion: &'a str) -> Result<Self, AssertionFault> {
-        let token = Compact::parse(assertion).ok_or(AssertionFault::Malformed)?;
-        let claims = token.claims().ok_or(AssertionFault::Malformed)?;
-        let iss = claims.get("iss").and_then(Value::as_str).ok_or(AssertionFault::Claims)?.to_owned();
+    pub fn parse(assertion: &'a str) -> Result<Self, Reason> {
+        let token = Compact::parse(assertion).ok_or(Reason::AssertionMalformed)?;
+        let claims = token.claims().ok_or(Reason::AssertionMalformed)?;
+        let iss = claims.get("iss").and_then(Value::as_str).ok_or(Reason::AssertionClaims)?.to_owned();
         Ok(Self { token, iss })
     }
 
@@ -59,10 +60,10 @@ impl<'a> UnverifiedAssertion<'a> {
         rules: &AssertionRules,
         policy: &Policy,
         now: Timestamp,
-    ) -> Result<Vouched, AssertionFault> {
+    ) -> Result<Vouched, Reason> {
         let claims = verified_claims(&rules.keys, self.token, &["JWT"])?;
         if claims.get("iss").and_then(Value::as_str) != Some(&rules.iss) {
-            return Err(AssertionFault::UnknownIssuer);
+            return Err(Reason::AssertionUnknownIssuer);
         }
         let times = Times::read(&claims)?;
         times.check(now, policy.clock_skew_seconds)?;
@@ -71,20 +72,20 @@ impl<'a> UnverifiedAssertion<'a> {
         match (aud.map(jwt::audience), &rules.aud) {
             (Some(Some(said)), Some(wanted)) if said == [wanted.as_str()] => {}
             (None, _) if rules.legacy_max_age_seconds.is_some() => {}
-            _ => return Err(AssertionFault::Audience),
+            _ => return Err(Reason::AssertionAudience),
         }
         let until = match rules.legacy_max_age_seconds {
             Some(max_age) if is_endless || aud.is_none() => {
-                let iat = Timestamp::from_unix_seconds(times.iat.ok_or(AssertionFault::Claims)?);
+                let iat = Timestamp::from_unix_seconds(times.iat.ok_or(Reason::AssertionClaims)?);
                 let until = iat.plus(max_age);
                 if until <= now {
-                    return Err(AssertionFault::TooOld);
+                    return Err(Reason::AssertionTooOld);
                 }
                 until
             }
-            _ if is_endless => return Err(AssertionFault::Endless),
+            _ if is_endless => return Err(Reason::AssertionEndless),
             _ => {
-                Timestamp::from_unix_seconds(times.exp.ok_or(AssertionFault::Endless)?).plus(policy.clock_skew_seconds)
+                Timestamp::from_unix_seconds(times.exp.ok_or(Reason::AssertionEndless)?).plus(policy.clock_skew_seconds)
             }
         };
         let once = match claims.get("jti") {
@@ -92,9 +93,9 @@ impl<'a> UnverifiedAssertion<'a> {
             Some(Value::String(jti)) if (1..=1024).contains(&jti.len()) => {
                 Some(SingleUse { key: AssertionKey::of(issuer_id, jti), until })
             }
-            Some(_) => return Err(AssertionFault::Claims),
+            Some(_) => return Err(Reason::AssertionClaims),
         };
-        let subject = claims.get(&rules.subject_claim).and_then(subject).ok_or(AssertionFault::Subject)?;
+        let subject = claims.get(&rules.subject_claim).and_then(subject).ok_or(Reason::AssertionSubject)?;
         Ok(Vouched { subject, claims, once })
     }
 }
@@ -129,14 +130,14 @@ mod tests {
         }
     }
 
-    fn verified(header: &str, claims: &Value, rules: &AssertionRules) -> Result<Vouched, AssertionFault> {
+    fn verified(header: &str, claims: &Value, rules: &AssertionRules) -> Result<Vouched, Reason> {
         let token = sign_hs256(SECRET, header, &claims.to_string());
         let issuer = IssuerId::parse("portal").unwrap();
         UnverifiedAssertion::parse(&token)?.verify(&issuer, rules, &Policy::new("https://id.example.org"), NOW)
     }
 
     /// What is said of good claims with one of them changed, or left out by `null`.
-    fn changed(name: &str, value: Value, rules: &AssertionRules) -> Option<AssertionFault> {
+    fn changed(name: &str, value: Value, rules: &AssertionRules) -> Option<Reason> {
         let now = NOW.unix_seconds();
         let mut claims = json!({"iss": "portal", "aud": "latchkey", "uid": "alice", "iat": now, "exp": now + 60});
         match value {
@@ -153,33 +154,33 @@ mod tests {
         let week = i64::from(MAX_ASSERTION_SECONDS);
         for (name, value, expected) in [
             ("exp", json!(now + 60), None),
-            ("exp", json!(now), Some(AssertionFault::Expired)),
-            ("exp", Value::Null, Some(AssertionFault::Endless)),
+            ("exp", json!(now), Some(Reason::AssertionExpired)),
+            ("exp", Value::Null, Some(Reason::AssertionEndless)),
             ("exp", json!(now + week), None),
-            ("exp", json!(now + week + 1), Some(AssertionFault::Endless)),
-            ("exp", json!("60"), Some(AssertionFault::Claims)),
-            ("exp", json!(-1), Some(AssertionFault::Claims)),
-            ("exp", json!(u64::MAX), Some(AssertionFault::Claims)),
-            ("exp", json!(1e9), Some(AssertionFault::Claims)),
+            ("exp", json!(now + week + 1), Some(Reason::AssertionEndless)),
+            ("exp", json!("60"), Some(Reason::AssertionClaims)),
+            ("exp", json!(-1), Some(Reason::AssertionClaims)),
+            ("exp", json!(u64::MAX), Some(Reason::AssertionClaims)),
+            ("exp", json!(1e9), Some(Reason::AssertionClaims)),
             ("iat", Value::Null, None),
             ("iat", json!(now + 60), None),
-            ("iat", json!(now + 61), Some(AssertionFault::FromTheFuture)),
+            ("iat", json!(now + 61), Some(Reason::AssertionFromTheFuture)),
             ("nbf", json!(now + 60), None),
-            ("nbf", json!(now + 61), Some(AssertionFault::FromTheFuture)),
+            ("nbf", json!(now + 61), Some(Reason::AssertionFromTheFuture)),
             ("aud", json!(["latchkey"]), None),
-            ("aud", json!(["latchkey", "other"]), Some(AssertionFault::Audience)),
-            ("aud", json!("latchkey/"), Some(AssertionFault::Audience)),
-            ("aud", json!([]), Some(AssertionFault::Audience)),
-            ("aud", Value::Null, Some(AssertionFault::Audience)),
-            ("iss", json!("Portal"), Some(AssertionFault::UnknownIssuer)),
-            ("iss", json!(["portal"]), Some(AssertionFault::Claims)),
+            ("aud", json!(["latchkey", "other"]), Some(Reason::AssertionAudience)),
+            ("aud", json!("latchkey/"), Some(Reason::AssertionAudience)),
+            ("aud", json!([]), Some(Reason::AssertionAudience)),
+            ("aud", Value::Null, Some(Reason::AssertionAudience)),
+            ("iss", json!("Portal"), Some(Reason::AssertionUnknownIssuer)),
+            ("iss", json!(["portal"]), Some(Reason::AssertionClaims)),
             ("uid", json!(42), None),
-            ("uid", json!(4.5), Some(AssertionFault::Subject)),
-            ("uid", json!(""), Some(AssertionFault::Subject)),
-            ("uid", Value::Null, Some(AssertionFault::Subject)),
+            ("uid", json!(4.5), Some(Reason::AssertionSubject)),
+            ("uid", json!(""), Some(Reason::AssertionSubject)),
+            ("uid", Value::Null, Some(Reason::AssertionSubject)),
             ("jti", json!("x"), None),
-            ("jti", json!(""), Some(AssertionFault::Claims)),
-            ("jti", json!(5), Some(AssertionFault::Claims)),
+            ("jti", json!(""), Some(Reason::AssertionClaims)),
+            ("jti", json!(5), Some(Reason::AssertionClaims)),
         ] {
             assert_eq!(changed(name, value.clone(), &rules), expected, "{name}: {value}");
         }
@@ -191,17 +192,17 @@ mod tests {
         let rules = rules(Some(1000));
         assert_eq!(changed("exp", Value::Null, &rules), None);
         assert_eq!(changed("exp", json!(now + 315_360_000), &rules), None, "ten years are no expiry");
-        assert_eq!(changed("exp", json!(now - 1), &rules), Some(AssertionFault::Expired));
+        assert_eq!(changed("exp", json!(now - 1), &rules), Some(Reason::AssertionExpired));
         assert_eq!(changed("aud", Value::Null, &rules), None);
-        assert_eq!(changed("aud", json!("other"), &rules), Some(AssertionFault::Audience));
+        assert_eq!(changed("aud", json!("other"), &rules), Some(Reason::AssertionAudience));
         let legacy =
             |iat: Value| verified(r#"{"alg":"HS256"}"#, &json!({"iss": "portal", "uid": 7, "iat": iat}), &rules).err();
         assert_eq!(legacy(json!(now - 999)), None);
-        assert_eq!(legacy(json!(now - 1000)), Some(AssertionFault::TooOld));
-        assert_eq!(legacy(json!(now + 61)), Some(AssertionFault::FromTheFuture));
-        assert_eq!(legacy(json!("x")), Some(AssertionFault::Claims));
+        assert_eq!(legacy(json!(now - 1000)), Some(Reason::AssertionTooOld));
+        assert_eq!(legacy(json!(now + 61)), Some(Reason::AssertionFromTheFuture));
+        assert_eq!(legacy(json!("x")), Some(Reason::AssertionClaims));
         let without_iat = verified(r#"{"alg":"HS256"}"#, &json!({"iss": "portal", "uid": 7}), &rules).err();
-        assert_eq!(without_iat, Some(AssertionFault::Claims));
+        assert_eq!(without_iat, Some(Reason::AssertionClaims));
     }
 
     #[test]
@@ -227,19 +228,19 @@ mod tests {
         for (header, expected) in [
             (r#"{"alg":"HS256","typ":"JWT","kid":"any"}"#, None),
             (r#"{"alg":"HS256","typ":"jwt","x5t":"AA","x5t#S256":"AA"}"#, None),
-            (r#"{"alg":"HS384"}"#, Some(AssertionFault::Algorithm)),
-            (r#"{"alg":"RS256"}"#, Some(AssertionFault::Algorithm)),
-            (r#"{"alg":"none"}"#, Some(AssertionFault::Algorithm)),
-            (r#"{"alg":"hs256"}"#, Some(AssertionFault::Algorithm)),
-            (r#"{"alg":5}"#, Some(AssertionFault::Header)),
-            ("{}", Some(AssertionFault::Algorithm)),
-            (r#"{"alg":"HS256","typ":"at+jwt"}"#, Some(AssertionFault::Header)),
-            (r#"{"alg":"HS256","jku":"https://127.0.0.1/"}"#, Some(AssertionFault::Header)),
-            (r#"{"alg":"HS256","jwk":{}}"#, Some(AssertionFault::Header)),
-            (r#"{"alg":"HS256","x5c":["AA"]}"#, Some(AssertionFault::Header)),
-            (r#"{"alg":"HS256","crit":["exp"]}"#, Some(AssertionFault::Header)),
-            (r#"{"alg":"HS256","b64":false}"#, Some(AssertionFault::Header)),
-            (r#"{"alg":"HS256","alg":"HS256"}"#, Some(AssertionFault::Malformed)),
+            (r#"{"alg":"HS384"}"#, Some(Reason::AssertionAlgorithm)),
+            (r#"{"alg":"RS256"}"#, Some(Reason::AssertionAlgorithm)),
+            (r#"{"alg":"none"}"#, Some(Reason::AssertionAlgorithm)),
+            (r#"{"alg":"hs256"}"#, Some(Reason::AssertionAlgorithm)),
+            (r#"{"alg":5}"#, Some(Reason::AssertionHeader)),
+            ("{}", Some(Reason::AssertionAlgorithm)),
+            (r#"{"alg":"HS256","typ":"at+jwt"}"#, Some(Reason::AssertionHeader)),
+            (r#"{"alg":"HS256","jku":"https://127.0.0.1/"}"#, Some(Reason::AssertionHeader)),
+            (r#"{"alg":"HS256","jwk":{}}"#, Some(Reason::AssertionHeader)),
+            (r#"{"alg":"HS256","x5c":["AA"]}"#, Some(Reason::AssertionHeader)),
+            (r#"{"alg":"HS256","crit":["exp"]}"#, Some(Reason::AssertionHeader)),
+            (r#"{"alg":"HS256","b64":false}"#, Some(Reason::AssertionHeader)),
+            (r#"{"alg":"HS256","alg":"HS256"}"#, Some(Reason::AssertionMalformed)),
         ] {
             assert_eq!(verified(header, &claims, &rules(None)).err(), expected, "{header}");
         }
@@ -247,6 +248,6 @@ mod tests {
             sign_hs256("another secret of 32 bytes or more, not real", r#"{"alg":"HS256"}"#, &claims.to_string());
         let issuer = IssuerId::parse("portal").unwrap();
         let judged = UnverifiedAssertion::parse(&other).unwrap().verify(&issuer, &rules(None), &Policy::new("x"), NOW);
-        assert_eq!(judged.err(), Some(AssertionFault::Signature));
+        assert_eq!(judged.err(), Some(Reason::AssertionSignature));
     }
 }

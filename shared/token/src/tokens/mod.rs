@@ -8,17 +8,13 @@ pub(crate) mod jwt;
 mod refresh;
 mod seal;
 
+pub(crate) use self::issuer_assertion::UnverifiedAssertion;
 pub use self::{
-    access::{AuthenticAccessToken, Rejection, UnverifiedAccessToken, access_token_type},
-    assertion::AssertionFault,
+    access::{AuthenticAccessToken, UnverifiedAccessToken, access_token_type},
     client_assertion::{ClientAssertion, MAX_CLIENT_ASSERTION_SECONDS},
     issuer_assertion::{MAX_ASSERTION_SECONDS, SingleUse},
     refresh::{
         NotARefreshToken, REFRESH_TOKEN_LENGTH, RefreshSecret, RefreshToken, SecretHash, UnverifiedRefreshToken,
     },
     seal::{SEAL_NONCE_BYTES, SealedSuccessor},
-};
-pub(crate) use self::{
-    access::{EXPIRED, FROM_THE_FUTURE},
-    issuer_assertion::UnverifiedAssertion,
 };

@@ -5,7 +5,7 @@ use std::time::Duration;
 use indicatif::{ProgressBar, ProgressStyle};
 
 /// Steps of a known number; a single one is not worth a bar.
-pub(super) fn counted(what: &'static str, steps: usize) -> ProgressBar {
+pub(crate) fn counted(what: &'static str, steps: usize) -> ProgressBar {
     if steps < 2 {
         return hidden();
     }
@@ -13,17 +13,17 @@ pub(super) fn counted(what: &'static str, steps: usize) -> ProgressBar {
 }
 
 /// Nothing to be seen.
-pub(super) fn hidden() -> ProgressBar {
+pub(crate) fn hidden() -> ProgressBar {
     ProgressBar::hidden()
 }
 
 /// Bytes of a file.
-pub(super) fn bytes(what: &'static str, length: u64) -> ProgressBar {
+pub(crate) fn bytes(what: &'static str, length: u64) -> ProgressBar {
     bar(length, "{msg} {wide_bar} {bytes} of {total_bytes}").with_message(what)
 }
 
 /// Something of which nobody knows how much there is.
-pub(super) fn endless(what: &'static str) -> ProgressBar {
+pub(crate) fn endless(what: &'static str) -> ProgressBar {
     let spinner = ProgressBar::new_spinner().with_message(what).with_style(style("{spinner} {msg} {pos}"));
     spinner.enable_steady_tick(Duration::from_millis(100));
     spinner

@@ -5,7 +5,7 @@ use latchkey_token::{
     registrations::Registrations,
 };
 
-use super::{document::Draft, strings};
+use super::document::{Draft, strings};
 
 const SECRET_SHA256: &str = "secret_sha256";
 const HS256_SECRET: &str = "hs256_secret";

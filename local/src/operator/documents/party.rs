@@ -5,14 +5,14 @@ use latchkey_token::{json::Value, registrations::Registrations};
 use serde_json::json;
 
 use super::{
-    Failure,
     document::Checked,
     place::Location,
-    print,
     registrations::{self, Party},
-    reveal,
 };
-use crate::secrets::{new_secret, sha256_hex};
+use crate::{
+    console::{self, Failure, print},
+    secrets::{new_secret, sha256_hex},
+};
 
 #[derive(Args)]
 pub(crate) struct List {
@@ -124,5 +124,14 @@ impl RotateSecret {
             return print(&format!("{}\n", json!({party.id_member(): self.id, "dropped": dropped})));
         }
         Ok(())
+    }
+}
+
+/// Shows a new secret, alone or as JSON: its only appearance anywhere.
+pub(super) fn reveal(party: Party, id: &str, secret: &str, json: bool) -> Result<(), Failure> {
+    if json {
+        console::reveal(&json!({party.id_member(): id, party.secret_member(): secret}).to_string())
+    } else {
+        console::reveal(secret)
     }
 }

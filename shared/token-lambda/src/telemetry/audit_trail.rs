@@ -1,70 +1,25 @@
-//! Log lines as JSON on standard output, and the audit trail among them.
-
-use std::io::stdout;
+//! The audit trail of a request, as log lines and metrics.
 
 use lambda_http::{
     Request,
     http::{HeaderMap, header::USER_AGENT},
 };
 use latchkey_token::{
-    audit::{Event, EventKind},
+    audit::{Event, EventKind, Reason},
     failure::{Failure, Refusal},
     ports::Audit,
 };
-use tracing_subscriber::{EnvFilter, fmt::MakeWriter};
 
-use crate::{metrics, response::EdgeError, service::Caller};
+use super::{logs::AUDIT, metrics};
+use crate::{request::Invocation, response::EdgeError};
 
-/// The target of audit lines.
-const AUDIT: &str = "audit";
 /// Longest `user_agent` in an audit line, in characters.
 const MAX_USER_AGENT: usize = 256;
-
-/// Starts logging to standard output. The level comes from `RUST_LOG`, or else from Lambda's
-/// `AWS_LAMBDA_LOG_LEVEL`, or is `info`.
-pub fn init() {
-    init_with(stdout);
-}
-
-/// The same to `writer`.
-pub fn init_with<W>(writer: W)
-where
-    W: for<'w> MakeWriter<'w> + Send + Sync + 'static,
-{
-    let set = |name| std::env::var(name).ok().filter(|level| !level.is_empty());
-    let level = ["RUST_LOG", "AWS_LAMBDA_LOG_LEVEL"].into_iter().find_map(set);
-    // A subscriber that somebody has set already is left alone.
-    let _ = tracing::subscriber::set_global_default(subscriber(writer, level.as_deref().unwrap_or("info")));
-}
-
-/// One JSON object a line: RFC 3339 `timestamp`, `level`, then the event's own members, not nested. Audit lines are
-/// written whatever the level.
-pub fn subscriber<W>(writer: W, level: &str) -> impl tracing::Subscriber + Send + Sync
-where
-    W: for<'w> MakeWriter<'w> + Send + Sync + 'static,
-{
-    tracing_subscriber::fmt()
-        .json()
-        .flatten_event(true)
-        .with_current_span(false)
-        .with_span_list(false)
-        .with_env_filter(filter(level))
-        .with_writer(writer)
-        .finish()
-}
-
-fn filter(level: &str) -> EnvFilter {
-    let level = match level.to_lowercase() {
-        fatal if fatal == "fatal" => "error".to_owned(),
-        level => level,
-    };
-    EnvFilter::try_new(format!("{level},{AUDIT}=info")).unwrap_or_else(|_| EnvFilter::new("info"))
-}
 
 /// The audit trail of one request.
 pub struct RequestAudit {
     function: &'static str,
-    caller: Caller,
+    caller: Invocation,
     user_agent: Option<String>,
 }
 
@@ -75,14 +30,14 @@ impl RequestAudit {
     }
 
     /// The audit trail of an event that only tells of a request.
-    pub fn of_caller(function: &'static str, caller: Caller, headers: &HeaderMap) -> Self {
+    pub fn of_caller(function: &'static str, caller: Invocation, headers: &HeaderMap) -> Self {
         let user_agent = headers.get(USER_AGENT).map(|value| one_line(&String::from_utf8_lossy(value.as_bytes())));
         Self { function, caller, user_agent }
     }
 
     /// The audit trail of an invocation that nobody has requested over HTTP.
     pub fn of_invocation(function: &'static str, request_id: String) -> Self {
-        Self { function, caller: Caller { request_id, ..Caller::default() }, user_agent: None }
+        Self { function, caller: Invocation { request_id, ..Invocation::default() }, user_agent: None }
     }
 
     /// Logs infrastructure trouble; anything else has been said.
@@ -104,9 +59,9 @@ impl RequestAudit {
     /// Logs what did not come from a use case: bodies that cannot be read, and infrastructure trouble.
     pub fn record_error(&self, error: &EdgeError, rejected: EventKind) {
         match error {
-            EdgeError::Unreadable(_) => self.record(&Event::new(rejected).because("malformed_request")),
+            EdgeError::Unreadable(_) => self.record(&Event::new(rejected).because(Reason::MalformedRequest)),
             EdgeError::Failed(Failure::Refused(Refusal::UnsupportedGrantType)) => {
-                self.record(&Event::new(rejected).because("unsupported_grant_type"));
+                self.record(&Event::new(rejected).because(Reason::UnsupportedGrantType));
             }
             // The use case has said why.
             EdgeError::Failed(Failure::Refused(_)) => {}
@@ -138,7 +93,7 @@ impl Audit for RequestAudit {
                     subject_hash = event.subject_hash,
                     jti = event.jti,
                     generation = event.generation,
-                    reason = event.reason,
+                    reason = event.reason.map(Reason::name),
                     seconds_to_expiry = event.seconds_to_expiry,
                     in_grace = event.in_grace,
                     source_ip = self.caller.source_ip,
@@ -151,13 +106,13 @@ impl Audit for RequestAudit {
         } else {
             line!(info)
         }
-        metrics::count(event.kind.name(), event.reason);
+        metrics::count(event.kind.name(), event.reason.map(Reason::name));
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{super::logs::subscriber, *};
     use std::sync::{Arc, Mutex};
 
     #[derive(Clone, Default)]
@@ -183,7 +138,7 @@ mod tests {
         let writer = lines.clone();
         let mut request = Request::new(lambda_http::Body::Empty);
         request.headers_mut().insert(USER_AGENT, lambda_http::http::HeaderValue::from_bytes(user_agent).unwrap());
-        request.extensions_mut().insert(Caller {
+        request.extensions_mut().insert(Invocation {
             request_id: "r-1".into(),
             api_request_id: Some("a-1".into()),
             source_ip: Some("192.0.2.1".into()),

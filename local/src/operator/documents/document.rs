@@ -101,6 +101,11 @@ impl<F> Checked<F> {
     }
 }
 
+/// The strings of a list member; none if it is missing.
+pub(super) fn strings<'a>(object: &'a Value, member: &str) -> Vec<&'a str> {
+    object.get(member).and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

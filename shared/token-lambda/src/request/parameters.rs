@@ -33,12 +33,12 @@ impl RequestFault {
 }
 
 /// The members of a body. A member without a value counts as left out (RFC 6749 §3.2).
-pub struct Members {
+pub struct Parameters {
     members: BTreeMap<String, Value>,
     is_form: bool,
 }
 
-impl Members {
+impl Parameters {
     /// Reads the body strictly: size, content type, UTF-8, syntax, no member twice. Nothing is taken from the query
     /// string, which must be empty.
     pub fn read(request: &Request) -> Result<Self, RequestFault> {
@@ -189,12 +189,12 @@ mod tests {
         request
     }
 
-    fn form(body: &str) -> Result<Members, RequestFault> {
-        Members::read(&request("application/x-www-form-urlencoded", body))
+    fn form(body: &str) -> Result<Parameters, RequestFault> {
+        Parameters::read(&request("application/x-www-form-urlencoded", body))
     }
 
-    fn json(body: &str) -> Result<Members, RequestFault> {
-        Members::read(&request("application/json", body))
+    fn json(body: &str) -> Result<Parameters, RequestFault> {
+        Parameters::read(&request("application/json", body))
     }
 
     fn is_invalid<T>(result: Result<T, RequestFault>) -> bool {
@@ -234,7 +234,7 @@ mod tests {
             "application/json;charset=\"utf-8\"",
             "application/json; profile=x",
         ] {
-            assert!(Members::read(&request(fine, "{}")).is_ok(), "{fine}");
+            assert!(Parameters::read(&request(fine, "{}")).is_ok(), "{fine}");
         }
         for bad in [
             "text/plain",
@@ -244,13 +244,13 @@ mod tests {
             "application/jsonp",
             "application/json, application/json",
         ] {
-            let answer = Members::read(&request(bad, "{}"));
+            let answer = Parameters::read(&request(bad, "{}"));
             assert_eq!(answer.err(), Some(RequestFault::UnsupportedMediaType), "{bad}");
         }
-        assert_eq!(Members::read(&Request::new("{}".into())).err(), Some(RequestFault::UnsupportedMediaType));
+        assert_eq!(Parameters::read(&Request::new("{}".into())).err(), Some(RequestFault::UnsupportedMediaType));
         let mut twice = request("application/json", "{}");
         twice.headers_mut().append(CONTENT_TYPE, "application/json".parse().unwrap());
-        assert_eq!(Members::read(&twice).err(), Some(RequestFault::UnsupportedMediaType));
+        assert_eq!(Parameters::read(&twice).err(), Some(RequestFault::UnsupportedMediaType));
     }
 
     #[test]
@@ -259,8 +259,8 @@ mod tests {
             assert!(is_invalid(form(bad)), "{bad:?}");
         }
         let not_utf8 = request("application/x-www-form-urlencoded", vec![b'a', b'=', 0xff]);
-        assert!(is_invalid(Members::read(&not_utf8)));
-        assert!(is_invalid(Members::read(&request("application/json", vec![b'"', 0xff, b'"']))));
+        assert!(is_invalid(Parameters::read(&not_utf8)));
+        assert!(is_invalid(Parameters::read(&request("application/json", vec![b'"', 0xff, b'"']))));
         for bad in ["", "[]", "\"x\"", "subject=alice", "{\"a\":1}x"] {
             assert!(is_invalid(json(bad)), "{bad:?}");
         }
@@ -272,15 +272,15 @@ mod tests {
     #[test]
     fn size_is_judged_before_anything_else() {
         let body = |bytes: usize| request("text/plain", "x".repeat(bytes));
-        assert_eq!(Members::read(&body(MAX_BODY_BYTES + 1)).err(), Some(RequestFault::TooLarge));
-        assert_eq!(Members::read(&body(MAX_BODY_BYTES)).err(), Some(RequestFault::UnsupportedMediaType));
+        assert_eq!(Parameters::read(&body(MAX_BODY_BYTES + 1)).err(), Some(RequestFault::TooLarge));
+        assert_eq!(Parameters::read(&body(MAX_BODY_BYTES)).err(), Some(RequestFault::UnsupportedMediaType));
     }
 
     #[test]
     fn nothing_is_read_from_the_query_string() {
         let mut request = request("application/json", "{}");
         *request.uri_mut() = "/token?refresh_token=x".parse().unwrap();
-        assert!(is_invalid(Members::read(&request)));
+        assert!(is_invalid(Parameters::read(&request)));
     }
 
     #[test]

@@ -13,16 +13,15 @@ use latchkey_token::{
 use serde_json::json;
 
 use super::{
-    Failure,
-    document::Checked,
-    party::{Disable, List, RotateSecret},
+    document::{Checked, strings},
+    party::{Disable, List, RotateSecret, reveal},
     place::{Location, Place, read_file, read_json},
-    print,
     registrations::{self, Party},
-    reveal, strings,
-    table::table,
 };
-use crate::secrets::{new_secret, sha256_hex};
+use crate::{
+    console::{Failure, print, table},
+    secrets::{new_secret, sha256_hex},
+};
 
 #[derive(Subcommand)]
 pub(crate) enum ClientCommand {

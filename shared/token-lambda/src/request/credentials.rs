@@ -6,7 +6,7 @@ use latchkey_token::{
     grants::ClientIdentification, management::CallerIdentification, registrations::Credentials, tokens::ClientAssertion,
 };
 
-use crate::request::{Members, RequestFault, form_decode};
+use super::parameters::{Parameters, RequestFault, form_decode};
 
 /// What the `Authorization` header says.
 pub enum Authorization {
@@ -57,7 +57,7 @@ fn basic_credentials(encoded: &str) -> Vec<Credentials> {
 }
 
 /// The issuer's credentials: Basic, or `issuer_id` and `issuer_secret`. Empty when there are none.
-pub fn issuer(authorization: &Authorization, members: &mut Members) -> Result<Vec<Credentials>, RequestFault> {
+pub fn issuer(authorization: &Authorization, members: &mut Parameters) -> Result<Vec<Credentials>, RequestFault> {
     let id = members.text("issuer_id")?;
     let secret = members.text("issuer_secret")?;
     match (authorization, id, secret) {
@@ -76,7 +76,7 @@ const JWT_BEARER: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer
 const SECRET_AND_ASSERTION: &str = "client_secret and client_assertion are both there: use one";
 
 /// A client's assertion about itself, if there is one.
-fn client_assertion(members: &mut Members) -> Result<Option<String>, RequestFault> {
+fn client_assertion(members: &mut Parameters) -> Result<Option<String>, RequestFault> {
     match (members.text("client_assertion_type")?.as_deref(), members.text("client_assertion")?) {
         (None, None) => Ok(None),
         (Some(JWT_BEARER), Some(assertion)) => Ok(Some(assertion)),
@@ -88,7 +88,7 @@ fn client_assertion(members: &mut Members) -> Result<Option<String>, RequestFaul
 /// The client and the access token of a renewal.
 pub fn client(
     authorization: Authorization,
-    members: &mut Members,
+    members: &mut Parameters,
 ) -> Result<(ClientIdentification, Option<String>), RequestFault> {
     let id = members.text("client_id")?;
     let secret = members.text("client_secret")?;
@@ -128,7 +128,7 @@ pub fn client(
 }
 
 /// Who asks about a token: an issuer or a client, in the header or in the body.
-pub fn caller(authorization: Authorization, members: &mut Members) -> Result<CallerIdentification, RequestFault> {
+pub fn caller(authorization: Authorization, members: &mut Parameters) -> Result<CallerIdentification, RequestFault> {
     let issuer = (members.text("issuer_id")?, members.text("issuer_secret")?);
     let client = (members.text("client_id")?, members.text("client_secret")?);
     let assertion = client_assertion(members)?;

@@ -11,13 +11,11 @@ use latchkey_token::{
 use serde_json::json;
 
 use super::{
-    Failure,
     document::{Checked, Draft},
     key_ring::{self, ShownKey, ShownTagKey},
     place::Location,
-    print,
-    table::table,
 };
+use crate::console::{Failure, print, table};
 
 /// The JWKS cache's 300 s and twice the secrets' cache of 300 s.
 const PUBLISH_SECONDS: Seconds = 900;

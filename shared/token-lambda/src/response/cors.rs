@@ -5,7 +5,7 @@ use lambda_http::{
     http::{HeaderMap, HeaderValue, StatusCode, header},
 };
 
-use crate::response::with_header;
+use super::answers::with_header;
 
 /// The origins whose pages may read answers. Empty: none.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

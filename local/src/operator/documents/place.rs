@@ -11,14 +11,17 @@ use aws_sdk_secretsmanager::{
     operation::{get_secret_value::GetSecretValueError, put_secret_value::PutSecretValueError},
 };
 use clap::Args;
-use latchkey_token::json::{self, Value};
+use latchkey_token::{
+    json::{self, Value},
+    registrations::Registrations,
+};
 use latchkey_token_aws::sdk;
 
-use super::{
-    Failure, block_on,
-    document::{Checked, Draft, Format},
+use super::document::{Checked, Draft, Format};
+use crate::{
+    console::{Failure, block_on},
+    secrets::write_file,
 };
-use crate::secrets::write_file;
 
 /// Exactly one of the two is given.
 #[derive(Args)]
@@ -54,7 +57,7 @@ pub(super) fn read_json(path: &Path) -> Result<Value, Failure> {
         .map_err(|fault| Failure::Place { place: path.display().to_string(), detail: fault.to_string() })
 }
 
-pub(super) enum Place {
+pub(crate) enum Place {
     File(PathBuf),
     Secret(String),
 }
@@ -86,6 +89,11 @@ impl Place {
     }
 
     /// The document, to be looked at: there must be one.
+    /// The registrations that are kept there.
+    pub(crate) fn registrations(&self) -> Result<Registrations, Failure> {
+        Ok(self.load()?.parsed)
+    }
+
     pub(super) fn load<F: Format>(&self) -> Result<Checked<F>, Failure> {
         let missing = || match self {
             Self::File(_) => self.fail("does not exist"),

@@ -1,0 +1,18 @@
+//! The functions as the local server runs them.
+
+use std::sync::Arc;
+
+use authorizer::Authorizer;
+use discovery::Discovery;
+use latchkey_token_aws::{CachedDocuments, DynamoDbSessions};
+use latchkey_token_lambda::Service;
+
+use super::playground::Playground;
+
+/// The functions as the local server composes them: the same handlers, the same DynamoDB code as in Lambda.
+pub(super) struct Functions {
+    pub tokens: Service<DynamoDbSessions, Arc<CachedDocuments>>,
+    pub discovery: Discovery<Arc<CachedDocuments>>,
+    pub authorizer: Authorizer<DynamoDbSessions, Arc<CachedDocuments>>,
+    pub playground: Playground,
+}

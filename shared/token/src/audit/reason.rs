@@ -1,0 +1,200 @@
+//! Why: the one list of reasons in audit lines. Precise here, though every refusal looks the same from outside.
+//!
+//! To add one, add a variant with its meaning, and its row in docs/operations.md (Every reason); a test holds both
+//! together.
+
+use std::fmt;
+
+macro_rules! reasons {
+    ($($(#[$doc:meta])+ $variant:ident = $name:literal,)+) => {
+        /// Why something was refused, ended, or worth a remark.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub enum Reason {
+            $($(#[$doc])+ $variant,)+
+        }
+
+        impl Reason {
+            /// Every reason, in the order of the documents.
+            pub const ALL: [Self; [$($name),+].len()] = [$(Self::$variant),+];
+
+            /// The word for it in audit lines, metrics and a record's `revoked_reason`.
+            pub const fn name(self) -> &'static str {
+                match self {
+                    $(Self::$variant => $name,)+
+                }
+            }
+        }
+    };
+}
+
+reasons! {
+    // The request, and who sends it.
+    /// The request cannot be read: its URL, body, content type, or a parameter that stands twice or has no value.
+    MalformedRequest = "malformed_request",
+    /// `grant_type` names something else than what this endpoint does.
+    UnsupportedGrantType = "unsupported_grant_type",
+    /// At issue: unknown issuer, wrong secret, or none.
+    IssuerUnauthenticated = "issuer_unauthenticated",
+    /// At renewal: unknown client, or wrong secret.
+    ClientUnauthenticated = "client_unauthenticated",
+    /// At renewal: a confidential client sent its id without a secret.
+    ClientNotAuthenticated = "client_not_authenticated",
+    /// At renewal: no client with this id is registered.
+    ClientUnknown = "client_unknown",
+    /// At renewal: neither the request nor an access token says which client it is.
+    ClientNotNamed = "client_not_named",
+    /// At revocation, introspection and `/sessions`: unknown caller, wrong secret, or none.
+    CallerUnauthenticated = "caller_unauthenticated",
+    /// At introspection: a public client, which has nothing to authenticate with.
+    PublicClient = "public_client",
+    /// At `/sessions`: a client, where only issuers may ask.
+    NotAnIssuer = "not_an_issuer",
+    /// At issue: no `client_id`, and the issuer may act for several.
+    ClientIdMissing = "client_id_missing",
+    /// The issuer asked for a client that it may not act for, or that is not registered.
+    IssuerMayNotActForClient = "issuer_may_not_act_for_client",
+    /// At issue: a scope outside the client's registration, or malformed.
+    ScopeNotAllowed = "scope_not_allowed",
+    /// At renewal: `scope` is malformed.
+    ScopeMalformed = "scope_malformed",
+    /// At issue: a claim outside the client's registration, reserved, too long, or of a form that cannot be stored.
+    ClaimsNotAllowed = "claims_not_allowed",
+
+    // Assertions (RFC 7523): an issuer's about a user, a client's about itself.
+    /// Not three parts of base64url, or header or claims are no JSON object.
+    AssertionMalformed = "assertion_malformed",
+    /// A header parameter that is not understood, or one of the wrong kind.
+    AssertionHeader = "assertion_header",
+    /// Nobody is registered for its `iss`, or for no assertions.
+    AssertionUnknownIssuer = "assertion_unknown_issuer",
+    /// Another `alg` than the registered keys have.
+    AssertionAlgorithm = "assertion_algorithm",
+    /// No registered key has its `kid`, or it names none where there are several.
+    AssertionUnknownKid = "assertion_unknown_kid",
+    /// The signature does not verify.
+    AssertionSignature = "assertion_signature",
+    /// A claim that is needed is missing, or has the wrong form.
+    AssertionClaims = "assertion_claims",
+    /// Not for this deployment: another `aud`, several, or none.
+    AssertionAudience = "assertion_audience",
+    /// `exp` has passed.
+    AssertionExpired = "assertion_expired",
+    /// Without `exp`, or with one too far ahead, where that is not waived.
+    AssertionEndless = "assertion_endless",
+    /// `iat` or `nbf` lies further ahead than clocks differ.
+    AssertionFromTheFuture = "assertion_from_the_future",
+    /// Older than the waiver for legacy tokens allows.
+    AssertionTooOld = "assertion_too_old",
+    /// The claim that names the user is missing, or cannot be a subject.
+    AssertionSubject = "assertion_subject",
+    /// Its `jti` has been used before.
+    AssertionReplayed = "assertion_replayed",
+
+    // The access token that is shown.
+    /// At renewal: none came along, and the client's registration wants one.
+    AccessTokenMissing = "access_token_missing",
+    /// Not three parts of base64url, longer than 8 kB, or its header is no JSON object.
+    AccessTokenMalformed = "access_token_malformed",
+    /// A header that is not exactly `alg`, `kid` and `typ`.
+    AccessTokenHeader = "access_token_header",
+    /// No key of the ring that verifies now has its `kid`.
+    AccessTokenUnknownKid = "access_token_unknown_kid",
+    /// Another `alg` than the key has.
+    AccessTokenAlgorithm = "access_token_algorithm",
+    /// Another `typ` than access tokens of that key have: an ID token, for example.
+    AccessTokenType = "access_token_type",
+    /// The signature does not verify.
+    AccessTokenSignature = "access_token_signature",
+    /// A claim is missing, or has the wrong form, or they contradict each other.
+    AccessTokenClaims = "access_token_claims",
+    /// Another `iss` than this deployment's.
+    AccessTokenIssuer = "access_token_issuer",
+    /// Its `client_id` is not registered.
+    AccessTokenUnknownClient = "access_token_unknown_client",
+    /// Signed by a key that does not vouch for this client.
+    AccessTokenKeyNotTheClients = "access_token_key_not_the_clients",
+    /// Another client's than the one that renews or asks.
+    AccessTokenOfAnotherClient = "access_token_of_another_client",
+    /// Another session's than the refresh token's.
+    AccessTokenOfAnotherSession = "access_token_of_another_session",
+    /// For another audience than the session's, or than the authorizer lets in.
+    AccessTokenAudienceMismatch = "access_token_audience_mismatch",
+    /// It has expired; at renewal: past the grace period.
+    AccessTokenExpired = "access_token_expired",
+    /// `iat` lies further ahead than clocks differ.
+    AccessTokenFromTheFuture = "access_token_from_the_future",
+
+    // The refresh token that is presented.
+    /// Not the form of a refresh token.
+    RefreshTokenMalformed = "refresh_token_malformed",
+    /// Its tag is not ours, or not for this client.
+    RefreshTokenTag = "refresh_token_tag",
+    /// At revocation and introspection: authentic, and of no use any more.
+    RefreshTokenNotLive = "refresh_token_not_live",
+    /// At introspection: a client asked about a refresh token.
+    RefreshTokenShownToIssuersOnly = "refresh_token_shown_to_issuers_only",
+    /// The session has been renewed as often as a generation can count.
+    GenerationsExhausted = "generations_exhausted",
+
+    // The session, as the record has it.
+    /// There is no record.
+    SessionUnknown = "session_unknown",
+    /// The record is another client's.
+    ClientMismatch = "client_mismatch",
+    /// It has been ended.
+    SessionRevoked = "session_revoked",
+    /// Nobody has renewed it for the idle time.
+    SessionIdleExpired = "session_idle_expired",
+    /// It has lived its life.
+    SessionAbsoluteExpired = "session_absolute_expired",
+    /// At introspection and the authorizer: ended, over, unknown, or the token says more than its session.
+    SessionNotLive = "session_not_live",
+    /// Renewal is not open yet.
+    WindowClosed = "window_closed",
+    /// Authentic, yet not what the record says.
+    RecordDiffers = "record_differs",
+    /// The record's sealed successor does not open with the token that it was sealed for.
+    SealDoesNotOpen = "seal_does_not_open",
+
+    // Theft: a refresh token that has been replaced.
+    /// One generation back, after the retry time.
+    PredecessorAfterRetryTime = "predecessor_after_retry_time",
+    /// Two generations back: its successor has been used.
+    PredecessorAfterSuccessorUsed = "predecessor_after_successor_used",
+    /// More than two generations back.
+    OlderGeneration = "older_generation",
+
+    // Who ended a session.
+    /// An issuer.
+    ByIssuer = "by_issuer",
+    /// Its own client.
+    ByClient = "by_client",
+    /// An operator, with the command line.
+    Operator = "operator",
+
+    // A remark on a success.
+    /// Tokens for the profile `librechat` without the claim `id`: LibreChat will not know the user.
+    ClaimIdMissing = "claim_id_missing",
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn no_two_reasons_have_the_same_name_and_each_is_a_word_for_a_metric() {
+        let names: BTreeSet<&str> = Reason::ALL.map(Reason::name).into_iter().collect();
+        assert_eq!(names.len(), Reason::ALL.len());
+        for name in names {
+            assert!(name.len() <= 40 && name.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_'), "{name}");
+        }
+    }
+}
