@@ -6,14 +6,13 @@ mod support;
 
 use std::{
     fs::{self, File},
-    io::{BufRead, BufReader, Read, Write},
-    net::{TcpListener, TcpStream},
+    io::{BufRead, BufReader, Write},
     process::Stdio,
     sync::{Arc, Mutex},
 };
 
 use serde_json::{Value, json};
-use support::{Server, basic, latchkey, run};
+use support::{AwsService, Server, basic, latchkey, run};
 
 fn audit(arguments: &[&str], input: &str) -> (i32, String, String) {
     let (done, out, said) = run(latchkey().arg("audit").args(arguments), input);
@@ -163,50 +162,30 @@ fn errors_say_what_to_do() {
     assert_eq!(audit(&["tail", "a.log", "--log-group", "b"], "").0, 2);
 }
 
-/// CloudWatch Logs with two log groups, over its JSON protocol.
+/// CloudWatch Logs with two log groups.
 struct CloudWatchLogs {
-    url: String,
+    service: AwsService,
     /// Every request, with its operation.
     requests: Arc<Mutex<Vec<(String, Value)>>>,
 }
 
 impl CloudWatchLogs {
     fn start() -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let url = format!("http://{}", listener.local_addr().unwrap());
         let requests = Arc::new(Mutex::new(Vec::new()));
         let seen = Arc::clone(&requests);
-        std::thread::spawn(move || {
-            for connection in listener.incoming() {
-                Self::answer(connection.unwrap(), &seen);
-            }
+        let service = AwsService::start(move |operation, request| {
+            seen.lock().unwrap().push((operation.to_owned(), request.clone()));
+            Self::answer(operation, &request)
         });
-        Self { url, requests }
+        Self { service, requests }
     }
 
-    fn answer(mut connection: TcpStream, requests: &Mutex<Vec<(String, Value)>>) {
-        let mut reader = BufReader::new(connection.try_clone().unwrap());
-        let (mut target, mut length) = (String::new(), 0);
-        loop {
-            let mut line = String::new();
-            reader.read_line(&mut line).unwrap();
-            match line.trim_end().split_once(": ") {
-                Some((name, value)) if name.eq_ignore_ascii_case("x-amz-target") => target = value.to_owned(),
-                Some((name, value)) if name.eq_ignore_ascii_case("content-length") => length = value.parse().unwrap(),
-                Some(_) => {}
-                None if line.trim_end().is_empty() => break,
-                None => {}
-            }
-        }
-        let mut body = vec![0; length];
-        reader.read_exact(&mut body).unwrap();
-        let request: Value = serde_json::from_slice(&body).unwrap();
-        let operation = target.rsplit('.').next().unwrap().to_owned();
+    fn answer(operation: &str, request: &Value) -> (&'static str, Value) {
         let event = |id: &str, at: &str, seconds: i64, event: &str| {
             let message = json!({"timestamp": at, "event": event}).to_string();
             json!({"eventId": id, "timestamp": seconds * 1000, "message": format!("{message}\n")})
         };
-        let (status, answer) = match (operation.as_str(), request["logGroupName"].as_str()) {
+        match (operation, request["logGroupName"].as_str()) {
             ("DescribeLogGroups", _) if request["logGroupNamePrefix"] == "/aws/lambda/latchkey-" => (
                 "200 OK",
                 json!({"logGroups": [{"logGroupName": "/aws/lambda/latchkey-issue"}, {"logGroupName": "/aws/lambda/latchkey-renew"}]}),
@@ -225,21 +204,12 @@ impl CloudWatchLogs {
                 ("200 OK", json!({"events": [event("r2", "2026-01-31T09:31:00Z", 1_769_851_860, "token_retried")]}))
             }
             _ => ("400 Bad Request", json!({"__type": "ResourceNotFoundException", "message": "no such log group"})),
-        };
-        requests.lock().unwrap().push((operation, request));
-        let answer = answer.to_string();
-        let head = "Content-Type: application/x-amz-json-1.1\r\nConnection: close";
-        write!(connection, "HTTP/1.1 {status}\r\n{head}\r\nContent-Length: {}\r\n\r\n{answer}", answer.len()).unwrap();
+        }
     }
 
     fn audit(&self, arguments: &[&str]) -> (i32, String, String) {
-        let mut command = latchkey();
-        command.arg("audit").args(arguments).envs([
-            ("AWS_ENDPOINT_URL_CLOUDWATCH_LOGS", self.url.as_str()),
-            ("AWS_REGION", "eu-central-1"),
-            ("AWS_ACCESS_KEY_ID", "test"),
-            ("AWS_SECRET_ACCESS_KEY", "test"),
-        ]);
+        let mut command = self.service.command("CLOUDWATCH_LOGS");
+        command.arg("audit").args(arguments);
         let (done, out, said) = run(&mut command, "");
         (done.status.code().unwrap(), out, said)
     }

@@ -6,15 +6,13 @@ mod support;
 
 use std::{
     fs,
-    io::{BufRead, BufReader, Read, Write},
-    net::{TcpListener, TcpStream},
     path::Path,
     sync::{Arc, Mutex},
 };
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde_json::{Value, json};
-use support::{Server, basic, latchkey, output, run};
+use support::{AwsService, Server, basic, latchkey, output, run};
 
 /// Words of a command line, without anything that a shell would do.
 fn words(line: &str) -> Vec<&str> {
@@ -373,9 +371,9 @@ fn help_teaches_and_wrong_usage_is_told_apart() {
     }
 }
 
-/// Secrets Manager with one secret, over its JSON protocol.
+/// Secrets Manager with one secret.
 struct SecretsManager {
-    url: String,
+    service: AwsService,
     /// Every version that was put.
     versions: Arc<Mutex<Vec<String>>>,
 }
@@ -384,59 +382,29 @@ impl SecretsManager {
     const SECRET_ID: &str = "latchkey/one";
 
     fn start() -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let url = format!("http://{}", listener.local_addr().unwrap());
         let versions = Arc::new(Mutex::new(Vec::new()));
         let held = Arc::clone(&versions);
-        std::thread::spawn(move || {
-            for connection in listener.incoming() {
-                Self::answer(connection.unwrap(), &held);
-            }
-        });
-        Self { url, versions }
+        let service =
+            AwsService::start(move |operation, request| Self::answer(operation, &request, &mut held.lock().unwrap()));
+        Self { service, versions }
     }
 
-    fn answer(mut connection: TcpStream, versions: &Mutex<Vec<String>>) {
-        let mut reader = BufReader::new(connection.try_clone().unwrap());
-        let (mut target, mut length) = (String::new(), 0);
-        loop {
-            let mut line = String::new();
-            reader.read_line(&mut line).unwrap();
-            match line.trim_end().split_once(": ") {
-                Some((name, value)) if name.eq_ignore_ascii_case("x-amz-target") => target = value.to_owned(),
-                Some((name, value)) if name.eq_ignore_ascii_case("content-length") => length = value.parse().unwrap(),
-                Some(_) => {}
-                None if line.trim_end().is_empty() => break,
-                None => {}
-            }
-        }
-        let mut body = vec![0; length];
-        reader.read_exact(&mut body).unwrap();
-        let request: Value = serde_json::from_slice(&body).unwrap();
-        let mut versions = versions.lock().unwrap();
+    fn answer(operation: &str, request: &Value, versions: &mut Vec<String>) -> (&'static str, Value) {
         let known = request["SecretId"] == Self::SECRET_ID;
-        let (status, answer) = match (target.as_str(), versions.last()) {
-            ("secretsmanager.GetSecretValue", Some(text)) if known => ("200 OK", json!({"SecretString": text})),
-            ("secretsmanager.PutSecretValue", _) if known => {
+        match (operation, versions.last()) {
+            ("GetSecretValue", Some(text)) if known => ("200 OK", json!({"SecretString": text})),
+            ("PutSecretValue", _) if known => {
                 assert_eq!(request["ClientRequestToken"].as_str().unwrap().len(), 36, "a repeated request is known");
                 versions.push(request["SecretString"].as_str().unwrap().to_owned());
                 ("200 OK", json!({"VersionId": request["ClientRequestToken"]}))
             }
             _ => ("400 Bad Request", json!({"__type": "ResourceNotFoundException", "Message": "not found"})),
-        };
-        let answer = answer.to_string();
-        let head = "Content-Type: application/x-amz-json-1.1\r\nConnection: close";
-        write!(connection, "HTTP/1.1 {status}\r\n{head}\r\nContent-Length: {}\r\n\r\n{answer}", answer.len()).unwrap();
+        }
     }
 
     fn latchkey(&self, line: &str, input: &str) -> (i32, String, String) {
-        let mut command = latchkey();
-        command.args(words(line)).envs([
-            ("AWS_ENDPOINT_URL_SECRETS_MANAGER", self.url.as_str()),
-            ("AWS_REGION", "eu-central-1"),
-            ("AWS_ACCESS_KEY_ID", "test"),
-            ("AWS_SECRET_ACCESS_KEY", "test"),
-        ]);
+        let mut command = self.service.command("SECRETS_MANAGER");
+        command.args(words(line));
         let (done, out, said) = run(&mut command, input);
         (done.status.code().unwrap(), out, said)
     }

@@ -6,61 +6,36 @@ use std::sync::Arc;
 use base64::{Engine, engine::general_purpose::STANDARD};
 use lambda_http::{Context, LambdaEvent, aws_lambda_events::apigw::ApiGatewayV2httpRequest};
 use latchkey::serve::dynamodb::embedded;
-use latchkey_token::policy::Policy;
-use latchkey_token_aws::{Cached, CachedDocuments, DocumentSecrets, DynamoDbSessions, SecretText};
-use latchkey_token_lambda::{Service, lambda, response::Cors, system::SystemRandomness};
+use latchkey_token::routes::{self, Function};
+use latchkey_token_aws::{Cached, DocumentSecrets, DynamoDbSessions, SecretText};
 use serde_json::{Value, json};
-use test_support::{FORM, ISSUER, JSON, form, keys};
+use test_support::{FORM, JSON, form, functions::Functions, keys};
 
 use crate::{
     bench::Bench,
     ledger::{Fault, Row},
 };
 
-struct Functions(Service<DynamoDbSessions, Arc<CachedDocuments>>);
+/// On the table of `bench`.
+async fn functions_on(bench: &Bench) -> Functions {
+    let sdk = embedded(bench.app.database.clone(), None).await;
+    let secrets = DocumentSecrets {
+        signing_keys: SecretText::Inline(keys::ring()),
+        clients: SecretText::Inline(keys::registrations()),
+    };
+    Functions::new(DynamoDbSessions::new(&sdk, "latchkey"), Arc::new(Cached::new(secrets, 300)), &bench.app.clock)
+}
 
-impl Functions {
-    /// On the table of `bench`.
-    async fn on(bench: &Bench) -> Self {
-        let sdk = embedded(bench.app.database.clone(), None).await;
-        let secrets = DocumentSecrets {
-            signing_keys: SecretText::Inline(keys::ring()),
-            clients: SecretText::Inline(keys::registrations()),
-        };
-        Self(Service {
-            store: DynamoDbSessions::new(&sdk, "latchkey"),
-            documents: Arc::new(Cached::new(secrets, 300)),
-            policy: Policy::new(ISSUER),
-            cors: Cors::default(),
-            clock: bench.app.clock.clone(),
-            randomness: Arc::new(SystemRandomness),
-        })
-    }
-
-    /// Status and body.
-    async fn invoke(&self, event: &Value) -> (u64, String) {
-        let parsed: ApiGatewayV2httpRequest = serde_json::from_value(event.clone()).unwrap();
-        let event = LambdaEvent::new(parsed, Context::default());
-        let path = event.payload.raw_path.clone().unwrap_or_default();
-        let service = &self.0;
-        let answer = match path.as_str() {
-            "/token" => {
-                serde_json::to_value(lambda::answer(event, |request| issue::handle(service, request)).await.unwrap())
-            }
-            "/token/revoke" => {
-                serde_json::to_value(lambda::answer(event, |request| revoke::handle(service, request)).await.unwrap())
-            }
-            "/token/introspect" => serde_json::to_value(
-                lambda::answer(event, |request| introspect::handle(service, request)).await.unwrap(),
-            ),
-            path if path.starts_with("/sessions") => {
-                serde_json::to_value(lambda::answer(event, |request| sessions::handle(service, request)).await.unwrap())
-            }
-            _ => serde_json::to_value(lambda::answer(event, |request| renew::handle(service, request)).await.unwrap()),
-        };
-        let answer = answer.unwrap();
-        (answer["statusCode"].as_u64().unwrap(), answer["body"].as_str().unwrap_or_default().to_owned())
-    }
+/// Status and body. What no other function is there for, `renew` has to answer.
+async fn invoke(functions: &Functions, event: &Value) -> (u64, String) {
+    let parsed: ApiGatewayV2httpRequest = serde_json::from_value(event.clone()).unwrap();
+    let path = parsed.raw_path.clone().unwrap_or_default();
+    let route = routes::ALL
+        .iter()
+        .find(|route| path == route.path || path.starts_with(&format!("{}/", route.path)) && route.path == "/sessions");
+    let function = route.map_or(Function::Renew, |route| route.function);
+    let answer = functions.answer(function, LambdaEvent::new(parsed, Context::default())).await;
+    (answer["statusCode"].as_u64().unwrap(), answer["body"].as_str().unwrap_or_default().to_owned())
 }
 
 fn event(path: &str, headers: Value, body: Value, is_base64: Value) -> Value {
@@ -80,7 +55,7 @@ fn error(error: &str, description: &str) -> String {
 
 pub async fn hostile(row: Row) {
     let bench = Bench::start(row).await;
-    let functions = Functions::on(&bench).await;
+    let functions = functions_on(&bench).await;
     let (own, portal) = (bench.basic("librechat"), bench.basic("portal"));
     let honest = form(&[("refresh_token", bench.tokens.refresh()), ("access_token", bench.tokens.access())]);
     let encoded = STANDARD.encode(&honest);
@@ -184,7 +159,7 @@ pub async fn hostile(row: Row) {
     row.plan(attempts.len());
     for (what, event, status, text) in attempts {
         let before = bench.app.snapshot();
-        let answer = functions.invoke(&event).await;
+        let answer = invoke(&functions, &event).await;
         row.attempted();
         if answer.0 == 200 {
             row.fault(Fault::LetIn, format_args!("{what}: {answer:?}"));
@@ -199,7 +174,7 @@ pub async fn hostile(row: Row) {
     // The honest event is served, in both forms, and however often Lambda delivers it: one renewal and its retries.
     let mut successors = std::collections::BTreeSet::new();
     for event in [renew(honest.clone().into(), false), renew(encoded.into(), true), renew(honest.into(), false)] {
-        let (status, text) = functions.invoke(&event).await;
+        let (status, text) = invoke(&functions, &event).await;
         assert_eq!(status, 200, "{text}");
         let answer: Value = serde_json::from_str(&text).unwrap();
         successors.insert(answer["refresh_token"].as_str().unwrap().to_owned());
@@ -211,22 +186,13 @@ pub async fn hostile(row: Row) {
 /// The authorizer's events: whatever is not one good token in one header is a denial, never a failure.
 pub async fn authorizer_events(row: Row) {
     let bench = Bench::start(row).await;
-    let functions = Functions::on(&bench).await;
-    let authorizer = authorizer::Authorizer {
-        store: functions.0.store.clone(),
-        documents: Arc::clone(&functions.0.documents),
-        policy: functions.0.policy.clone(),
-        audience: "librechat".into(),
-        live: authorizer::LiveSessions::new(0),
-        clock: functions.0.clock.clone(),
-    };
+    let functions = functions_on(&bench).await;
     let access = bench.tokens.access();
     let asked = async |headers: Value| {
         let event = json!({"version": "2.0", "type": "REQUEST", "routeArn": "arn", "routeKey": "GET /", "rawPath": "/", "rawQueryString": format!("access_token={access}"),
             "identitySource": [format!("Bearer {access}")], "cookies": [format!("access_token={access}")], "headers": headers,
             "queryStringParameters": {"access_token": access}, "requestContext": {"http": {"method": "GET"}}});
-        let event = serde_json::from_value(event).unwrap();
-        serde_json::to_value(authorizer::handle(&authorizer, event, "r".into()).await.unwrap()).unwrap()
+        functions.authorize(event, "r").await
     };
     let nobody = json!({"sub": "", "client_id": "", "scope": "", "sid": ""});
     let headers = [

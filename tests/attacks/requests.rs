@@ -2,7 +2,7 @@
 
 use lambda_http::http::{HeaderName, HeaderValue, Method, Request};
 use serde_json::json;
-use test_support::{FORM, JSON, Tokens, basic, form, secret_of};
+use test_support::{FORM, JSON, RESERVED_CLAIMS, Tokens, basic, form, secret_of};
 
 use crate::{
     bench::{Attempt, Bench, Expected, get, post, raw, request},
@@ -673,37 +673,8 @@ pub async fn issuing(row: Row) {
         let all: Vec<(&str, &str)> = kept.chain(pairs.iter().copied()).collect();
         attempts.push(Attempt::new(what, post("/token", Some(&portal), FORM, form(&all)), expected));
     };
-    for name in [
-        "iss",
-        "sub",
-        "aud",
-        "exp",
-        "iat",
-        "nbf",
-        "jti",
-        "sid",
-        "client_id",
-        "scope",
-        "scp",
-        "typ",
-        "nonce",
-        "azp",
-        "at_hash",
-        "c_hash",
-        "auth_time",
-        "acr",
-        "amr",
-        "cnf",
-        "act",
-        "may_act",
-        "admin",
-        "role",
-        "permissions",
-        "Email",
-        "EMAIL",
-        "email ",
-        "__proto__",
-    ] {
+    let unregistered = ["admin", "role", "permissions", "Email", "EMAIL", "email ", "__proto__"];
+    for name in RESERVED_CLAIMS.into_iter().chain(unregistered) {
         let claims = json!({name: "x"}).to_string();
         refuse(
             format!("claim {name:?}"),

@@ -5,20 +5,17 @@ use std::sync::{
     atomic::{AtomicU64, Ordering},
 };
 
-use authorizer::{Authorizer, LiveSessions};
 use aws_config::{Region, SdkConfig};
 use aws_sdk_dynamodb::config::Credentials;
 use dynoxide::Database;
 use lambda_http::{Body, Request, Response, http};
 use latchkey::serve::dynamodb::embedded;
 use latchkey_token::{
-    policy::Policy,
     ports::{Clock, DocumentSource, ReadSession},
     session::Session,
     values::SessionKey,
 };
 use latchkey_token_aws::{Cached, CachedDocuments, DocumentSecrets, DynamoDbSessions, SecretText, sdk, table};
-use latchkey_token_lambda::{Service, response::Cors, system::SystemRandomness};
 use latchkey_token_testkit::SettableClock;
 use serde_json::{Value, json};
 use test_support::{FORM, ISSUER, START, Tokens, basic, form, keys, secret_of};
@@ -130,41 +127,24 @@ impl Answer {
 
 pub struct Functions {
     pub clock: Arc<SettableClock>,
-    service: Service<DynamoDbSessions, Arc<CachedDocuments>>,
-    authorizer: Authorizer<DynamoDbSessions, Arc<CachedDocuments>>,
+    functions: test_support::functions::Functions,
 }
 
 impl Functions {
     pub fn new(sdk: &SdkConfig, documents: Arc<CachedDocuments>) -> Self {
         let clock = Arc::new(SettableClock::at(START));
         let store = DynamoDbSessions::new(sdk, TABLE);
-        let authorizer = Authorizer {
-            store: store.clone(),
-            documents: Arc::clone(&documents),
-            policy: Policy::new(ISSUER),
-            audience: "librechat".into(),
-            live: LiveSessions::new(0),
-            clock: clock.clone(),
-        };
-        let service = Service {
-            store,
-            documents,
-            policy: Policy::new(ISSUER),
-            cors: Cors::default(),
-            clock: clock.clone(),
-            randomness: Arc::new(SystemRandomness),
-        };
-        Self { clock, service, authorizer }
+        Self { functions: test_support::functions::Functions::new(store, documents, &clock), clock }
     }
 
     /// Loads the secrets, as the first request of a function does.
     pub async fn is_warm(&self) -> bool {
-        self.service.documents.current(self.clock.now()).await.is_ok()
+        self.functions.tokens.documents.current(self.clock.now()).await.is_ok()
     }
 
     pub async fn issue(&self, client: &str, subject: &str, more: &[(&str, &str)]) -> Answer {
         let pairs = [&[("client_id", client), ("subject", subject)], more].concat();
-        Answer::of(issue::handle(&self.service, post("portal", &pairs)).await)
+        Answer::of(issue::handle(&self.functions.tokens, post("portal", &pairs)).await)
     }
 
     /// By the issuer `signing`, about `subject`, in a new assertion for one use.
@@ -179,25 +159,25 @@ impl Functions {
         let grant = "urn:ietf:params:oauth:grant-type:jwt-bearer";
         let pairs = [("grant_type", grant), ("assertion", &assertion), ("client_id", "librechat")];
         let request = http::Request::post("/").header("content-type", FORM).body(Body::Text(form(&pairs))).unwrap();
-        Answer::of(issue::handle(&self.service, request).await)
+        Answer::of(issue::handle(&self.functions.tokens, request).await)
     }
 
     pub async fn renew(&self, client: &str, tokens: &Tokens) -> Answer {
         let pairs = [("refresh_token", tokens.refresh()), ("access_token", tokens.access())];
-        Answer::of(renew::handle(&self.service, post(client, &pairs)).await)
+        Answer::of(renew::handle(&self.functions.tokens, post(client, &pairs)).await)
     }
 
     /// With the refresh token alone.
     pub async fn renew_oauth(&self, client: &str, refresh_token: &str) -> Answer {
-        Answer::of(renew::handle(&self.service, post(client, &[("refresh_token", refresh_token)])).await)
+        Answer::of(renew::handle(&self.functions.tokens, post(client, &[("refresh_token", refresh_token)])).await)
     }
 
     pub async fn revoke(&self, token: &str) -> Answer {
-        Answer::of(revoke::handle(&self.service, post("portal", &[("token", token)])).await)
+        Answer::of(revoke::handle(&self.functions.tokens, post("portal", &[("token", token)])).await)
     }
 
     pub async fn introspect(&self, token: &str) -> Answer {
-        Answer::of(introspect::handle(&self.service, post("portal", &[("token", token)])).await)
+        Answer::of(introspect::handle(&self.functions.tokens, post("portal", &[("token", token)])).await)
     }
 
     pub async fn sessions(&self, method: &str, path_and_query: &str) -> Answer {
@@ -205,7 +185,7 @@ impl Functions {
             .method(method)
             .uri(path_and_query)
             .header("authorization", basic("portal", &secret_of("portal")));
-        Answer::of(sessions::handle(&self.service, request.body(Body::Empty).unwrap()).await)
+        Answer::of(sessions::handle(&self.functions.tokens, request.body(Body::Empty).unwrap()).await)
     }
 
     /// The authorizer's answer; its failure is API Gateway's own 500, which is no denial.
@@ -213,7 +193,7 @@ impl Functions {
         let event = json!({"version": "2.0", "type": "REQUEST", "routeArn": "arn", "identitySource": [], "routeKey": "GET /", "rawPath": "/",
             "rawQueryString": "", "headers": {"authorization": format!("Bearer {token}")}, "requestContext": {"http": {"method": "GET"}}});
         let event = serde_json::from_value(event).unwrap();
-        let answer = authorizer::handle(&self.authorizer, event, "r".into()).await.ok()?;
+        let answer = authorizer::handle(&self.functions.authorizer, event, "r".into()).await.ok()?;
         Some(answer.is_authorized)
     }
 }

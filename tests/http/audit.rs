@@ -8,26 +8,22 @@ use std::{
     },
 };
 
-use authorizer::{Authorizer, LiveSessions};
 use aws_sdk_dynamodb::types::AttributeValue;
 use base64::{
     Engine,
     engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD},
 };
-use discovery::Discovery;
 use dynoxide::Database;
 use lambda_http::{Context, LambdaEvent, aws_lambda_events::apigw::ApiGatewayV2httpRequest, lambda_runtime::Config};
 use latchkey::serve::dynamodb::embedded;
 use latchkey_token::{
     failure::Unavailable,
-    policy::Policy,
     ports::{RingVersions, VersionStages},
     rotation::RotationLimits,
+    routes::{self, Found},
 };
-use latchkey_token_aws::{Cached, CachedDocuments, DocumentSecrets, DynamoDbSessions, SecretText, table};
+use latchkey_token_aws::{Cached, DocumentSecrets, DynamoDbSessions, SecretText, table};
 use latchkey_token_lambda::{
-    Service, lambda,
-    response::Cors,
     system::{SystemKeys, SystemRandomness},
     telemetry::{
         RequestAudit,
@@ -38,7 +34,7 @@ use latchkey_token_testkit::SettableClock;
 use rotate_keys::{Machine, RotationEvent, Rotator};
 use serde_json::{Value, json};
 
-use crate::support::{START, form, keys, logs, secret_of};
+use crate::support::{START, form, functions::Functions, keys, logs, secret_of};
 
 /// How long the key of the test's ring has signed, and how long it still will, in seconds.
 const KEY_AGE: i64 = 86_400;
@@ -47,9 +43,7 @@ const IP: &str = "192.0.2.10";
 
 /// All functions of a deployment, on one table.
 struct Deployment {
-    tokens: Service<DynamoDbSessions, Arc<CachedDocuments>>,
-    authorizer: Authorizer<DynamoDbSessions, Arc<CachedDocuments>>,
-    discovery: Discovery<Arc<CachedDocuments>>,
+    functions: Functions,
     clock: Arc<SettableClock>,
     dynamodb: aws_sdk_dynamodb::Client,
     database: Database,
@@ -76,37 +70,8 @@ impl Deployment {
             clients: SecretText::Inline(keys::registrations()),
         };
         let documents = Arc::new(Cached::new(secrets, 300).observed(metrics::documents_served));
-        let policy = Policy::new("https://latchkey.example");
-        Self {
-            tokens: Service {
-                store: store.clone(),
-                documents: Arc::clone(&documents),
-                policy: policy.clone(),
-                cors: Cors::default(),
-                clock: clock.clone(),
-                randomness: Arc::new(SystemRandomness),
-            },
-            authorizer: Authorizer {
-                store,
-                documents: Arc::clone(&documents),
-                policy,
-                audience: "librechat".into(),
-                live: LiveSessions::new(0),
-                clock: clock.clone(),
-            },
-            discovery: Discovery {
-                keys: documents,
-                issuer: "https://latchkey.example".into(),
-                authorization_endpoint: None,
-                max_age_seconds: 300,
-                cors: Cors::default(),
-                clock: clock.clone(),
-            },
-            clock,
-            dynamodb: aws_sdk_dynamodb::Client::new(&sdk),
-            database,
-            meter: Meter::default(),
-        }
+        let functions = Functions::new(store, documents, &clock);
+        Self { functions, clock, dynamodb: aws_sdk_dynamodb::Client::new(&sdk), database, meter: Meter::default() }
     }
 
     /// A request by HTTP Basic with a form, or without one.
@@ -128,25 +93,12 @@ impl Deployment {
             "body": form(pairs), "isBase64Encoded": false,
         });
         let event: ApiGatewayV2httpRequest = serde_json::from_value(event).unwrap();
-        let name = match path {
-            "/token" => "issue",
-            path if path.starts_with("/sessions") => "sessions",
-            path if path.starts_with("/.well-known/") => "discovery",
-            path => path.trim_start_matches("/token/"),
+        let function = match routes::find(method, path) {
+            Found::Route(route) => route.function,
+            other => panic!("{route}: {other:?}"),
         };
-        self.invoke(name, async |context| {
-            let event = LambdaEvent::new(event, context);
-            let answer = match name {
-                "issue" => value(lambda::answer(event, |request| issue::handle(&self.tokens, request)).await),
-                "renew" => value(lambda::answer(event, |request| renew::handle(&self.tokens, request)).await),
-                "revoke" => value(lambda::answer(event, |request| revoke::handle(&self.tokens, request)).await),
-                "introspect" => value(lambda::answer(event, |request| introspect::handle(&self.tokens, request)).await),
-                "sessions" => value(lambda::answer(event, |request| sessions::handle(&self.tokens, request)).await),
-                "discovery" => {
-                    value(lambda::answer(event, |request| discovery::handle(&self.discovery, request)).await)
-                }
-                _ => panic!("no function for {route}"),
-            };
+        self.invoke(function.folder(), async |context| {
+            let answer = self.functions.answer(function, LambdaEvent::new(event, context)).await;
             serde_json::from_str(answer["body"].as_str().unwrap()).unwrap()
         })
         .await
@@ -164,12 +116,7 @@ impl Deployment {
                 "http": {"method": "GET", "path": "/x", "protocol": "HTTP/1.1", "sourceIp": IP},
             },
         });
-        self.invoke("authorizer", async |context| {
-            let event = serde_json::from_value(event).unwrap();
-            serde_json::to_value(authorizer::handle(&self.authorizer, event, context.request_id).await.unwrap())
-                .unwrap()
-        })
-        .await
+        self.invoke("authorizer", async |context| self.functions.authorize(event, &context.request_id).await).await
     }
 
     /// All four steps of a rotation; the invocation is the last one's.
@@ -235,10 +182,6 @@ impl Deployment {
         let update = update.update_expression("SET secret_hash = :hash");
         update.expression_attribute_values(":hash", binary(&[7; 32])).send().await.unwrap();
     }
-}
-
-fn value<T: serde::Serialize, E: std::fmt::Debug>(answer: Result<T, E>) -> Value {
-    serde_json::to_value(answer.unwrap()).unwrap()
 }
 
 /// The ring of the tests, with an RS256 key that has signed for a while and soon will not.

@@ -2,21 +2,19 @@
 
 use std::{collections::BTreeMap, fs, path::Path, sync::Arc};
 
-use discovery::Discovery;
 use dynoxide::Database;
 use lambda_http::{Context, LambdaEvent, aws_lambda_events::apigw::ApiGatewayV2httpRequest};
 use latchkey::serve::dynamodb::embedded;
-use latchkey_token::policy::Policy;
-use latchkey_token_aws::{Cached, CachedDocuments, DocumentSecrets, DynamoDbSessions, SecretText, table};
-use latchkey_token_lambda::{Service, lambda, response::Cors, system::SystemRandomness};
+use latchkey_token::routes::{self, Route};
+use latchkey_token_aws::{Cached, DocumentSecrets, DynamoDbSessions, SecretText, table};
 use latchkey_token_testkit::SettableClock;
 use serde_json::Value;
 
-use crate::support::{START, keys};
+use crate::support::{START, functions::Functions, keys};
 
-struct Functions(Service<DynamoDbSessions, Arc<CachedDocuments>>, Discovery<Arc<CachedDocuments>>);
+struct Deployment(Functions);
 
-impl Functions {
+impl Deployment {
     async fn start() -> Self {
         let sdk = embedded(Database::memory().unwrap(), None).await;
         table::create_if_missing(&sdk, "sessions").await.unwrap();
@@ -26,55 +24,17 @@ impl Functions {
             clients: SecretText::at(&format!("file:{clients}"), &sdk),
         };
         let documents = Arc::new(Cached::new(secrets, 300));
-        let clock = Arc::new(SettableClock::at(START));
-        let issuer = "https://latchkey.example";
-        let discovery = Discovery {
-            keys: Arc::clone(&documents),
-            issuer: issuer.into(),
-            authorization_endpoint: None,
-            max_age_seconds: 300,
-            cors: Cors::default(),
-            clock: clock.clone(),
-        };
-        let tokens = Service {
-            store: DynamoDbSessions::new(&sdk, "sessions"),
-            documents,
-            policy: Policy::new(issuer),
-            cors: Cors::default(),
-            clock,
-            randomness: Arc::new(SystemRandomness),
-        };
-        Self(tokens, discovery)
+        Self(Functions::new(DynamoDbSessions::new(&sdk, "sessions"), documents, &Arc::new(SettableClock::at(START))))
     }
 
     /// The answer in API Gateway's form: status and body.
     async fn invoke(&self, event: &str) -> (u64, Value) {
         let event: ApiGatewayV2httpRequest = serde_json::from_str(event).unwrap();
         let path = event.raw_path.clone().unwrap();
-        let event = LambdaEvent::new(event, Context::default());
-        let answer = match path.as_str() {
-            path if path.starts_with("/.well-known/") => {
-                let answer = lambda::answer(event, |request| discovery::handle(&self.1, request)).await.unwrap();
-                serde_json::to_value(answer)
-            }
-            "/token" => {
-                serde_json::to_value(lambda::answer(event, |request| issue::handle(&self.0, request)).await.unwrap())
-            }
-            "/token/revoke" => {
-                serde_json::to_value(lambda::answer(event, |request| revoke::handle(&self.0, request)).await.unwrap())
-            }
-            "/token/introspect" => serde_json::to_value(
-                lambda::answer(event, |request| introspect::handle(&self.0, request)).await.unwrap(),
-            ),
-            path if path.starts_with("/sessions") => {
-                serde_json::to_value(lambda::answer(event, |request| sessions::handle(&self.0, request)).await.unwrap())
-            }
-            "/token/renew" => {
-                serde_json::to_value(lambda::answer(event, |request| renew::handle(&self.0, request)).await.unwrap())
-            }
-            _ => panic!("no function for {path}"),
-        };
-        let answer = answer.unwrap();
+        let routes_of_path =
+            |route: &&Route| path == route.path || path.starts_with("/sessions/") && route.path == "/sessions";
+        let route = routes::ALL.iter().find(routes_of_path).unwrap_or_else(|| panic!("no function for {path}"));
+        let answer = self.0.answer(route.function, LambdaEvent::new(event, Context::default())).await;
         let may_be_kept = path.starts_with("/.well-known/");
         let cache_control = if may_be_kept { "public, max-age=300" } else { "no-store" };
         assert_eq!(answer["headers"]["cache-control"], cache_control);
@@ -146,7 +106,7 @@ fn expected() -> BTreeMap<&'static str, (u64, Option<&'static str>)> {
 #[tokio::test]
 async fn every_sample_event_is_answered_as_it_should_be() {
     let mut left = expected();
-    let functions = Functions::start().await;
+    let functions = Deployment::start().await;
     for entry in fs::read_dir(folder()).unwrap() {
         let file = entry.unwrap().file_name().into_string().unwrap();
         let Some(name) = file
@@ -177,7 +137,7 @@ async fn every_sample_event_is_answered_as_it_should_be() {
 
 #[tokio::test]
 async fn a_query_string_that_is_no_url_is_answered_and_not_a_crash() {
-    let functions = Functions::start().await;
+    let functions = Deployment::start().await;
     let event = read("issue-query.json").replace("subject=alice", "a=<b> c");
     assert!(event.contains("a=<b> c"));
     let (status, body) = functions.invoke(&event).await;
@@ -186,7 +146,7 @@ async fn a_query_string_that_is_no_url_is_answered_and_not_a_crash() {
 
 #[tokio::test]
 async fn a_host_or_path_that_makes_no_url_is_answered_and_not_a_crash() {
-    let functions = Functions::start().await;
+    let functions = Deployment::start().await;
     let with = |from: &str, to: &str| {
         let event = read("issue-form.json");
         assert!(event.contains(from));
@@ -207,7 +167,7 @@ async fn a_host_or_path_that_makes_no_url_is_answered_and_not_a_crash() {
 /// Whatever routes lead to the function.
 #[tokio::test]
 async fn no_method_but_delete_ends_a_session() {
-    let functions = Functions::start().await;
+    let functions = Deployment::start().await;
     let tokens = functions.issue("librechat").await;
     let event = read("sessions-end-one.json").replace(&"A".repeat(43), tokens["session_id"].as_str().unwrap());
     for (method, status) in [("GET", 400), ("POST", 400), ("DELETE", 200)] {
@@ -221,20 +181,11 @@ async fn no_method_but_delete_ends_a_session() {
 
 #[tokio::test]
 async fn the_authorizers_events_are_answered_in_api_gateways_simple_form() {
-    let functions = Functions::start().await;
-    let authorizer = authorizer::Authorizer {
-        store: functions.0.store.clone(),
-        documents: Arc::clone(&functions.0.documents),
-        policy: functions.0.policy.clone(),
-        audience: "librechat".into(),
-        live: authorizer::LiveSessions::new(0),
-        clock: Arc::clone(&functions.0.clock),
-    };
+    let functions = Deployment::start().await;
     let tokens = functions.issue("librechat").await;
     let answered = async |name: &str| {
         let event = read(name).replace("{{access_token}}", tokens["access_token"].as_str().unwrap());
-        let event = serde_json::from_str(&event).unwrap();
-        serde_json::to_value(authorizer::handle(&authorizer, event, "r".into()).await.unwrap()).unwrap()
+        functions.0.authorize(serde_json::from_str(&event).unwrap(), "r").await
     };
     let allowed = answered("authorizer-allow.json").await;
     assert_eq!(allowed["isAuthorized"], true);

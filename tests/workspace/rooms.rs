@@ -33,7 +33,7 @@ fn domain() -> PathBuf {
 fn no_modules_use_each_other_in_a_circle() {
     for source in crates() {
         let uses = uses(&source);
-        assert!(uses.len() > 1, "{}", source.display());
+        assert!(!uses.is_empty(), "{}", source.display());
         let circles = circles(&uses);
         assert!(circles.is_empty(), "{}: {circles:#?}", source.display());
     }

@@ -6,6 +6,7 @@ use latchkey_token::{
     failure::Failure,
     metadata::{Metadata, MetadataDocument},
     ports::{Clock, PublicKeySource},
+    routes,
 };
 use latchkey_token_lambda::{
     Body, Request, Response,
@@ -42,11 +43,11 @@ impl<K> Discovery<K> {
 /// Answers one request for a path that ends in the document's name: a stage may stand in front of it.
 pub async fn handle<K: PublicKeySource>(discovery: &Discovery<K>, request: Request) -> Response<Body> {
     let path = request.uri().path();
-    let answer = if path.ends_with("/.well-known/jwks.json") {
+    let answer = if path.ends_with(routes::JWKS.path) {
         jwks(discovery).await
-    } else if path.ends_with("/.well-known/openid-configuration") {
+    } else if path.ends_with(routes::OPENID_CONFIGURATION.path) {
         metadata(discovery, MetadataDocument::OpenIdConfiguration).await
-    } else if path.ends_with("/.well-known/oauth-authorization-server") {
+    } else if path.ends_with(routes::OAUTH_AUTHORIZATION_SERVER.path) {
         metadata(discovery, MetadataDocument::OAuthAuthorizationServer).await
     } else {
         return response::not_found();

@@ -3,7 +3,7 @@
 use latchkey_token::{
     audit::EventKind,
     failure::{Failure, Refusal},
-    grants::{Issue, IssueRequest, IssuerGrant, TokenSet},
+    grants::{Issue, IssueRequest, IssuerGrant, IssuerGrantType, TokenSet},
     ports::{DocumentSource, InsertSession, RedeemAssertion},
     values::Subject,
 };
@@ -17,9 +17,6 @@ use latchkey_token_lambda::{
     telemetry::RequestAudit,
     within_deadline,
 };
-
-/// `grant_type` of an issue by assertion (RFC 7523 §2.1).
-const JWT_BEARER: &str = "urn:ietf:params:oauth:grant-type:jwt-bearer";
 
 /// Answers one request. Never fails: every outcome is a response.
 pub async fn handle<S, D>(service: &Service<S, D>, request: Request) -> Response<Body>
@@ -51,45 +48,45 @@ where
 
 fn parse(request: &Request) -> Result<IssueRequest, EdgeError> {
     let authorization = Authorization::read(request.headers())?;
-    let mut members = Parameters::read(request)?;
-    let grant = match members.text("grant_type")?.as_deref() {
-        None => statement(&authorization, &mut members)?,
-        Some(JWT_BEARER) => assertion(&authorization, &mut members)?,
-        Some(_) => return Err(Failure::Refused(Refusal::UnsupportedGrantType).into()),
+    let mut parameters = Parameters::read(request)?;
+    let grant = match IssuerGrantType::read(parameters.text("grant_type")?.as_deref()) {
+        IssuerGrantType::Statement => statement(&authorization, &mut parameters)?,
+        IssuerGrantType::Assertion => assertion(&authorization, &mut parameters)?,
+        IssuerGrantType::Unsupported => return Err(Failure::Refused(Refusal::UnsupportedGrantType).into()),
     };
-    let nonce = members.text("nonce")?;
+    let nonce = parameters.text("nonce")?;
     if nonce.as_ref().is_some_and(|nonce| nonce.len() > 255 || nonce.chars().any(char::is_control)) {
         return Err(RequestFault::invalid("nonce must be at most 255 bytes without control characters").into());
     }
     Ok(IssueRequest {
         grant,
-        client_id: members.text("client_id")?,
-        scope: members.text("scope")?,
-        expires_in: members.seconds("expires_in")?,
+        client_id: parameters.text("client_id")?,
+        scope: parameters.text("scope")?,
+        expires_in: parameters.seconds("expires_in")?,
         nonce,
     })
 }
 
-fn statement(authorization: &Authorization, members: &mut Parameters) -> Result<IssuerGrant, RequestFault> {
-    let subject = Subject::parse(&members.required("subject")?)
+fn statement(authorization: &Authorization, parameters: &mut Parameters) -> Result<IssuerGrant, RequestFault> {
+    let subject = Subject::parse(&parameters.required("subject")?)
         .ok_or_else(|| RequestFault::invalid("subject must be 1 to 255 bytes without control characters"))?;
     Ok(IssuerGrant::Statement {
-        issuer: credentials::issuer(authorization, members)?,
+        issuer: credentials::issuer(authorization, parameters)?,
         subject,
-        claims: members.object("claims")?,
+        claims: parameters.object("claims")?,
     })
 }
 
 /// An assertion says who issues and about whom, and nothing beside it may say so: whoever holds it would else choose.
-fn assertion(authorization: &Authorization, members: &mut Parameters) -> Result<IssuerGrant, RequestFault> {
-    let assertion = members.required("assertion")?;
+fn assertion(authorization: &Authorization, parameters: &mut Parameters) -> Result<IssuerGrant, RequestFault> {
+    let assertion = parameters.required("assertion")?;
     let is_named_twice = !matches!(authorization, Authorization::Absent)
-        || members.text("issuer_id")?.is_some()
-        || members.text("issuer_secret")?.is_some();
+        || parameters.text("issuer_id")?.is_some()
+        || parameters.text("issuer_secret")?.is_some();
     if is_named_twice {
         return Err(RequestFault::invalid("the issuer is named both by the assertion and by credentials: use one"));
     }
-    if members.text("subject")?.is_some() || !members.object("claims")?.is_empty() {
+    if parameters.text("subject")?.is_some() || !parameters.object("claims")?.is_empty() {
         return Err(RequestFault::invalid("subject and claims come from the assertion: leave them out"));
     }
     Ok(IssuerGrant::Assertion(assertion))

@@ -3,7 +3,7 @@
 use latchkey_token::{
     audit::EventKind,
     failure::{Failure, Refusal},
-    grants::{Renew, RenewRequest, TokenSet},
+    grants::{ClientGrantType, Renew, RenewRequest, TokenSet},
     ports::{DocumentSource, ReadSession, RenewSession, RevokeSession},
 };
 use latchkey_token_lambda::{
@@ -24,34 +24,36 @@ where
     D: DocumentSource,
 {
     let audit = RequestAudit::new("renew", &request);
-    let answer = renew(service, &request, &audit).await.map(|tokens| response::tokens(&tokens));
+    let answer = answer(service, &request, &audit).await.map(|tokens| response::tokens(&tokens));
     service.respond(&request, answer, &audit, EventKind::RenewalRejected)
 }
 
-async fn renew<S, D>(latchkey: &Service<S, D>, request: &Request, audit: &RequestAudit) -> Result<TokenSet, EdgeError>
+/// What the client's token endpoint does, by `grant_type`: one use case each.
+async fn answer<S, D>(service: &Service<S, D>, request: &Request, audit: &RequestAudit) -> Result<TokenSet, EdgeError>
 where
     S: RenewSession + ReadSession + RevokeSession,
     D: DocumentSource,
 {
-    let request = parse(request)?;
-    let use_case = Renew {
-        store: &latchkey.store,
-        documents: &latchkey.documents,
-        policy: &latchkey.policy,
-        clock: latchkey.clock.as_ref(),
-        randomness: latchkey.randomness.as_ref(),
-        audit,
-    };
-    within_deadline(use_case.run(request)).await
+    let authorization = Authorization::read(request.headers())?;
+    let mut parameters = Parameters::read(request)?;
+    match ClientGrantType::read(parameters.text("grant_type")?.as_deref()) {
+        ClientGrantType::RefreshToken => {
+            let use_case = Renew {
+                store: &service.store,
+                documents: &service.documents,
+                policy: &service.policy,
+                clock: service.clock.as_ref(),
+                randomness: service.randomness.as_ref(),
+                audit,
+            };
+            within_deadline(use_case.run(renewal(authorization, parameters)?)).await
+        }
+        ClientGrantType::Unsupported => Err(Failure::Refused(Refusal::UnsupportedGrantType).into()),
+    }
 }
 
-fn parse(request: &Request) -> Result<RenewRequest, EdgeError> {
-    let authorization = Authorization::read(request.headers())?;
-    let mut members = Parameters::read(request)?;
-    if members.text("grant_type")?.is_some_and(|grant_type| grant_type != "refresh_token") {
-        return Err(Failure::Refused(Refusal::UnsupportedGrantType).into());
-    }
-    let refresh_token = members.required("refresh_token")?;
-    let (client, access_token) = credentials::client(authorization, &mut members)?;
-    Ok(RenewRequest { client, refresh_token, access_token, scope: members.text("scope")? })
+fn renewal(authorization: Authorization, mut parameters: Parameters) -> Result<RenewRequest, EdgeError> {
+    let refresh_token = parameters.required("refresh_token")?;
+    let (client, access_token) = credentials::client(authorization, &mut parameters)?;
+    Ok(RenewRequest { client, refresh_token, access_token, scope: parameters.text("scope")? })
 }

@@ -33,9 +33,9 @@ where
     D: DocumentSource,
 {
     let authorization = Authorization::read(request.headers())?;
-    let mut members = Parameters::read(request)?;
-    let token = members.required("token")?;
-    let caller = credentials::caller(authorization, &mut members)?;
+    let mut parameters = Parameters::read(request)?;
+    let token = parameters.required("token")?;
+    let caller = credentials::caller(authorization, &mut parameters)?;
     let use_case = Revoke {
         store: &service.store,
         documents: &service.documents,

@@ -17,6 +17,7 @@ use axum::{
     serve::ListenerExt,
 };
 use http_body_util::BodyExt;
+use latchkey_token::routes::{self, Found, Function};
 use latchkey_token_lambda::{
     Body,
     request::{Invocation, MAX_BODY_BYTES, credentials::Authorization},
@@ -27,6 +28,8 @@ use tokio::{net::TcpListener, sync::watch};
 
 use super::functions::Functions;
 
+/// The one route that only the local server has: a protected resource to try tokens on.
+const DEMO_ME: &str = "/demo/me";
 /// A client has this long to send its body.
 const BODY_PATIENCE: Duration = Duration::from_secs(10);
 /// A longer body is not even read to its end.
@@ -75,32 +78,29 @@ async fn route(functions: &Functions, request: Request<Body>) -> Response<Body> 
     if let Some(answer) = functions.playground.answer(&request).await {
         return answer;
     }
-    let method = request.method().clone();
-    match request.uri().path() {
-        "/token" if method == Method::POST => issue::handle(tokens, request).await,
-        "/token/renew" if method == Method::POST => renew::handle(tokens, request).await,
-        "/token/revoke" if method == Method::POST => revoke::handle(tokens, request).await,
-        "/token/introspect" if method == Method::POST => introspect::handle(tokens, request).await,
-        "/token" | "/token/renew" | "/token/revoke" | "/token/introspect" => only("POST"),
-        "/sessions" if method == Method::GET || method == Method::DELETE => sessions::handle(tokens, request).await,
-        "/sessions" => only("GET, DELETE"),
-        path if is_session(path) && method == Method::DELETE => sessions::handle(tokens, request).await,
-        path if is_session(path) => only("DELETE"),
-        path if path.starts_with("/.well-known/") && (method == Method::GET || method == Method::HEAD) => {
-            discovery::handle(&functions.discovery, request).await
-        }
-        path if path.starts_with("/.well-known/") => only("GET, HEAD"),
-        "/demo/me" if method == Method::GET => demo_me(functions, &request).await,
-        "/demo/me" => only("GET"),
-        _ => not_found(),
+    if request.uri().path() == DEMO_ME {
+        return if request.method() == Method::GET { demo_me(functions, &request).await } else { only("GET") };
+    }
+    match routes::find(request.method().as_str(), request.uri().path()) {
+        Found::Route(route) => answer_by(route.function, functions, request).await,
+        Found::OtherMethods(methods) => only(&methods.join(", ")),
+        Found::Nothing => not_found(),
     }
 }
 
-fn is_session(path: &str) -> bool {
-    path.strip_prefix("/sessions/").is_some_and(|id| !id.is_empty() && !id.contains('/'))
+async fn answer_by(function: Function, functions: &Functions, request: Request<Body>) -> Response<Body> {
+    let tokens = &functions.tokens;
+    match function {
+        Function::Issue => issue::handle(tokens, request).await,
+        Function::Renew => renew::handle(tokens, request).await,
+        Function::Revoke => revoke::handle(tokens, request).await,
+        Function::Introspect => introspect::handle(tokens, request).await,
+        Function::Sessions => sessions::handle(tokens, request).await,
+        Function::Discovery => discovery::handle(&functions.discovery, request).await,
+    }
 }
 
-/// A protected resource to try tokens on: what the authorizer would tell the function behind it.
+/// What the authorizer would tell the function behind it.
 async fn demo_me(functions: &Functions, request: &Request<Body>) -> Response<Body> {
     let audit = RequestAudit::new("demo", request);
     let token = match Authorization::read(request.headers()) {
@@ -114,9 +114,12 @@ async fn demo_me(functions: &Functions, request: &Request<Body>) -> Response<Bod
     }
 }
 
-fn only(methods: &'static str) -> Response<Body> {
+fn only(methods: &str) -> Response<Body> {
     let response = refused(StatusCode::METHOD_NOT_ALLOWED, "invalid_request", "this route does not take this method");
-    with_header(response, header::ALLOW, HeaderValue::from_static(methods))
+    match HeaderValue::from_str(methods) {
+        Ok(methods) => with_header(response, header::ALLOW, methods),
+        Err(_) => response,
+    }
 }
 
 /// Reads a little more than any handler accepts, and drains the rest, so that the refusal reaches the client.

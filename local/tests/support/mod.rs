@@ -4,7 +4,7 @@
 
 use std::{
     io::{BufRead, BufReader, Read, Write},
-    net::TcpStream,
+    net::{TcpListener, TcpStream},
     path::Path,
     process::{Child, ChildStdout, Command, Output, Stdio},
 };
@@ -123,4 +123,59 @@ impl Drop for Server {
 pub fn basic(id: &str, secret: &str) -> String {
     use base64::{Engine, engine::general_purpose::STANDARD};
     format!("Basic {}", STANDARD.encode(format!("{id}:{secret}")))
+}
+
+/// A service of AWS on this machine, over its JSON protocol: as much of it as a test needs.
+pub struct AwsService {
+    url: String,
+}
+
+impl AwsService {
+    /// Answers each request with what `answer` makes of the operation and its input: status line and output.
+    pub fn start(answer: impl Fn(&str, Value) -> (&'static str, Value) + Send + 'static) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        std::thread::spawn(move || {
+            for connection in listener.incoming() {
+                let mut connection = connection.unwrap();
+                let (operation, input) = Self::read(&connection);
+                let (status, output) = answer(&operation, input);
+                let output = output.to_string();
+                let head = "Content-Type: application/x-amz-json-1.1\r\nConnection: close";
+                write!(connection, "HTTP/1.1 {status}\r\n{head}\r\nContent-Length: {}\r\n\r\n{output}", output.len())
+                    .unwrap();
+            }
+        });
+        Self { url }
+    }
+
+    fn read(connection: &TcpStream) -> (String, Value) {
+        let mut reader = BufReader::new(connection);
+        let (mut target, mut length) = (String::new(), 0);
+        loop {
+            let mut line = String::new();
+            reader.read_line(&mut line).unwrap();
+            match line.trim_end().split_once(": ") {
+                Some((name, value)) if name.eq_ignore_ascii_case("x-amz-target") => target = value.to_owned(),
+                Some((name, value)) if name.eq_ignore_ascii_case("content-length") => length = value.parse().unwrap(),
+                Some(_) => {}
+                None if line.trim_end().is_empty() => break,
+                None => {}
+            }
+        }
+        let mut body = vec![0; length];
+        reader.read_exact(&mut body).unwrap();
+        (target.rsplit('.').next().unwrap().to_owned(), serde_json::from_slice(&body).unwrap())
+    }
+
+    /// The command with this service in the place of the one that `endpoint` names, such as `SECRETS_MANAGER`.
+    pub fn command(&self, endpoint: &str) -> Command {
+        let mut command = latchkey();
+        command.env(format!("AWS_ENDPOINT_URL_{endpoint}"), &self.url).envs([
+            ("AWS_REGION", "eu-central-1"),
+            ("AWS_ACCESS_KEY_ID", "test"),
+            ("AWS_SECRET_ACCESS_KEY", "test"),
+        ]);
+        command
+    }
 }

@@ -21,6 +21,7 @@ pub struct SecretsManagerRing {
 }
 
 impl SecretsManagerRing {
+    /// Makes the client; sends nothing. `librechat_secret` is left out where the deployment has none.
     pub fn new(sdk: &SdkConfig, signing_keys: String, public_keys: String, librechat_secret: Option<String>) -> Self {
         Self { client: Client::new(sdk), signing_keys, public_keys, librechat_secret }
     }

@@ -32,7 +32,12 @@ const REFRESH_PATIENCE: Duration = Duration::from_millis(2_500);
 #[derive(Clone)]
 pub enum SecretText {
     /// A secret of Secrets Manager, by ARN or name.
-    SecretsManager { client: Client, id: String },
+    SecretsManager {
+        /// The client that fetches the secret.
+        client: Client,
+        /// The secret's ARN or name.
+        id: String,
+    },
     /// A file, for local runs.
     File(PathBuf),
     /// The text itself.
@@ -66,6 +71,7 @@ impl SecretText {
 
 /// Something that is made of one or more secrets.
 pub trait Load: Send + Sync {
+    /// What it is after it has been parsed.
     type Loaded: Send + Sync;
 
     /// Fetches and parses it.
@@ -74,7 +80,9 @@ pub trait Load: Send + Sync {
 
 /// Key ring and registrations, loaded together, so that they always fit each other.
 pub struct DocumentSecrets {
+    /// The secret `signing-keys`: the key ring.
     pub signing_keys: SecretText,
+    /// The secret `clients`: the registrations.
     pub clients: SecretText,
 }
 
@@ -136,6 +144,7 @@ struct EarlyReload {
 }
 
 impl<L: Load> Cached<L> {
+    /// An empty cache: nothing is loaded yet. What has been loaded counts as fresh for `ttl_seconds`.
     pub fn new(source: L, ttl_seconds: Seconds) -> Self {
         let (loaded, loading) = (RwLock::new(None), Mutex::new(Attempts::default()));
         Self { source, ttl_seconds, loaded, loading, observer: None }

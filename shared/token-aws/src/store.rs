@@ -43,6 +43,7 @@ pub struct DynamoDbSessions {
 }
 
 impl DynamoDbSessions {
+    /// Makes the client for the table of this name; sends nothing.
     pub fn new(sdk: &SdkConfig, table: impl Into<String>) -> Self {
         Self { client: Client::new(sdk), table: table.into(), observer: None }
     }

@@ -24,11 +24,17 @@ const START: Duration = Duration::from_millis(800);
 
 /// Everything that a function needs besides the request. Made once, at start.
 pub struct Service<S, D> {
+    /// Where sessions are kept.
     pub store: S,
+    /// Where key ring and registrations come from.
     pub documents: D,
+    /// The deployment's settings.
     pub policy: Policy,
+    /// The origins whose pages may read the answers.
     pub cors: Cors,
+    /// The time.
     pub clock: Arc<dyn Clock>,
+    /// Cryptographic randomness, for tokens and ids.
     pub randomness: Arc<dyn Randomness>,
 }
 

@@ -36,7 +36,9 @@ impl std::error::Error for SettingsFaults {}
 /// What every function and the local server have in common.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settings {
+    /// Lifetimes, limits and `iss`: what decides what is issued and renewed.
     pub policy: Policy,
+    /// The origins whose pages may read the answers; none by default.
     pub cors: Cors,
     /// How long key ring and registrations are cached, in seconds.
     pub secrets_ttl_seconds: Seconds,
@@ -51,8 +53,11 @@ pub struct Settings {
 /// The settings of discovery.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DiscoverySettings {
+    /// `iss`, byte for byte.
     pub issuer: String,
+    /// The external system's sign-in, announced in the metadata when set.
     pub authorization_endpoint: Option<String>,
+    /// The origins whose pages may read the answers; none by default.
     pub cors: Cors,
     /// How long the published keys are cached, in seconds.
     pub secrets_ttl_seconds: Seconds,
@@ -63,16 +68,20 @@ pub struct DiscoverySettings {
 /// The settings of the key rotation. Secrets by ARN or name.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RotationSettings {
+    /// The secret with the key ring, which is rotated.
     pub signing_keys: String,
+    /// The secret that the public keys are published in.
     pub public_keys: String,
     /// LibreChat's own `JWT_SECRET`, if its HS256 tokens are wanted.
     pub librechat_secret: Option<String>,
+    /// How long the ring and the JWKS are cached; a new key does not sign before that.
     pub limits: RotationLimits,
 }
 
 /// The settings of a Lambda function that issues or renews.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FunctionSettings {
+    /// What it has in common with every function and the local server.
     pub settings: Settings,
     /// ARN or name of a secret, or `file:PATH` for local runs.
     pub signing_keys: String,
@@ -99,6 +108,7 @@ impl FunctionSettings {
 /// The settings of the authorizer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AuthorizerSettings {
+    /// What it has in common with the functions that issue or renew.
     pub function: FunctionSettings,
     /// The `aud` that it lets in.
     pub audience: String,

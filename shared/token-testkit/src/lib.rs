@@ -1,69 +1,15 @@
 #![doc = include_str!("../README.md")]
+#![warn(missing_docs)]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 pub mod contract;
 pub mod fixture;
+mod machine;
 mod memory;
+mod world;
 
-use std::sync::{
-    Mutex, PoisonError,
-    atomic::{AtomicI64, Ordering},
+pub use self::{
+    machine::{SeededRandomness, SettableClock},
+    memory::InMemorySessions,
+    world::{FixedDocuments, World, statement},
 };
-
-use latchkey_token::{
-    failure::Unavailable,
-    ports::{Clock, Randomness},
-    values::{Seconds, Timestamp},
-};
-
-pub use memory::InMemorySessions;
-
-/// A clock that moves only when it is told to.
-pub struct SettableClock(AtomicI64);
-
-impl SettableClock {
-    pub fn at(now: Timestamp) -> Self {
-        Self(AtomicI64::new(now.unix_millis()))
-    }
-
-    pub fn set(&self, now: Timestamp) {
-        self.0.store(now.unix_millis(), Ordering::SeqCst);
-    }
-
-    pub fn advance(&self, seconds: Seconds) {
-        self.0.fetch_add(i64::from(seconds) * 1000, Ordering::SeqCst);
-    }
-
-    pub fn advance_millis(&self, millis: i64) {
-        self.0.fetch_add(millis, Ordering::SeqCst);
-    }
-}
-
-impl Clock for SettableClock {
-    fn now(&self) -> Timestamp {
-        Timestamp::from_unix_millis(self.0.load(Ordering::SeqCst))
-    }
-}
-
-/// Bytes that look random and repeat with the seed (SplitMix64). Not for anything but tests.
-pub struct SeededRandomness(Mutex<u64>);
-
-impl SeededRandomness {
-    pub fn new(seed: u64) -> Self {
-        Self(Mutex::new(seed))
-    }
-}
-
-impl Randomness for SeededRandomness {
-    fn fill(&self, bytes: &mut [u8]) -> Result<(), Unavailable> {
-        let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        for byte in bytes {
-            *state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
-            let mut mixed = *state;
-            mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-            mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-            *byte = (mixed ^ (mixed >> 31)) as u8;
-        }
-        Ok(())
-    }
-}

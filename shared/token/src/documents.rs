@@ -11,15 +11,19 @@ use crate::{
 /// A key ring and registrations that fit each other.
 #[derive(Debug)]
 pub struct Documents {
+    /// All signing and tag keys.
     pub keys: KeyRing,
+    /// All issuers and clients. Every key that a client names is in the ring, for the client's algorithm.
     pub registrations: Registrations,
 }
 
 /// Which of the two documents is at fault, and how.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum DocumentFault {
+    /// The secret `signing-keys` is at fault.
     #[error("signing keys: {0}")]
     Keys(Faults),
+    /// The secret `clients` is at fault, or it names a key that the ring does not have.
     #[error("clients: {0}")]
     Registrations(Faults),
 }

@@ -19,13 +19,20 @@ pub enum Refusal {
     /// `grant_type` names something else than what this endpoint does.
     UnsupportedGrantType,
     /// Too early: renewal opens at this time.
-    WindowClosed { opens_at: Timestamp, retry_after_seconds: u32 },
+    WindowClosed {
+        /// Rounded up to a full second.
+        opens_at: Timestamp,
+        /// Seconds from now until then, rounded up: the header `Retry-After`.
+        retry_after_seconds: u32,
+    },
 }
 
 /// Why a use case gave no tokens: the caller's fault, or the infrastructure's.
 #[derive(Debug, Clone)]
 pub enum Failure {
+    /// The caller's fault: the answer is 400 or 401 with an error code of RFC 6749 §5.2.
     Refused(Refusal),
+    /// The infrastructure's fault: the answer is 503, and the same request may be sent again.
     Unavailable(Unavailable),
 }
 
@@ -53,6 +60,7 @@ pub struct Unavailable {
 }
 
 impl Unavailable {
+    /// `what` is also the `reason` of a metric, so it is one of few words. Neither text may hold a secret.
     pub fn new(what: &'static str, detail: impl Into<String>) -> Self {
         Self { what, detail: detail.into() }
     }

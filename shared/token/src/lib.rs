@@ -1,4 +1,5 @@
 #![doc = include_str!("../README.md")]
+#![warn(missing_docs)]
 
 pub mod audit;
 pub mod documents;
@@ -12,6 +13,7 @@ pub mod policy;
 pub mod ports;
 pub mod registrations;
 pub mod rotation;
+pub mod routes;
 pub mod session;
 pub mod tokens;
 pub mod values;

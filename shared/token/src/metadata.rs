@@ -2,13 +2,11 @@
 
 use serde_json::{Map, Value, json};
 
-use crate::keys::{Algorithm, PublicKeys};
-
-/// Paths of the HTTP API, below the issuer.
-const RENEW: &str = "/token/renew";
-const REVOKE: &str = "/token/revoke";
-const INTROSPECT: &str = "/token/introspect";
-const JWKS: &str = "/.well-known/jwks.json";
+use crate::{
+    grants::ClientGrantType,
+    keys::{Algorithm, PublicKeys},
+    routes::{self, Route},
+};
 
 /// Which document.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,10 +23,12 @@ pub struct Metadata<'a> {
     pub issuer: &'a str,
     /// The external system's sign-in, if it is to be announced.
     pub authorization_endpoint: Option<&'a str>,
+    /// The published keys; their algorithms are announced as those of ID tokens.
     pub keys: &'a PublicKeys,
 }
 
 impl Metadata<'_> {
+    /// The document as JSON. Members that have no value are left out.
     pub fn document(&self, document: MetadataDocument) -> Value {
         // The sign-in is the external system's; this is what it would be asked for.
         let response_types: &[&str] = if self.authorization_endpoint.is_some() { &["code"] } else { &[] };
@@ -38,14 +38,13 @@ impl Metadata<'_> {
         if let Some(endpoint) = self.authorization_endpoint {
             add("authorization_endpoint", endpoint.into());
         }
-        // An issuer may end in a slash; a path has one.
-        let base = self.issuer.trim_end_matches('/');
-        add("token_endpoint", format!("{base}{RENEW}").into());
-        add("jwks_uri", format!("{base}{JWKS}").into());
-        add("revocation_endpoint", format!("{base}{REVOKE}").into());
-        add("introspection_endpoint", format!("{base}{INTROSPECT}").into());
+        let mut url = |name: &str, route: Route| add(name, route.url(self.issuer).into());
+        url("token_endpoint", routes::RENEW);
+        url("jwks_uri", routes::JWKS);
+        url("revocation_endpoint", routes::REVOKE);
+        url("introspection_endpoint", routes::INTROSPECT);
         add("response_types_supported", json!(response_types));
-        add("grant_types_supported", json!(["refresh_token"]));
+        add("grant_types_supported", json!(ClientGrantType::NAMES));
         let confidential = ["client_secret_basic", "client_secret_post", "private_key_jwt"];
         let any = [&confidential[..], &["none"]].concat();
         let algorithms: Vec<&str> =

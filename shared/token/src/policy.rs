@@ -33,7 +33,9 @@ pub struct Policy {
     pub idle_seconds: Seconds,
     /// A session never outlives this.
     pub absolute_seconds: Seconds,
+    /// How long after its renewal a refresh token of a public client may be presented again; 0: never.
     pub retry_public_seconds: Seconds,
+    /// The same for confidential clients.
     pub retry_confidential_seconds: Seconds,
     /// Tolerance for the clocks of others when times are verified.
     pub clock_skew_seconds: Seconds,
@@ -41,6 +43,7 @@ pub struct Policy {
 
 /// The defaults of the contract, for `issuer`.
 impl Policy {
+    /// Takes `issuer` as it is, byte for byte; every other setting has its default.
     pub fn new(issuer: impl Into<String>) -> Self {
         Self {
             issuer: issuer.into(),

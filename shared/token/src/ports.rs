@@ -15,6 +15,7 @@ use crate::{
 
 /// The time. Read once per request.
 pub trait Clock: Send + Sync {
+    /// The current time.
     fn now(&self) -> Timestamp;
 }
 
@@ -33,6 +34,7 @@ pub(crate) fn random<const N: usize>(source: &dyn Randomness) -> Result<[u8; N],
 
 /// Where audit events go. One per request: it knows who called.
 pub trait Audit: Send + Sync {
+    /// Records one event. It returns nothing: a failure to record must not fail the request.
     fn record(&self, event: &Event);
 }
 
@@ -104,7 +106,9 @@ pub trait GenerateKey: Send + Sync {
 /// Which stages a version of a secret carries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct VersionStages {
+    /// Staged as `AWSCURRENT`: the version is in force.
     pub is_current: bool,
+    /// Staged as `AWSPENDING`: a rotation is making this version.
     pub is_pending: bool,
 }
 

@@ -5,6 +5,7 @@
 
 use std::{
     collections::VecDeque,
+    ops::{Deref, DerefMut},
     sync::{
         Arc, Mutex,
         atomic::{AtomicUsize, Ordering},
@@ -15,20 +16,16 @@ use latchkey_token::{
     audit::{Event, EventKind, Reason},
     documents::Documents,
     failure::{Failure, Refusal, Unavailable},
-    grants::{ClientIdentification, Issue, IssueRequest, IssuerGrant, Renew, RenewRequest, TokenSet},
-    json::Map,
-    management::Admit,
-    policy::Policy,
+    grants::{ClientIdentification, RenewRequest, TokenSet},
     ports::{
         Audit, DocumentSource, InsertSession, ReadSession, RedeemAssertion, Redemption, RenewSession, RenewalOutcome,
         RevokeSession,
     },
-    registrations::Credentials,
     session::{Renewal, Revocation, Session},
     tokens::SingleUse,
-    values::{SessionKey, Subject, Timestamp},
+    values::{SessionKey, Timestamp},
 };
-use latchkey_token_testkit::{InMemorySessions, SeededRandomness, SettableClock, fixture::NOW};
+use latchkey_token_testkit::{InMemorySessions, fixture::NOW, statement};
 
 /// What goes wrong with the next write.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -184,20 +181,31 @@ impl DocumentSource for Source {
     }
 }
 
+/// The use cases and what they leave in the audit trail.
 struct World {
-    store: FaultyStore,
-    documents: Source,
-    policy: Policy,
-    clock: SettableClock,
-    randomness: SeededRandomness,
+    world: latchkey_token_testkit::World<FaultyStore, Source>,
     trail: Trail,
+}
+
+impl Deref for World {
+    type Target = latchkey_token_testkit::World<FaultyStore, Source>;
+
+    fn deref(&self) -> &Self::Target {
+        &self.world
+    }
+}
+
+impl DerefMut for World {
+    fn deref_mut(&mut self) -> &mut Self::Target {
+        &mut self.world
+    }
 }
 
 const SECRET: &str = "test-secret";
 
 const TAG_KEY: &str = r#"{"kid":1,"secret":"CQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQk"}"#;
 
-fn authority(tag_keys: &str) -> Arc<Documents> {
+fn documents(tag_keys: &str) -> Arc<Documents> {
     documents_with(tag_keys, "standard")
 }
 
@@ -223,14 +231,10 @@ fn documents_with(tag_keys: &str, profile: &str) -> Arc<Documents> {
 
 impl World {
     fn new() -> Self {
-        Self {
-            store: FaultyStore::default(),
-            documents: Source::of(Ok(authority(TAG_KEY))),
-            policy: Policy::new("https://latchkey.example"),
-            clock: SettableClock::at(NOW),
-            randomness: SeededRandomness::new(1),
-            trail: Trail::default(),
-        }
+        let documents = Source::of(Ok(documents(TAG_KEY)));
+        let world =
+            latchkey_token_testkit::World::new(FaultyStore::default(), documents, "https://latchkey.example", NOW);
+        Self { world, trail: Trail::default() }
     }
 
     async fn issue(&self) -> Result<TokenSet, Failure> {
@@ -238,26 +242,7 @@ impl World {
     }
 
     async fn issue_for(&self, client: &str) -> Result<TokenSet, Failure> {
-        let issue = Issue {
-            store: &self.store,
-            documents: &self.documents,
-            policy: &self.policy,
-            clock: &self.clock,
-            randomness: &self.randomness,
-            audit: &self.trail,
-        };
-        let request = IssueRequest {
-            grant: IssuerGrant::Statement {
-                issuer: vec![Credentials { id: "portal".into(), secret: SECRET.into() }],
-                subject: Subject::parse("alice").unwrap(),
-                claims: Map::new(),
-            },
-            client_id: Some(client.into()),
-            scope: None,
-            expires_in: None,
-            nonce: None,
-        };
-        issue.run(request).await
+        self.world.issue(&self.trail).run(statement("portal", SECRET, client, "alice")).await
     }
 
     async fn renew(&self, refresh_token: &str) -> Result<TokenSet, Failure> {
@@ -282,27 +267,12 @@ impl World {
     }
 
     async fn answer(&self, request: RenewRequest) -> Result<TokenSet, Failure> {
-        let renew = Renew {
-            store: &self.store,
-            documents: &self.documents,
-            policy: &self.policy,
-            clock: &self.clock,
-            randomness: &self.randomness,
-            audit: &self.trail,
-        };
-        renew.run(request).await
+        self.world.renew(&self.trail).run(request).await
     }
 
     async fn lets_in(&self, tokens: &TokenSet, audience: &str, is_known_live: bool) -> bool {
-        let authorize = Admit {
-            store: &self.store,
-            documents: &self.documents,
-            policy: &self.policy,
-            audience,
-            clock: &self.clock,
-            audit: &self.trail,
-        };
-        authorize.run(&tokens.access_token, |_| is_known_live).await.unwrap().is_some()
+        let admit = self.world.admit(audience, &self.trail);
+        admit.run(&tokens.access_token, |_| is_known_live).await.unwrap().is_some()
     }
 
     async fn record(&self, tokens: &TokenSet) -> Session {
@@ -564,12 +534,12 @@ async fn only_a_key_that_is_not_known_is_looked_up() {
     assert_eq!(reloads(&world), 0);
 
     // The refresh token comes from a function whose ring is newer.
-    let newer = authority(&format!(
+    let newer = documents(&format!(
         r#"{TAG_KEY},{{"kid":2,"secret":"CgoKCgoKCgoKCgoKCgoKCgoKCgoKCgoKCgoKCgoKCgo","use_from":1}}"#
     ));
     world.documents = Source::of(Ok(Arc::clone(&newer)));
     let tokens = ok(world.renew_with(&tokens, &tokens.access_token, None).await);
-    world.documents = Source { newer: Some(newer), ..Source::of(Ok(authority(TAG_KEY))) };
+    world.documents = Source { newer: Some(newer), ..Source::of(Ok(documents(TAG_KEY))) };
     ok(world.renew_with(&tokens, &tokens.access_token, None).await);
     assert_eq!(reloads(&world), 1);
 }

@@ -32,8 +32,8 @@ pub fn access_token(data: &[u8]) -> Outcome {
 }
 
 fn documents() -> &'static Documents {
-    static AUTHORITY: OnceLock<Documents> = OnceLock::new();
-    AUTHORITY.get_or_init(|| {
+    static DOCUMENTS: OnceLock<Documents> = OnceLock::new();
+    DOCUMENTS.get_or_init(|| {
         let ring = placeholders::filled(&format!(
             r#"{{"signing":[{{"kid":"{{{{ES256.kid}}}}","alg":"ES256","private_key":"{{{{ES256}}}}"}},
                 {{"kid":"{{{{EdDSA.kid}}}}","alg":"EdDSA","private_key":"{{{{EdDSA}}}}"}},

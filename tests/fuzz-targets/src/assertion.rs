@@ -13,14 +13,14 @@ use latchkey_token::{
     values::{ClientId, Owner, Subject},
 };
 use latchkey_token_lambda::{Body, Request};
-use latchkey_token_testkit::fixture::NOW;
+use latchkey_token_testkit::{FixedDocuments, fixture::NOW};
 use serde_json::json;
 
 use crate::{
     Outcome,
     placeholders::{self, es256},
     text,
-    world::{Fixed, ISSUER, World, block_on, example_registrations, read, ring},
+    world::{ISSUER, World, block_on, example_registrations, read, ring},
 };
 
 const HS256_SECRET: &str = "an example secret of 32+ bytes, not real";
@@ -113,8 +113,8 @@ fn assert_is_for(subject: &str, answer: &Value) {
     assert_eq!((token["sub"].as_str(), token["client_id"].as_str()), (Some(subject), Some("spa")));
 }
 
-fn documents() -> Fixed {
-    static AUTHORITY: OnceLock<Fixed> = OnceLock::new();
+fn documents() -> FixedDocuments {
+    static DOCUMENTS: OnceLock<FixedDocuments> = OnceLock::new();
     let parse = || {
         let own = placeholders::filled(
             r#"{"signing":[{"kid":"{{ES256.kid}}","alg":"ES256","private_key":"{{ES256}}"}],"tagging":[]}"#,
@@ -131,7 +131,7 @@ fn documents() -> Fixed {
             json!({"issuer_id": "legacy", "hs256_secret": HS256_SECRET, "assertion_iss": "legacy", "assertion_aud": ISSUER,
                 "subject_claim": "id", "legacy_max_age_seconds": LEGACY_SECONDS, "clients": ["spa"]}),
         ]);
-        Fixed::new(Documents::parse(&ring(), &registrations.to_string()).unwrap())
+        FixedDocuments::new(Documents::parse(&ring(), &registrations.to_string()).unwrap())
     };
-    AUTHORITY.get_or_init(parse).clone()
+    DOCUMENTS.get_or_init(parse).clone()
 }

@@ -4,12 +4,12 @@ use std::sync::Arc;
 
 use authorizer::{Authorizer, LiveSessions};
 use lambda_http::aws_lambda_events::apigw::ApiGatewayV2CustomAuthorizerV2Request;
-use latchkey_token_testkit::InMemorySessions;
+use latchkey_token_testkit::{FixedDocuments, InMemorySessions};
 use serde_json::Value;
 
 use crate::{
     Outcome, text,
-    world::{Fixed, World, block_on},
+    world::{World, block_on},
 };
 
 /// Every event that can be read at all is answered with yes or no; yes only for an access token that was issued to the
@@ -19,7 +19,7 @@ pub fn authorizer_event(data: &[u8]) -> Outcome {
     block_on(async {
         let world = World::new();
         let (event, issued) = world.filled(text).await;
-        let authorizer: Authorizer<InMemorySessions, Fixed> = Authorizer {
+        let authorizer: Authorizer<InMemorySessions, FixedDocuments> = Authorizer {
             store: world.tokens.store,
             documents: world.tokens.documents,
             policy: world.tokens.policy,

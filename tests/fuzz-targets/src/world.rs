@@ -4,16 +4,9 @@
 use std::sync::{Arc, OnceLock};
 
 use discovery::Discovery;
-use latchkey_token::{
-    documents::Documents,
-    failure::Unavailable,
-    keys::PublicKeys,
-    policy::Policy,
-    ports::{DocumentSource, PublicKeySource},
-    values::Timestamp,
-};
+use latchkey_token::{documents::Documents, policy::Policy};
 use latchkey_token_lambda::{Body, Request, Service, response::Cors};
-use latchkey_token_testkit::{InMemorySessions, SeededRandomness, SettableClock, fixture::NOW};
+use latchkey_token_testkit::{FixedDocuments, InMemorySessions, SeededRandomness, SettableClock, fixture::NOW};
 use serde_json::Value;
 
 use crate::placeholders;
@@ -28,34 +21,9 @@ const CLIENTS: [(&str, &str, &str); 4] = [
     ("spa-oauth", "public_oauth_", ""),
 ];
 
-#[derive(Clone)]
-pub(crate) struct Fixed(Arc<Documents>);
-
-impl Fixed {
-    pub(crate) fn new(documents: Documents) -> Self {
-        Self(Arc::new(documents))
-    }
-}
-
-impl DocumentSource for Fixed {
-    async fn current(&self, _: Timestamp) -> Result<Arc<Documents>, Unavailable> {
-        Ok(Arc::clone(&self.0))
-    }
-
-    async fn reloaded(&self, _: Timestamp) -> Result<Arc<Documents>, Unavailable> {
-        Ok(Arc::clone(&self.0))
-    }
-}
-
-impl PublicKeySource for Fixed {
-    async fn public_keys(&self, now: Timestamp) -> Result<Arc<PublicKeys>, Unavailable> {
-        Ok(Arc::new(self.0.keys.public_keys(now.unix_seconds())))
-    }
-}
-
 pub(crate) struct World {
-    pub tokens: Service<InMemorySessions, Fixed>,
-    pub discovery: Discovery<Fixed>,
+    pub tokens: Service<InMemorySessions, FixedDocuments>,
+    pub discovery: Discovery<FixedDocuments>,
 }
 
 /// Tokens that were issued for an input.
@@ -70,7 +38,7 @@ impl World {
         Self::of(documents())
     }
 
-    pub(crate) fn of(documents: Fixed) -> Self {
+    pub(crate) fn of(documents: FixedDocuments) -> Self {
         let clock = Arc::new(SettableClock::at(NOW));
         let discovery = Discovery {
             keys: documents.clone(),
@@ -131,9 +99,9 @@ impl World {
     }
 }
 
-fn documents() -> Fixed {
-    static AUTHORITY: OnceLock<Fixed> = OnceLock::new();
-    AUTHORITY.get_or_init(|| Fixed::new(Documents::parse(&ring(), &example_registrations()).unwrap())).clone()
+fn documents() -> FixedDocuments {
+    static DOCUMENTS: OnceLock<FixedDocuments> = OnceLock::new();
+    DOCUMENTS.get_or_init(|| FixedDocuments::new(Documents::parse(&ring(), &example_registrations()).unwrap())).clone()
 }
 
 /// With EdDSA, which signs in a fraction of RS256's time, and the same thing every time.

@@ -1,7 +1,7 @@
 //! Issue, renewal and revocation on any store, at a moment that does not pass.
 
 use std::sync::{
-    Arc, OnceLock,
+    OnceLock,
     atomic::{AtomicUsize, Ordering},
 };
 
@@ -10,32 +10,16 @@ use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use latchkey_token::{
     audit::{Event, EventKind},
     documents::Documents,
-    failure::{Failure, Refusal, Unavailable},
-    grants::{ClientIdentification, Issue, IssueRequest, IssuerGrant, Renew, RenewRequest},
-    json::Map,
-    management::{CallerIdentification, Revoke},
-    policy::Policy,
-    ports::{Audit, DocumentSource, InsertSession, ReadSession, RedeemAssertion, RenewSession, RevokeSession},
-    registrations::Credentials,
-    values::{Subject, Timestamp},
+    failure::{Failure, Refusal},
+    grants::{ClientIdentification, RenewRequest},
+    management::CallerIdentification,
+    ports::{Audit, InsertSession, ReadSession, RedeemAssertion, RenewSession, RevokeSession},
 };
-use latchkey_token_testkit::{SeededRandomness, SettableClock, fixture::NOW};
+use latchkey_token_testkit::{FixedDocuments, World, fixture::NOW, statement};
 
 pub trait SessionStore: InsertSession + RedeemAssertion + RenewSession + ReadSession + RevokeSession + 'static {}
 
 impl<S: InsertSession + RedeemAssertion + RenewSession + ReadSession + RevokeSession + 'static> SessionStore for S {}
-
-struct Source(Arc<Documents>);
-
-impl DocumentSource for Source {
-    async fn current(&self, _: Timestamp) -> Result<Arc<Documents>, Unavailable> {
-        Ok(Arc::clone(&self.0))
-    }
-
-    async fn reloaded(&self, _: Timestamp) -> Result<Arc<Documents>, Unavailable> {
-        Ok(Arc::clone(&self.0))
-    }
-}
 
 /// Counts the sessions that a request says it has ended on purpose.
 #[derive(Default)]
@@ -47,50 +31,21 @@ impl Audit for Ended {
     }
 }
 
-pub struct Requests<S> {
-    store: S,
-    source: Source,
-    policy: Policy,
-    clock: SettableClock,
-    randomness: SeededRandomness,
-}
+pub struct Requests<S>(World<S, FixedDocuments>);
 
 const SECRET: &str = "the portal's secret in this test";
 
 impl<S: SessionStore> Requests<S> {
     pub fn on(store: S) -> Self {
-        static AUTHORITY: OnceLock<Arc<Documents>> = OnceLock::new();
-        Self {
-            store,
-            source: Source(Arc::clone(AUTHORITY.get_or_init(documents))),
-            policy: Policy::new("https://latchkey.example"),
-            clock: SettableClock::at(NOW),
-            randomness: SeededRandomness::new(1),
-        }
+        static DOCUMENTS: OnceLock<FixedDocuments> = OnceLock::new();
+        let documents = DOCUMENTS.get_or_init(documents).clone();
+        Self(World::new(store, documents, "https://latchkey.example", NOW))
     }
 
     /// The first refresh token of a new session.
     pub async fn issue(&self, client: &str) -> String {
-        let issue = Issue {
-            store: &self.store,
-            documents: &self.source,
-            policy: &self.policy,
-            clock: &self.clock,
-            randomness: &self.randomness,
-            audit: &Ended::default(),
-        };
-        let request = IssueRequest {
-            grant: IssuerGrant::Statement {
-                issuer: vec![Credentials { id: "portal".into(), secret: SECRET.into() }],
-                subject: Subject::parse("alice").unwrap(),
-                claims: Map::new(),
-            },
-            client_id: Some(client.into()),
-            scope: None,
-            expires_in: None,
-            nonce: None,
-        };
-        match issue.run(request).await {
+        let request = statement("portal", SECRET, client, "alice");
+        match self.0.issue(&Ended::default()).run(request).await {
             Ok(tokens) => tokens.refresh_token,
             Err(failure) => panic!("{failure:?}"),
         }
@@ -98,21 +53,13 @@ impl<S: SessionStore> Requests<S> {
 
     /// The successor, or none if the token is refused.
     pub async fn renew(&self, client: &str, refresh_token: &str) -> Option<String> {
-        let renew = Renew {
-            store: &self.store,
-            documents: &self.source,
-            policy: &self.policy,
-            clock: &self.clock,
-            randomness: &self.randomness,
-            audit: &Ended::default(),
-        };
         let request = RenewRequest {
             client: ClientIdentification::Named(vec![client.into()]),
             refresh_token: refresh_token.into(),
             access_token: None,
             scope: None,
         };
-        match renew.run(request).await {
+        match self.0.renew(&Ended::default()).run(request).await {
             Ok(tokens) => Some(tokens.refresh_token),
             Err(Failure::Refused(Refusal::InvalidGrant)) => None,
             Err(failure) => panic!("{failure:?}"),
@@ -122,19 +69,12 @@ impl<S: SessionStore> Requests<S> {
     /// Whether it was this request that ended the session.
     pub async fn revoke(&self, client: &str, refresh_token: &str) -> bool {
         let ended = Ended::default();
-        let revoke = Revoke {
-            store: &self.store,
-            documents: &self.source,
-            policy: &self.policy,
-            clock: &self.clock,
-            audit: &ended,
-        };
-        revoke.run(&CallerIdentification::Named(vec![client.into()]), refresh_token).await.unwrap();
+        self.0.revoke(&ended).run(&CallerIdentification::Named(vec![client.into()]), refresh_token).await.unwrap();
         ended.0.load(Ordering::Relaxed) > 0
     }
 }
 
-fn documents() -> Arc<Documents> {
+fn documents() -> FixedDocuments {
     let hash: String = digest(&SHA256, SECRET.as_bytes()).as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
     // HS256 is the fastest there is, and signing is not the subject here.
     let keys = r#"{"signing":[{"kid":"hs","alg":"HS256","secret":"a test secret of at least 32 bytes"}],
@@ -151,7 +91,7 @@ fn documents() -> Arc<Documents> {
         client("spa", ""),
         client("strict", r#","retry_seconds":0"#)
     );
-    Arc::new(Documents::parse(keys, &clients).unwrap())
+    FixedDocuments::new(Documents::parse(keys, &clients).unwrap())
 }
 
 /// As the layout of the token has it.

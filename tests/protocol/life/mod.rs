@@ -51,7 +51,7 @@ impl StateMachineTest for Lives {
                 check_tokens(&mut system, world, answer);
             }
             Step::Renew { session, generation, by, companion, fault } => {
-                system.store.fail(fault);
+                system.store().fail(fault);
                 let access_token = match companion {
                     Companion::Own => Some(&system.access_tokens[&(session, generation)]),
                     Companion::None => None,
@@ -60,7 +60,7 @@ impl StateMachineTest for Lives {
                     }
                 };
                 let answer = system.renew(by, &system.refresh_tokens[&(session, generation)], access_token);
-                system.store.fail(reference::Fault::None);
+                system.store().fail(reference::Fault::None);
                 check_tokens(&mut system, world, answer);
             }
             Step::Forge { session, generation, bit } => {
@@ -97,7 +97,7 @@ impl StateMachineTest for Lives {
                 sessions.sort_unstable();
                 assert_eq!(Expected::Listed(sessions), world.expected);
             }
-            Step::Clock(_) => system.clock.set(Timestamp::from_unix_millis(world.now)),
+            Step::Clock(_) => system.clock().set(Timestamp::from_unix_millis(world.now)),
             Step::RotateKeys => system.rotate_keys(world.now, &world.settings),
             Step::Settings(settings) => system.set(&settings),
         }
@@ -109,7 +109,7 @@ impl StateMachineTest for Lives {
 
     fn check_invariants(system: &System, world: &World) {
         // Invariants 4, 8 and 9 in one: nothing writes but what must.
-        assert_eq!(system.store.writes(), world.writes);
+        assert_eq!(system.store().writes(), world.writes);
         for (session, life) in world.sessions.iter().enumerate() {
             let record = system.record(session);
             let Life { generation, rotated_at, access_expires_at, idle_expires_at, absolute_expires_at, .. } = *life;

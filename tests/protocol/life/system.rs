@@ -4,7 +4,7 @@ use std::{
     collections::BTreeMap,
     future::Future,
     sync::{
-        Arc, Mutex, OnceLock,
+        Mutex, OnceLock,
         atomic::{AtomicUsize, Ordering},
     },
 };
@@ -14,14 +14,14 @@ use latchkey_token::{
     audit::Event,
     documents::Documents,
     failure::{Failure, Unavailable},
-    grants::{ClientIdentification, Issue, IssueRequest, IssuerGrant, Renew, RenewRequest, TokenSet},
+    grants::{ClientIdentification, IssueRequest, RenewRequest, TokenSet},
     json::{Map, Value},
     keys::{Algorithm, thumbprint},
-    management::{CallerIdentification, Introspect, Revoke, SessionFilter, Sessions},
+    management::{CallerIdentification, SessionFilter, Sessions},
     policy::Policy,
     ports::{
-        Audit, DocumentSource, InsertSession, ListSessions, ReadSession, RedeemAssertion, Redemption, RenewSession,
-        RenewalOutcome, RevokeSession,
+        Audit, InsertSession, ListSessions, ReadSession, RedeemAssertion, Redemption, RenewSession, RenewalOutcome,
+        RevokeSession,
     },
     registrations::Credentials,
     rotation::{RingDocument, RotationLimits, SigningEntry, TagEntry, plan},
@@ -30,7 +30,7 @@ use latchkey_token::{
     values::{Owner, SessionKey, Subject, Timestamp},
 };
 use latchkey_token_lambda::system::generate_private_key;
-use latchkey_token_testkit::{InMemorySessions, SeededRandomness, SettableClock};
+use latchkey_token_testkit::{FixedDocuments, InMemorySessions, SettableClock, World, statement};
 use serde_json::json;
 
 use super::reference::{BEGIN, Caller, Client, Fault, MAX_ROTATIONS, Settings};
@@ -135,27 +135,11 @@ impl Audit for Trail {
     }
 }
 
-struct Source(Arc<Documents>);
-
-impl DocumentSource for Source {
-    async fn current(&self, _: Timestamp) -> Result<Arc<Documents>, Unavailable> {
-        Ok(Arc::clone(&self.0))
-    }
-
-    async fn reloaded(&self, _: Timestamp) -> Result<Arc<Documents>, Unavailable> {
-        Ok(Arc::clone(&self.0))
-    }
-}
-
 pub struct System {
-    pub store: Store,
-    source: Source,
+    world: World<Store, FixedDocuments>,
     ring: RingDocument,
     /// How many of the keys made in advance are in the ring, by algorithm.
     used: BTreeMap<&'static str, usize>,
-    policy: Policy,
-    pub clock: SettableClock,
-    randomness: SeededRandomness,
     trail: Trail,
     /// Every session's key, in the order of their issue.
     pub keys: Vec<SessionKey>,
@@ -174,14 +158,13 @@ impl System {
         }];
         let signing = vec![entry(Algorithm::Es256, 0, 0, 0)];
         let ring = RingDocument { signing, tagging };
+        let begin = Timestamp::from_unix_millis(BEGIN);
+        let mut world = World::new(Store::default(), documents(&ring, settings), ISSUER, begin);
+        world.policy = policy(settings);
         Self {
-            store: Store::default(),
-            source: Source(authority(&ring, settings)),
+            world,
             ring,
             used: BTreeMap::from([(Algorithm::Es256.name(), 1)]),
-            policy: policy(settings),
-            clock: SettableClock::at(Timestamp::from_unix_millis(BEGIN)),
-            randomness: SeededRandomness::new(1),
             trail: Trail::default(),
             keys: Vec::new(),
             refresh_tokens: BTreeMap::new(),
@@ -190,8 +173,8 @@ impl System {
     }
 
     pub fn set(&mut self, settings: &Settings) {
-        self.policy = policy(settings);
-        self.source = Source(authority(&self.ring, settings));
+        self.world.policy = policy(settings);
+        self.world.documents = documents(&self.ring, settings);
     }
 
     /// What the rotation function makes of the ring, in one go.
@@ -208,7 +191,7 @@ impl System {
             let secret = URL_SAFE_NO_PAD.encode([key.kid; 32]);
             self.ring.tagging.push(TagEntry { kid: key.kid, secret, use_from: key.use_from, retire_at: None });
         }
-        self.source = Source(authority(&self.ring, settings));
+        self.world.documents = documents(&self.ring, settings);
     }
 
     pub fn events(&self) -> Vec<&'static str> {
@@ -216,26 +199,8 @@ impl System {
     }
 
     pub fn issue(&self, client: Client, subject: &str, expires_in: Option<u32>) -> Result<TokenSet, Failure> {
-        let issue = Issue {
-            store: &self.store,
-            documents: &self.source,
-            policy: &self.policy,
-            clock: &self.clock,
-            randomness: &self.randomness,
-            audit: &self.trail,
-        };
-        let request = IssueRequest {
-            grant: IssuerGrant::Statement {
-                issuer: credentials("portal"),
-                subject: Subject::parse(subject).unwrap(),
-                claims: Map::new(),
-            },
-            client_id: Some(client.id().into()),
-            scope: None,
-            expires_in,
-            nonce: None,
-        };
-        done(issue.run(request))
+        let request = IssueRequest { expires_in, ..statement("portal", &secret_of("portal"), client.id(), subject) };
+        done(self.world.issue(&self.trail).run(request))
     }
 
     pub fn renew(
@@ -244,14 +209,6 @@ impl System {
         refresh_token: &str,
         access_token: Option<&String>,
     ) -> Result<TokenSet, Failure> {
-        let renew = Renew {
-            store: &self.store,
-            documents: &self.source,
-            policy: &self.policy,
-            clock: &self.clock,
-            randomness: &self.randomness,
-            audit: &self.trail,
-        };
         let request = RenewRequest {
             client: match client {
                 Client::Desk => ClientIdentification::Authenticated(credentials("desk")),
@@ -261,29 +218,15 @@ impl System {
             access_token: access_token.cloned(),
             scope: None,
         };
-        done(renew.run(request))
+        done(self.world.renew(&self.trail).run(request))
     }
 
     pub fn revoke(&self, by: Caller, token: &str) -> Result<(), Failure> {
-        let revoke = Revoke {
-            store: &self.store,
-            documents: &self.source,
-            policy: &self.policy,
-            clock: &self.clock,
-            audit: &self.trail,
-        };
-        done(revoke.run(&identification(by), token))
+        done(self.world.revoke(&self.trail).run(&identification(by), token))
     }
 
     pub fn introspect(&self, by: Caller, token: &str) -> Result<Map<String, Value>, Failure> {
-        let introspect = Introspect {
-            store: &self.store,
-            documents: &self.source,
-            policy: &self.policy,
-            clock: &self.clock,
-            audit: &self.trail,
-        };
-        done(introspect.run(&identification(by), token))
+        done(self.world.introspect(&self.trail).run(&identification(by), token))
     }
 
     pub fn end_one(&self, key: &SessionKey) -> Result<usize, Failure> {
@@ -299,17 +242,19 @@ impl System {
     }
 
     pub fn record(&self, session: usize) -> Session {
-        done(self.store.sessions.read(&self.keys[session])).unwrap().unwrap()
+        done(self.world.store.sessions.read(&self.keys[session])).unwrap().unwrap()
     }
 
-    fn sessions(&self) -> Sessions<'_, Store, Source> {
-        Sessions {
-            store: &self.store,
-            documents: &self.source,
-            policy: &self.policy,
-            clock: &self.clock,
-            audit: &self.trail,
-        }
+    fn sessions(&self) -> Sessions<'_, Store, FixedDocuments> {
+        self.world.sessions(&self.trail)
+    }
+
+    pub fn store(&self) -> &Store {
+        &self.world.store
+    }
+
+    pub fn clock(&self) -> &SettableClock {
+        &self.world.clock
     }
 }
 
@@ -354,7 +299,7 @@ fn policy(settings: &Settings) -> Policy {
     }
 }
 
-fn authority(ring: &RingDocument, settings: &Settings) -> Arc<Documents> {
+fn documents(ring: &RingDocument, settings: &Settings) -> FixedDocuments {
     let hash = |id: &str| -> String {
         digest(&SHA256, secret_of(id).as_bytes()).as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
     };
@@ -369,7 +314,7 @@ fn authority(ring: &RingDocument, settings: &Settings) -> Arc<Documents> {
         ],
     });
     let ring = serde_json::to_string(ring).unwrap();
-    Arc::new(Documents::parse(&ring, &clients.to_string()).unwrap())
+    FixedDocuments::new(Documents::parse(&ring, &clients.to_string()).unwrap())
 }
 
 /// The `number`th key of its algorithm, made once for all lives.

@@ -126,27 +126,39 @@ fn events_over_time(report: &Report) -> Result<Option<String>, String> {
     let (first, last) = (first.unix_seconds(), last.unix_seconds());
     let width = bar_seconds(first, last);
     let start = first.div_euclid(width);
-    let mut bars: BTreeMap<i64, [i64; EventKind::ALL.len()]> = BTreeMap::new();
+    let mut counts: BTreeMap<i64, [i64; EventKind::ALL.len()]> = BTreeMap::new();
     for (at, kind) in &report.moments {
-        let bar = bars.entry(at.unix_seconds().div_euclid(width) - start).or_default();
+        let bar = counts.entry(at.unix_seconds().div_euclid(width) - start).or_default();
         if let Some(count) = bar.get_mut(*kind) {
             *count += 1;
         }
     }
-    let highest = bars.values().map(|kinds| kinds.iter().sum()).max().unwrap_or(0_i64);
+    let stack = |kinds: [i64; EventKind::ALL.len()]| EventKind::ALL.map(colour).into_iter().zip(kinds).collect();
+    let bars = counts.into_iter().map(|(bar, kinds)| (bar, stack(kinds))).collect();
     let label = |bar: &i64| moment((bar + start) * width, width);
-    plot(320, |area| {
+    histogram(320, &bars, last.div_euclid(width) - start + 1, &label).map(Some)
+}
+
+/// Bars of equal width, numbered from 0 to below `length`: each a stack of counts in their colours. `label` names a bar.
+fn histogram(
+    height: u32,
+    bars: &BTreeMap<i64, Vec<(RGBColor, i64)>>,
+    length: i64,
+    label: &dyn Fn(&i64) -> String,
+) -> Result<String, String> {
+    let highest = bars.values().map(|stack| stack.iter().map(|(_, count)| count).sum()).max().unwrap_or(0_i64);
+    plot(height, |area| {
         let mut chart = ChartBuilder::on(area)
             .margin(8)
             .x_label_area_size(36)
             .y_label_area_size(56)
-            .build_cartesian_2d(0..last.div_euclid(width) - start + 1, 0..highest + 1)
+            .build_cartesian_2d(0..length, 0..highest + 1)
             .map_err(said)?;
         mesh(&mut chart.configure_mesh()).x_label_formatter(&label).draw().map_err(said)?;
-        for (bar, kinds) in &bars {
+        for (bar, stack) in bars {
             let mut base = 0;
-            for (kind, count) in EventKind::ALL.into_iter().zip(kinds).filter(|(_, count)| **count > 0) {
-                let mut rectangle = Rectangle::new([(*bar, base), (bar + 1, base + count)], colour(kind).filled());
+            for (colour, count) in stack.iter().filter(|(_, count)| *count > 0) {
+                let mut rectangle = Rectangle::new([(*bar, base), (bar + 1, base + count)], colour.filled());
                 rectangle.set_margin(0, 0, 1, 1);
                 chart.draw_series([rectangle]).map_err(said)?;
                 base += count;
@@ -154,7 +166,6 @@ fn events_over_time(report: &Report) -> Result<Option<String>, String> {
         }
         Ok(())
     })
-    .map(Some)
 }
 
 fn reasons(report: &Report) -> Result<Option<String>, String> {
@@ -193,31 +204,16 @@ fn life_left(report: &Report) -> Result<Option<String>, String> {
     let Some((least, most)) = left().min().zip(left().max()) else { return Ok(None) };
     let width = bar_seconds(least, most);
     let start = least.div_euclid(width);
-    let mut bars: BTreeMap<i64, i64> = BTreeMap::new();
+    let mut counts: BTreeMap<i64, i64> = BTreeMap::new();
     for seconds in left() {
-        *bars.entry(seconds.div_euclid(width) - start).or_default() += 1;
+        *counts.entry(seconds.div_euclid(width) - start).or_default() += 1;
     }
-    let highest = bars.values().max().copied().unwrap_or_default();
+    let bars = counts.into_iter().map(|(bar, count)| (bar, vec![(BAR, count)])).collect();
     let label = |bar: &i64| match (bar + start) * width {
         past @ ..0 => format!("-{}", duration(-past)),
         left => duration(left),
     };
-    plot(240, |area| {
-        let mut chart = ChartBuilder::on(area)
-            .margin(8)
-            .x_label_area_size(36)
-            .y_label_area_size(56)
-            .build_cartesian_2d(0..most.div_euclid(width) - start + 1, 0..highest + 1)
-            .map_err(said)?;
-        mesh(&mut chart.configure_mesh()).x_label_formatter(&label).draw().map_err(said)?;
-        for (bar, count) in &bars {
-            let mut rectangle = Rectangle::new([(*bar, 0), (bar + 1, *count)], BAR.filled());
-            rectangle.set_margin(0, 0, 1, 1);
-            chart.draw_series([rectangle]).map_err(said)?;
-        }
-        Ok(())
-    })
-    .map(Some)
+    histogram(240, &bars, most.div_euclid(width) - start + 1, &label).map(Some)
 }
 
 /// An SVG of the page's width, drawn by `draw`.

@@ -10,6 +10,7 @@ use super::parameters::{Parameters, RequestFault, form_decode};
 
 /// What the `Authorization` header says.
 pub enum Authorization {
+    /// There is no such header.
     Absent,
     /// RFC 7617. Id and secret, literally and, where that differs, percent-decoded as RFC 6749 §2.3.1 wants it:
     /// clients do both. Empty when the header cannot be read.
@@ -21,6 +22,7 @@ pub enum Authorization {
 }
 
 impl Authorization {
+    /// Reads the header. It is refused if it stands twice, or says `Bearer` without a token.
     pub fn read(headers: &HeaderMap) -> Result<Self, RequestFault> {
         let mut values = headers.get_all(AUTHORIZATION).iter();
         let Some(value) = values.next() else { return Ok(Self::Absent) };
@@ -57,9 +59,9 @@ fn basic_credentials(encoded: &str) -> Vec<Credentials> {
 }
 
 /// The issuer's credentials: Basic, or `issuer_id` and `issuer_secret`. Empty when there are none.
-pub fn issuer(authorization: &Authorization, members: &mut Parameters) -> Result<Vec<Credentials>, RequestFault> {
-    let id = members.text("issuer_id")?;
-    let secret = members.text("issuer_secret")?;
+pub fn issuer(authorization: &Authorization, parameters: &mut Parameters) -> Result<Vec<Credentials>, RequestFault> {
+    let id = parameters.text("issuer_id")?;
+    let secret = parameters.text("issuer_secret")?;
     match (authorization, id, secret) {
         (Authorization::Basic(candidates), None, None) => Ok(candidates.clone()),
         (Authorization::Basic(_), _, _) => {
@@ -76,8 +78,8 @@ const JWT_BEARER: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer
 const SECRET_AND_ASSERTION: &str = "client_secret and client_assertion are both there: use one";
 
 /// A client's assertion about itself, if there is one.
-fn client_assertion(members: &mut Parameters) -> Result<Option<String>, RequestFault> {
-    match (members.text("client_assertion_type")?.as_deref(), members.text("client_assertion")?) {
+fn client_assertion(parameters: &mut Parameters) -> Result<Option<String>, RequestFault> {
+    match (parameters.text("client_assertion_type")?.as_deref(), parameters.text("client_assertion")?) {
         (None, None) => Ok(None),
         (Some(JWT_BEARER), Some(assertion)) => Ok(Some(assertion)),
         (Some(JWT_BEARER), None) => Err(RequestFault::invalid("client_assertion is missing")),
@@ -88,12 +90,12 @@ fn client_assertion(members: &mut Parameters) -> Result<Option<String>, RequestF
 /// The client and the access token of a renewal.
 pub fn client(
     authorization: Authorization,
-    members: &mut Parameters,
+    parameters: &mut Parameters,
 ) -> Result<(ClientIdentification, Option<String>), RequestFault> {
-    let id = members.text("client_id")?;
-    let secret = members.text("client_secret")?;
-    let assertion = client_assertion(members)?;
-    let access_token = members.text("access_token")?;
+    let id = parameters.text("client_id")?;
+    let secret = parameters.text("client_secret")?;
+    let assertion = client_assertion(parameters)?;
+    let access_token = parameters.text("access_token")?;
     let is_in_body = id.is_some() || secret.is_some() || assertion.is_some();
     let in_body = || match (id, secret, assertion) {
         (client_id, None, Some(assertion)) => {
@@ -128,10 +130,10 @@ pub fn client(
 }
 
 /// Who asks about a token: an issuer or a client, in the header or in the body.
-pub fn caller(authorization: Authorization, members: &mut Parameters) -> Result<CallerIdentification, RequestFault> {
-    let issuer = (members.text("issuer_id")?, members.text("issuer_secret")?);
-    let client = (members.text("client_id")?, members.text("client_secret")?);
-    let assertion = client_assertion(members)?;
+pub fn caller(authorization: Authorization, parameters: &mut Parameters) -> Result<CallerIdentification, RequestFault> {
+    let issuer = (parameters.text("issuer_id")?, parameters.text("issuer_secret")?);
+    let client = (parameters.text("client_id")?, parameters.text("client_secret")?);
+    let assertion = client_assertion(parameters)?;
     let is_in_body = [&issuer.0, &issuer.1, &client.0, &client.1, &assertion].into_iter().any(Option::is_some);
     match (authorization, issuer, client, assertion) {
         (Authorization::Absent, (None, None), (client_id, None), Some(assertion)) => {

@@ -7,5 +7,6 @@ pub struct Invocation {
     pub request_id: String,
     /// API Gateway's: the one in its access log and in its answer's header `apigw-requestid`.
     pub api_request_id: Option<String>,
+    /// The caller's IP address, as the host sees it.
     pub source_ip: Option<String>,
 }

@@ -27,6 +27,7 @@ pub enum RequestFault {
 }
 
 impl RequestFault {
+    /// [`RequestFault::Invalid`] with this text.
     pub fn invalid(text: impl Into<String>) -> Self {
         Self::Invalid(text.into())
     }

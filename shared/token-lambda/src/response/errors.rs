@@ -15,7 +15,9 @@ const RETRY_AFTER_SECONDS: u32 = 2;
 /// Why a request was not answered with tokens.
 #[derive(Debug, Clone)]
 pub enum EdgeError {
+    /// The request cannot be read: 400, 413 or 415.
     Unreadable(RequestFault),
+    /// The use case refused the request (400 or 401), or the infrastructure failed (503).
     Failed(Failure),
 }
 

@@ -24,6 +24,8 @@ pub struct RequestAudit {
 }
 
 impl RequestAudit {
+    /// The audit trail of a request to `function`. Its host says who calls: the [`Invocation`] among the request's
+    /// extensions; without one, nothing is known of the caller but its user agent.
     pub fn new(function: &'static str, request: &Request) -> Self {
         let caller = request.extensions().get().cloned().unwrap_or_default();
         Self::of_caller(function, caller, request.headers())

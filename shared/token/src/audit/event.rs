@@ -6,16 +6,29 @@ use crate::values::{ClientId, Generation, IssuerId, SessionKey, Subject};
 /// What happened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum EventKind {
+    /// `token_issued`: a session was created and its first tokens were given out.
     TokenIssued,
+    /// `token_renewed`: a renewal was written and its tokens were given out.
     TokenRenewed,
+    /// `token_retried`: a refresh token came again within the retry time and got the same successor.
     TokenRetried,
+    /// `renewal_rejected`: a renewal was refused for a reason that has no event of its own.
     RenewalRejected,
+    /// `token_expired`: a renewal was refused because the access token or the session had expired.
     TokenExpired,
+    /// `reuse_detected`: a replaced refresh token came again and was no permitted retry: theft. Recorded even if the
+    /// session could not be ended.
     ReuseDetected,
+    /// `client_rejected`: the request of an issuer or a client was refused: the caller is unknown or not
+    /// authenticated, or it may not do this.
     ClientRejected,
+    /// `state_mismatch`: the record contradicts an authentic refresh token, or its seal does not open.
     StateMismatch,
+    /// `keys_rotated`: a rotation was finished and a new version of the key ring is in force.
     KeysRotated,
+    /// `session_revoked`: an issuer, a client or an operator ended a session.
     SessionRevoked,
+    /// `access_denied`: the authorizer, introspection or revocation did not accept a token.
     AccessDenied,
 }
 
@@ -35,6 +48,7 @@ impl EventKind {
         Self::StateMismatch,
     ];
 
+    /// The word for it in audit lines (`event`) and the name of its metric.
     pub const fn name(self) -> &'static str {
         match self {
             Self::TokenIssued => "token_issued",
@@ -60,14 +74,19 @@ impl EventKind {
 /// One line of the audit trail. What is not known is left out.
 #[derive(Clone, Debug)]
 pub struct Event {
+    /// What happened.
     pub kind: EventKind,
+    /// The client that the event is about; never an id that a caller only claims.
     pub client_id: Option<String>,
+    /// The issuer that asked, or that issued the session; never an id that a caller only claims.
     pub issuer_id: Option<String>,
     /// The first 16 hex digits of SHA-256(sid).
     pub session: Option<String>,
     /// The first 16 hex digits of SHA-256(subject).
     pub subject_hash: Option<String>,
+    /// `jti` of the access token concerned: the new one at issue and renewal, the one presented at the authorizer.
     pub jti: Option<String>,
+    /// Generation of the refresh token concerned: the new one, or the one presented where there is no new one.
     pub generation: Option<u32>,
     /// Precise here, though every refusal looks the same from outside.
     pub reason: Option<Reason>,
@@ -79,6 +98,7 @@ pub struct Event {
 }
 
 impl Event {
+    /// An event of which nothing but the kind is known.
     pub const fn new(kind: EventKind) -> Self {
         Self {
             kind,
@@ -94,27 +114,32 @@ impl Event {
         }
     }
 
+    /// The event with its reason.
     pub fn because(mut self, reason: Reason) -> Self {
         self.reason = Some(reason);
         self
     }
 
+    /// The event with the client's id.
     pub fn client(mut self, client: &ClientId) -> Self {
         self.client_id = Some(client.as_str().to_owned());
         self
     }
 
+    /// The event with the issuer's id.
     pub fn issuer(mut self, issuer: &IssuerId) -> Self {
         self.issuer_id = Some(issuer.as_str().to_owned());
         self
     }
 
+    /// The event with the generation and with the session's name for the audit trail ([`SessionKey::audit_name`]).
     pub fn session(mut self, session: &SessionKey, generation: Generation) -> Self {
         self.session = Some(session.audit_name());
         self.generation = Some(generation.number());
         self
     }
 
+    /// The event with the subject's name for the audit trail ([`Subject::audit_name`]), which is a hash.
     pub fn subject(mut self, subject: &Subject) -> Self {
         self.subject_hash = Some(subject.audit_name());
         self

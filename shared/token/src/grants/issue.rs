@@ -16,6 +16,7 @@ use crate::{
 
 /// A parsed request to `POST /token`.
 pub struct IssueRequest {
+    /// Who has signed in, and how the issuer says so.
     pub grant: IssuerGrant,
     /// Required when the issuer may act for several clients.
     pub client_id: Option<String>,
@@ -33,7 +34,9 @@ pub enum IssuerGrant {
     Statement {
         /// How the issuer's id and secret may be read, most literal first; empty when none were sent.
         issuer: Vec<Credentials>,
+        /// The user, as the external system names it: `sub` of every token of the session.
         subject: Subject,
+        /// Custom claims. The request is refused unless the client's registration allows every one.
         claims: Map<String, Value>,
     },
     /// By a JWT that it has signed (RFC 7523 §2.1). Whoever sends it, what it says of the user is in it: the claims that
@@ -58,11 +61,17 @@ enum Claims {
 
 /// What issue needs.
 pub struct Issue<'a, S, D> {
+    /// Where the new session is written.
     pub store: &'a S,
+    /// Where key ring and registrations come from.
     pub documents: &'a D,
+    /// The deployment's settings; a client's own settings replace some of them.
     pub policy: &'a Policy,
+    /// The time; read once per request.
     pub clock: &'a dyn Clock,
+    /// What the refresh token's secret and the random part of the session's id are drawn from.
     pub randomness: &'a dyn Randomness,
+    /// Where the request's events are recorded.
     pub audit: &'a dyn Audit,
 }
 

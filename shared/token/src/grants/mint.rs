@@ -17,14 +17,19 @@ use crate::{
 
 /// What issue and renewal answer. Holds live tokens: has no `Debug`.
 pub struct TokenSet {
+    /// A signed JWT in compact form: RFC 9068, or the profile `librechat`.
     pub access_token: String,
     /// Seconds.
     pub expires_in: i64,
+    /// Starts with `lk1_`. It can be used once; within the retry time its renewal can be repeated.
     pub refresh_token: String,
     /// Seconds until the session ends if nobody renews it.
     pub refresh_token_expires_in: i64,
+    /// What the access token allows (RFC 6749 §5.1); may be less than was asked for.
     pub scope: Scope,
+    /// The ID token (OpenID Connect Core §2); `None` unless the session's scope has `openid`.
     pub id_token: Option<String>,
+    /// The session that the tokens belong to: `session_id` in the answer.
     pub session: SessionKey,
     pub(crate) jti: String,
 }

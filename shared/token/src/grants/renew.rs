@@ -39,8 +39,11 @@ pub enum ClientIdentification {
 
 /// A parsed request to `POST /token/renew`.
 pub struct RenewRequest {
+    /// The client, as the request names it.
     pub client: ClientIdentification,
+    /// The refresh token as it was sent; nothing of it has been checked.
     pub refresh_token: String,
+    /// The access token as it was sent, in the body or the Authorization header; `None` if there was none.
     pub access_token: Option<String>,
     /// Narrows this answer's access token.
     pub scope: Option<String>,
@@ -48,11 +51,17 @@ pub struct RenewRequest {
 
 /// What renewal needs.
 pub struct Renew<'a, S, D> {
+    /// Where sessions are renewed, read and ended.
     pub store: &'a S,
+    /// Where key ring and registrations come from.
     pub documents: &'a D,
+    /// The deployment's settings; a client's own settings replace some of them.
     pub policy: &'a Policy,
+    /// The time; read once per request.
     pub clock: &'a dyn Clock,
+    /// What the next refresh token's secret and the nonce of its seal are drawn from.
     pub randomness: &'a dyn Randomness,
+    /// Where the request's events are recorded.
     pub audit: &'a dyn Audit,
 }
 

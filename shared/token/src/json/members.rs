@@ -11,6 +11,7 @@ use super::strict::{Map, Value, parse_object};
 pub struct Faults(Vec<String>);
 
 impl Faults {
+    /// One line per fault: the path of the member and what is wrong with it.
     pub fn lines(&self) -> &[String] {
         &self.0
     }

@@ -7,10 +7,15 @@ use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 /// The signing algorithms of RFC 7518 and RFC 8037 that Latchkey offers. One key has one algorithm.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Algorithm {
+    /// `RS256`: RSASSA-PKCS1-v1_5 with SHA-256 (RFC 7518 §3.3). A client's algorithm unless it names another.
     Rs256,
+    /// `PS256`: RSASSA-PSS with SHA-256 (RFC 7518 §3.5).
     Ps256,
+    /// `ES256`: ECDSA on the curve P-256 with SHA-256 (RFC 7518 §3.4).
     Es256,
+    /// `EdDSA` with Ed25519 keys (RFC 8037 §3.1).
     EdDsa,
+    /// `HS256`: HMAC with SHA-256 (RFC 7518 §3.2). Only for clients that name their key.
     Hs256,
 }
 
@@ -35,10 +40,12 @@ impl Algorithm {
         }
     }
 
+    /// Reads an `alg` by its exact name; `None` if it is not one of these.
     pub fn parse(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|algorithm| algorithm.name() == name)
     }
 
+    /// Whether one secret both signs and verifies (HS256). Such keys are never published.
     pub const fn is_symmetric(self) -> bool {
         matches!(self, Self::Hs256)
     }

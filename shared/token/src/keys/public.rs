@@ -18,10 +18,12 @@ impl PublicKeys {
         set.keys.iter().all(is_public).then_some(Self(set))
     }
 
+    /// The set as JSON text, as verifiers fetch it.
     pub fn to_json(&self) -> String {
         serde_json::to_string(&self.0).unwrap_or_default()
     }
 
+    /// The `kid` of every key that has one, in the order of the set.
     pub fn kids(&self) -> impl Iterator<Item = &str> {
         self.0.keys.iter().filter_map(|jwk| jwk.common.key_id.as_deref())
     }

@@ -22,11 +22,13 @@ pub const NOT_YET: i64 = 253_402_300_799;
 pub struct Kid(String);
 
 impl Kid {
+    /// `None` unless the text is 1 to 255 printable ASCII characters, none of them a space.
     pub fn parse(text: &str) -> Option<Self> {
         let fits = (1..=255).contains(&text.len()) && text.bytes().all(|byte| (0x21..=0x7e).contains(&byte));
         fits.then(|| Self(text.to_owned()))
     }
 
+    /// The id as it stands in the ring and in a token's header (RFC 7515 §4.1.4).
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -62,10 +64,12 @@ pub struct SigningKey {
 }
 
 impl SigningKey {
+    /// The key's id: `kid` in the header of every token that it signs.
     pub fn kid(&self) -> &Kid {
         &self.kid
     }
 
+    /// The one algorithm that the key may be used with.
     pub fn algorithm(&self) -> Algorithm {
         self.algorithm
     }
@@ -96,6 +100,7 @@ pub struct TagKey {
 }
 
 impl TagKey {
+    /// The key's number, 0 to 255: the first byte of every refresh token that it tags.
     pub const fn kid(&self) -> u8 {
         self.kid
     }

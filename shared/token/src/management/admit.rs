@@ -11,12 +11,17 @@ use crate::{
 
 /// What authorization needs.
 pub struct Admit<'a, S, D> {
+    /// Where the token's session is read, unless it is known to be live.
     pub store: &'a S,
+    /// Where key ring and registrations come from.
     pub documents: &'a D,
+    /// The deployment's settings: `iss`, and the tolerance for clocks.
     pub policy: &'a Policy,
     /// The audience that a token must name.
     pub audience: &'a str,
+    /// The time; read once per request.
     pub clock: &'a dyn Clock,
+    /// Where a denial is recorded.
     pub audit: &'a dyn Audit,
 }
 

@@ -22,12 +22,14 @@ pub enum CallerIdentification {
     Assertion(ClientAssertion),
     /// A public client's id.
     Named(Vec<String>),
+    /// The request names nobody; it is refused with [`Refusal::InvalidClient`].
     Missing,
 }
 
 /// Somebody who is who they say.
 #[derive(Clone, Copy)]
 pub enum Caller<'a> {
+    /// An issuer that has authenticated itself.
     Issuer(&'a Issuer),
     /// A client; public ones are only named.
     Client(&'a Client),

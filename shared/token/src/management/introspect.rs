@@ -19,10 +19,15 @@ use crate::{
 
 /// What introspection needs.
 pub struct Introspect<'a, S, D> {
+    /// Where the token's session is read; nothing is written.
     pub store: &'a S,
+    /// Where key ring and registrations come from.
     pub documents: &'a D,
+    /// The deployment's settings; a client's own settings replace some of them.
     pub policy: &'a Policy,
+    /// The time; read once per request.
     pub clock: &'a dyn Clock,
+    /// Where refusals and tokens that are not active are recorded.
     pub audit: &'a dyn Audit,
 }
 

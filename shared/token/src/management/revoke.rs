@@ -16,10 +16,15 @@ use crate::{
 
 /// What revocation needs.
 pub struct Revoke<'a, S, D> {
+    /// Where the token's session is read and ended.
     pub store: &'a S,
+    /// Where key ring and registrations come from.
     pub documents: &'a D,
+    /// The deployment's settings; a client's own settings replace some of them.
     pub policy: &'a Policy,
+    /// The time; read once per request.
     pub clock: &'a dyn Clock,
+    /// Where ended sessions and refusals are recorded.
     pub audit: &'a dyn Audit,
 }
 

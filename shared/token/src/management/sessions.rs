@@ -16,16 +16,24 @@ use crate::{
 
 /// Whose sessions: a subject's, at one client or at all of the issuer's.
 pub struct SessionFilter {
+    /// The user, as the external system names it.
     pub subject: Subject,
+    /// The one client. `None`: all clients of the issuer. A client that is not the issuer's is refused with
+    /// [`Refusal::UnauthorizedClient`].
     pub client_id: Option<String>,
 }
 
 /// What the use cases need.
 pub struct Sessions<'a, S, D> {
+    /// Where sessions are listed, read and ended.
     pub store: &'a S,
+    /// Where the registrations come from.
     pub documents: &'a D,
+    /// The deployment's settings: what a client's assertion is checked against.
     pub policy: &'a Policy,
+    /// The time; read once per request.
     pub clock: &'a dyn Clock,
+    /// Where ended sessions and refusals are recorded.
     pub audit: &'a dyn Audit,
 }
 

@@ -14,14 +14,17 @@ pub struct Registrations {
 }
 
 impl Registrations {
+    /// All clients, in the order of the document.
     pub fn clients(&self) -> &[Client] {
         &self.clients
     }
 
+    /// The client with this id; `None` if there is none.
     pub fn client(&self, id: &str) -> Option<&Client> {
         self.clients.iter().find(|client| client.client_id.as_str() == id)
     }
 
+    /// The issuer with this id; `None` if there is none.
     pub fn issuer(&self, id: &str) -> Option<&Issuer> {
         self.issuers.iter().find(|issuer| issuer.issuer_id.as_str() == id)
     }

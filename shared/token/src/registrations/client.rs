@@ -9,7 +9,10 @@ use crate::{
 /// RFC 6749 §2.1.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ClientType {
+    /// The client has no secret; requests only name it.
     Public,
+    /// The client authenticates itself with a secret that has one of these hashes, or by `private_key_jwt`. A client
+    /// with keys of its own may have no hash.
     Confidential(SecretHashes),
 }
 
@@ -35,36 +38,50 @@ pub enum RenewalRequirement {
 /// A client's own renewal settings; `None` means the deployment's.
 #[derive(Clone, Debug, Default)]
 pub struct RenewalSettings {
+    /// What a renewal must bring along; the deployment has no such setting.
     pub requires: RenewalRequirement,
+    /// How long after `exp` an access token may still be presented for renewal: 0 to 604800.
     pub grace_seconds: Option<Seconds>,
+    /// Renewal opens this long before the access token expires: 0 (always open) to 604800.
     pub window_seconds: Option<Seconds>,
+    /// How long after its renewal a refresh token may be presented again: 0 (never) to 300, or to 86400 for a
+    /// confidential client.
     pub retry_seconds: Option<Seconds>,
 }
 
 /// An application that holds tokens and renews them.
 #[derive(Clone, Debug)]
 pub struct Client {
+    /// The id as it was registered; no other client has it.
     pub client_id: ClientId,
     pub(super) client_type: ClientType,
     /// What its own assertions are verified with, if it authenticates by `private_key_jwt`.
     pub(crate) assertion_keys: Option<AssertionKeys>,
+    /// What its access tokens are made for.
     pub profile: Profile,
+    /// What its access tokens are signed with. ID tokens too, but RS256 instead of HS256.
     pub algorithm: Algorithm,
     /// The signing key by name; always set for HS256.
     pub kid: Option<Kid>,
+    /// `aud` of its access tokens (RFC 9068 §2.2); at least one, none empty.
     pub audience: Vec<String>,
+    /// The scopes that its sessions may have.
     pub scope: Scope,
     /// Names of the custom claims that an issuer may set.
     pub claims: Vec<String>,
+    /// Life of its access tokens in seconds, 1 to 604800; `None`: the deployment's.
     pub access_token_seconds: Option<Seconds>,
+    /// Its own settings for renewal.
     pub renewal: RenewalSettings,
 }
 
 impl Client {
+    /// Public or confidential.
     pub fn client_type(&self) -> &ClientType {
         &self.client_type
     }
 
+    /// Whether the client has neither a secret nor a key and so cannot authenticate itself.
     pub fn is_public(&self) -> bool {
         self.client_type == ClientType::Public
     }

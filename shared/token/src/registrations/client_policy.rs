@@ -9,13 +9,19 @@ use crate::{
 /// The deployment's policy with a client's own settings applied.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ClientPolicy {
+    /// What a renewal must bring along.
     pub requires: RenewalRequirement,
+    /// Life of an access token; a session may have a shorter one.
     pub access_token_seconds: Seconds,
+    /// How long after `exp` an access token may still be presented for renewal.
     pub grace_seconds: Seconds,
     /// 0: always open.
     pub window_seconds: Seconds,
+    /// How long after its renewal a refresh token may be presented again; 0: never.
     pub retry_seconds: Seconds,
+    /// A session unused this long ends; always the deployment's.
     pub idle_seconds: Seconds,
+    /// Tolerance for the clocks of others when times are verified; always the deployment's.
     pub clock_skew_seconds: Seconds,
 }
 

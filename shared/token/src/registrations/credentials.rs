@@ -9,7 +9,9 @@ use crate::values::sha256;
 /// An id and a secret as a caller sent them, not yet compared with anything. Has no `Debug`.
 #[derive(Clone)]
 pub struct Credentials {
+    /// The id as it was sent; it may be unknown.
     pub id: String,
+    /// The secret as it was sent, in plain text; may be empty.
     pub secret: String,
 }
 

@@ -9,10 +9,12 @@ use crate::{
 /// An external system that may issue tokens for its clients' subjects.
 #[derive(Clone, Debug)]
 pub struct Issuer {
+    /// The id as it was registered; no other issuer has it.
     pub issuer_id: IssuerId,
     pub(super) secrets: SecretHashes,
     /// How its assertions are verified, if it may issue by assertion (RFC 7523 §2.1).
     pub(crate) assertions: Option<AssertionRules>,
+    /// The clients that it may act for; each of them is registered.
     pub clients: Vec<ClientId>,
 }
 

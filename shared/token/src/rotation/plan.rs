@@ -21,23 +21,32 @@ const STALE_RING_SECONDS: Seconds = 86_400;
 /// The secret `signing-keys` as text to be copied: private keys verbatim. Has no `Debug`.
 #[derive(Clone, Default, Serialize, Deserialize, PartialEq)]
 pub struct RingDocument {
+    /// The signing keys, in the order of the document.
     pub signing: Vec<SigningEntry>,
+    /// The tag keys, in the order of the document.
     pub tagging: Vec<TagEntry>,
 }
 
 /// A signing key of the document; asymmetric keys have a `private_key`, HS256 keys a `secret`.
 #[derive(Clone, Serialize, Deserialize, PartialEq)]
 pub struct SigningEntry {
+    /// The key's id; the RFC 7638 thumbprint of a key that a rotation has made.
     pub kid: String,
+    /// The name of its algorithm (RFC 7515 §4.1.1).
     pub alg: String,
+    /// The private key as PKCS#8 PEM.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub private_key: Option<String>,
+    /// The secret of an HS256 key: its UTF-8 bytes are the key.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub secret: Option<String>,
+    /// From this time the key verifies and, unless it is for HS256, is published; Unix seconds, 0 when left out.
     #[serde(default, deserialize_with = "null_as_zero")]
     pub publish_at: i64,
+    /// From this time the key may sign; Unix seconds, 0 when left out, [`NOT_YET`] for the next key.
     #[serde(default, deserialize_with = "null_as_zero")]
     pub sign_from: i64,
+    /// From this time the key neither signs nor verifies; Unix seconds. `None`: no time is set.
     #[serde(default)]
     pub retire_at: Option<i64>,
 }
@@ -45,10 +54,14 @@ pub struct SigningEntry {
 /// A tag key of the document.
 #[derive(Clone, Serialize, Deserialize, PartialEq)]
 pub struct TagEntry {
+    /// The key's number, 0 to 255: the first byte of every refresh token that it tags.
     pub kid: u8,
+    /// 32 bytes as unpadded base64url.
     pub secret: String,
+    /// From this time the key may tag new refresh tokens; Unix seconds, 0 when left out.
     #[serde(default, deserialize_with = "null_as_zero")]
     pub use_from: i64,
+    /// From this time its refresh tokens are refused; Unix seconds. `None`: no time is set.
     #[serde(default)]
     pub retire_at: Option<i64>,
 }
@@ -71,22 +84,30 @@ pub struct RotationLimits {
 pub struct Plan {
     /// What stays, with its new times; what has retired is gone.
     pub ring: RingDocument,
+    /// The signing keys that are to be made and added.
     pub new_signing: Vec<NewSigningKey>,
+    /// The tag key that is to be made and added; `None` if no number is free for it.
     pub new_tagging: Option<NewTagKey>,
 }
 
 /// A signing key to be made. `kid` is its thumbprint.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct NewSigningKey {
+    /// Its algorithm, never HS256.
     pub algorithm: Algorithm,
+    /// From this time it is published and verifies: the time of the plan, in Unix seconds.
     pub publish_at: i64,
+    /// From this time it signs, in Unix seconds; [`NOT_YET`] for the next key.
     pub sign_from: i64,
 }
 
 /// A tag key to be made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct NewTagKey {
+    /// The lowest number from 1 to 255 that the ring does not use.
     pub kid: u8,
+    /// From this time it tags new refresh tokens, in Unix seconds: at once in a ring without tag keys, else after twice
+    /// the secrets' cache time.
     pub use_from: i64,
 }
 

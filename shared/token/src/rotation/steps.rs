@@ -42,35 +42,55 @@ impl Step {
 /// Why a step was not taken. Nothing has been changed by it.
 #[derive(Debug, thiserror::Error)]
 pub enum RotationFault {
+    /// A secret cannot be read or written, or a new key cannot be made. The step may be tried again.
     #[error(transparent)]
     Unavailable(#[from] Unavailable),
+    /// The secret has no version of this id.
     #[error("the secret has no version {0}")]
     UnknownVersion(String),
+    /// The version of this id is neither current nor pending.
     #[error("version {0} is not staged as AWSPENDING: start the rotation again")]
     NotPending(String),
+    /// The version of this id has no value yet; [`Step::Create`] gives it one.
     #[error("version {0} has no value yet: createSecret comes first")]
     NotCreated(String),
+    /// A ring is not one that functions would load.
     #[error("the {version} key ring is not usable: {faults}")]
-    UnusableRing { version: &'static str, faults: String },
+    UnusableRing {
+        /// Which ring: `current`, `pending` or `new`.
+        version: &'static str,
+        /// All that is wrong with it; no value is quoted.
+        faults: String,
+    },
+    /// The published keys are missing, are no JWKS, or lack a key of the new ring; [`Step::Set`] publishes them.
     #[error("the public keys of the new ring are not published: setSecret comes first")]
     NotPublished,
+    /// The current ring has changed since [`Step::Create`]. Names one key that differs; the new version would undo it.
     #[error(
         "key {0} was changed by hand after createSecret: take AWSPENDING from this version, start another rotation"
     )]
     RingChanged(String),
+    /// The published keys do not verify a signature of the key with this id.
     #[error("key {0} does not verify what it signs under the published keys")]
     KeyFailed(String),
+    /// LibreChat's secret is shorter than 32 bytes (RFC 7518 §3.2).
     #[error("LibreChat's secret is shorter than the 32 bytes that HS256 needs")]
     WeakLibreChatSecret,
 }
 
 /// What a rotation needs.
 pub struct Rotation<'a, V> {
+    /// The versions of the key ring's secret, and the published keys.
     pub versions: &'a V,
+    /// How long the ring and the JWKS are cached.
     pub limits: RotationLimits,
+    /// The time; read in each step.
     pub clock: &'a dyn Clock,
+    /// What the secret of a new tag key is drawn from.
     pub randomness: &'a dyn Randomness,
+    /// What makes the new signing keys.
     pub keys: &'a dyn GenerateKey,
+    /// Where a finished rotation is recorded.
     pub audit: &'a dyn Audit,
 }
 

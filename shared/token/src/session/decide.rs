@@ -19,11 +19,15 @@ pub enum Decision {
     /// The token was renewed and is not a permitted retry: theft; the session ends.
     Reused(Reason),
     /// The token is current, and renewal opens at this time. Nothing changes.
-    TooEarly { opens_at: Timestamp },
+    TooEarly {
+        /// When the access token of the last issue or renewal expires, less the window.
+        opens_at: Timestamp,
+    },
     /// Nothing changes.
     Refused(Reason),
 }
 
+/// Whether the write of a renewal is still to be made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Write {
     /// The condition holds; nothing has been written yet.

@@ -12,14 +12,23 @@ const DELETION_DELAY_SECONDS: Seconds = 86_400;
 /// What lives from issue to logout or absolute expiry; one record.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Session {
+    /// The record's primary key.
     pub key: SessionKey,
+    /// The user that the session is for.
     pub subject: Subject,
+    /// The client that the tokens are for; only this client can renew.
     pub client_id: ClientId,
+    /// The issuer that created the session.
     pub issuer_id: IssuerId,
+    /// What was granted at issue; a renewal never widens it.
     pub scope: Scope,
+    /// `aud` of its access tokens, as the client was registered at issue.
     pub audience: Vec<String>,
+    /// The custom claims that were given at issue.
     pub claims: CustomClaims,
+    /// Life of its access tokens in seconds, as fixed at issue.
     pub access_token_seconds: Seconds,
+    /// Generation of the current refresh token.
     pub generation: Generation,
     /// Which tag key made the current refresh token's tag.
     pub tag_kid: u8,
@@ -27,25 +36,35 @@ pub struct Session {
     pub secret_hash: SecretHash,
     /// What the last renewal left behind; none before the first.
     pub predecessor: Option<Predecessor>,
+    /// When the session was created.
     pub issued_at: Timestamp,
+    /// When the session was last renewed; before the first renewal, when it was created.
     pub rotated_at: Timestamp,
+    /// When the access token of the last issue or renewal expires; never after the absolute expiry.
     pub access_expires_at: Timestamp,
+    /// When the session ends if nobody renews it; never after the absolute expiry.
     pub idle_expires_at: Timestamp,
+    /// When the session ends at the latest; no renewal moves it.
     pub absolute_expires_at: Timestamp,
+    /// When and why the session was ended; `None` while nobody has ended it.
     pub revocation: Option<Revocation>,
 }
 
 /// The generation before the current one, for as long as it may be retried.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Predecessor {
+    /// Hash of the previous refresh token's secret.
     pub secret_hash: SecretHash,
+    /// The current refresh token's secret, readable only with the previous one's.
     pub sealed_successor: SealedSuccessor,
 }
 
 /// When and why a session was ended.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Revocation {
+    /// When the session was ended.
     pub at: Timestamp,
+    /// Why, in the audit trail's word: usually [`Reason::name`].
     pub reason: String,
 }
 

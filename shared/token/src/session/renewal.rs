@@ -9,8 +9,11 @@ use crate::{
 /// An authentic refresh token as the decision sees it.
 #[derive(Clone, Debug)]
 pub struct Presented {
+    /// The client that the token's tag was verified for.
     pub client_id: ClientId,
+    /// The generation that the token states.
     pub generation: Generation,
+    /// Hash of the token's secret.
     pub secret_hash: SecretHash,
     /// The audience of the access token that came along: it must be the session's.
     pub audience: Option<Vec<String>>,
@@ -21,21 +24,32 @@ pub struct Presented {
 /// The successor of the presented refresh token, drawn once per invocation.
 #[derive(Clone, Debug)]
 pub struct Successor {
+    /// One more than the presented token's.
     pub generation: Generation,
+    /// Hash of its secret.
     pub secret_hash: SecretHash,
+    /// The number of the tag key that makes its tag.
     pub tag_kid: u8,
+    /// Its secret, readable only with the presented token's.
     pub sealed: SealedSuccessor,
 }
 
 /// One renewal, ready to be written in one conditional update without a read.
 #[derive(Clone, Debug)]
 pub struct Renewal {
+    /// The session that is renewed.
     pub key: SessionKey,
+    /// The refresh token that must be current for the write to take place.
     pub presented: Presented,
+    /// The client's settings. Of the two, only the window is part of the write's condition.
     pub rules: RenewalRules,
+    /// The time of the renewal. The expiry times are compared with it, and it becomes `rotated_at`.
     pub now: Timestamp,
+    /// What takes the presented token's place.
     pub successor: Successor,
+    /// When the new access token expires; never after the absolute expiry.
     pub access_expires_at: Timestamp,
+    /// When the session ends if nobody renews it again; never after the absolute expiry.
     pub idle_expires_at: Timestamp,
 }
 

@@ -87,15 +87,21 @@ fn is_key_for(key: &SigningKey, client: &Client) -> bool {
 /// [`AuthenticAccessToken::is_renewable_at`].
 #[derive(Debug)]
 pub struct AuthenticAccessToken {
+    /// `sid`: the session that the token belongs to.
     pub session: SessionKey,
+    /// `client_id`: a registered client.
     pub client_id: ClientId,
+    /// `sub`: the user, as the external system names it.
     pub subject: Subject,
+    /// `aud` as a list; never empty.
     pub audience: Vec<String>,
     /// Unix seconds.
     pub iat: i64,
     /// Unix seconds.
     pub exp: i64,
+    /// The token's own id; never empty.
     pub jti: String,
+    /// Scope names with spaces between them; may be fewer than the session's, or empty.
     pub scope: String,
 }
 
@@ -120,6 +126,7 @@ impl AuthenticAccessToken {
         self.iat > now.unix_seconds() + i64::from(MAX_IAT_AHEAD_SECONDS)
     }
 
+    /// Whether `exp` has come; neither grace period nor tolerance for clocks counts.
     pub fn is_expired_at(&self, now: Timestamp) -> bool {
         self.exp <= now.unix_seconds()
     }

@@ -18,6 +18,7 @@ pub const MAX_CLIENT_ASSERTION_SECONDS: Seconds = 3600;
 
 /// How a client says who it is by an assertion: `private_key_jwt` (OpenID Connect Core 1.0 §9, RFC 7523 §2.2).
 pub struct ClientAssertion {
+    /// The JWT in compact form, as it was sent; nothing of it has been checked.
     pub assertion: String,
     /// `client_id`, where the request has one as well: it must be the same.
     pub client_id: Option<String>,

@@ -27,6 +27,7 @@ pub const REFRESH_TOKEN_LENGTH: usize = PREFIX.len() + 114;
 pub struct RefreshSecret([u8; 32]);
 
 impl RefreshSecret {
+    /// The secret of these bytes. For a new secret they must be random, from a cryptographic source.
     pub const fn from_bytes(bytes: [u8; 32]) -> Self {
         Self(bytes)
     }
@@ -35,6 +36,7 @@ impl RefreshSecret {
         &self.0
     }
 
+    /// What the session record keeps of the secret: its SHA-256.
     pub fn hash(&self) -> SecretHash {
         SecretHash(sha256(&self.0))
     }
@@ -45,10 +47,12 @@ impl RefreshSecret {
 pub struct SecretHash([u8; 32]);
 
 impl SecretHash {
+    /// Takes back what a session record holds. The bytes are a hash; nothing is hashed here.
     pub const fn from_bytes(bytes: [u8; 32]) -> Self {
         Self(bytes)
     }
 
+    /// The hash, for the session record.
     pub const fn as_bytes(&self) -> &[u8; 32] {
         &self.0
     }
@@ -125,16 +129,20 @@ impl UnverifiedRefreshToken {
 /// A refresh token that we made for the client at hand. Has neither `Debug` nor `Display`; the one way to
 /// its text is [`RefreshToken::expose`].
 pub struct RefreshToken {
+    /// The session that the token renews.
     pub session: SessionKey,
+    /// The session's generation in which the token is the current one.
     pub generation: Generation,
     secret: RefreshSecret,
 }
 
 impl RefreshToken {
+    /// A token of these parts. It gets its tag when it is written as text.
     pub fn new(session: SessionKey, generation: Generation, secret: RefreshSecret) -> Self {
         Self { session, generation, secret }
     }
 
+    /// The secret; the session record has only its hash.
     pub fn secret(&self) -> &RefreshSecret {
         &self.secret
     }

@@ -68,6 +68,7 @@ impl SealedSuccessor {
         (bytes.len() == SEAL_BYTES).then_some(Self(bytes))
     }
 
+    /// The seal as session records hold it: 12 bytes of nonce, 32 of sealed secret, 16 of authentication tag.
     pub fn as_bytes(&self) -> &[u8] {
         &self.0
     }

@@ -41,10 +41,13 @@ pub struct CustomClaims(Map<String, Value>);
 /// Why claims are refused at issue. The text is meant for the issuer.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ClaimsFault {
+    /// The claim of this name is reserved, or the client's registration does not allow it.
     #[error("{} is not allowed for this client", named(.0))]
     NotAllowed(String),
+    /// Written as JSON, the claims are longer than [`MAX_CLAIMS_BYTES`].
     #[error("the claims are longer than {MAX_CLAIMS_BYTES} bytes")]
     TooLong,
+    /// The claim of this name holds a number that DynamoDB cannot keep, or a member without a name.
     #[error("{} holds a number or a name that cannot be stored exactly", named(.0))]
     Unstorable(String),
 }
@@ -89,10 +92,12 @@ impl CustomClaims {
         self.0.iter().filter(move |(name, _)| !is_reserved_claim(name) && allowed.contains(name))
     }
 
+    /// The claim `name` as it was issued, whether or not the client may still have it; `None` if there is none.
     pub fn get(&self, name: &str) -> Option<&Value> {
         self.0.get(name)
     }
 
+    /// All claims as they were issued, whether or not the client may still have them.
     pub fn members(&self) -> &Map<String, Value> {
         &self.0
     }

@@ -46,6 +46,7 @@ impl Subject {
         fits.then(|| Self(text.to_owned()))
     }
 
+    /// The subject as `sub` has it.
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -69,6 +70,7 @@ macro_rules! registered_id {
                 fits.then(|| Self(text.to_owned()))
             }
 
+            /// The id as it was registered.
             pub fn as_str(&self) -> &str {
                 &self.0
             }
@@ -96,14 +98,17 @@ registered_id! {
 pub struct Owner([u8; 16]);
 
 impl Owner {
+    /// The owner of all sessions that `subject` has at `client`.
     pub fn of(client: &ClientId, subject: &Subject) -> Self {
         Self(sha256_16(&[client.as_str().as_bytes(), &[0], subject.as_str().as_bytes()]))
     }
 
+    /// Takes back the bytes of a record or of a token. They are a hash; nothing is hashed here.
     pub const fn from_bytes(bytes: [u8; 16]) -> Self {
         Self(bytes)
     }
 
+    /// The bytes, as records and tokens hold them.
     pub const fn as_bytes(&self) -> &[u8; 16] {
         &self.0
     }
@@ -123,6 +128,8 @@ impl Sid {
     /// Random bytes that a new sid takes.
     pub const RANDOM_BYTES: usize = 7;
 
+    /// A sid of these terms. The limits of the policy keep the time within 48 bits and the seconds within 24; higher
+    /// bits are dropped.
     pub fn new(
         absolute_expires_at: Timestamp,
         access_token_seconds: Seconds,
@@ -137,10 +144,12 @@ impl Sid {
         Self(sid)
     }
 
+    /// Takes back the bytes of a record or of a token; any 16 bytes are a sid.
     pub const fn from_bytes(bytes: [u8; 16]) -> Self {
         Self(bytes)
     }
 
+    /// The bytes, as records and tokens hold them.
     pub const fn as_bytes(&self) -> &[u8; 16] {
         &self.0
     }
@@ -162,7 +171,9 @@ impl Sid {
 /// `owner ‖ sid`: 43 characters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SessionKey {
+    /// Partition key: one for each client and subject.
     pub owner: Owner,
+    /// Sort key: one for each session of that owner.
     pub sid: Sid,
 }
 
@@ -196,15 +207,18 @@ impl fmt::Display for SessionKey {
 pub struct AssertionKey([u8; 32]);
 
 impl AssertionKey {
+    /// The key for the assertion of `issuer` that has this `jti`.
     pub fn of(issuer: &IssuerId, jti: &str) -> Self {
         let parts = [&[0][..], issuer.as_str().as_bytes(), &[0], jti.as_bytes()];
         Self(sha256(&parts.concat()))
     }
 
+    /// Partition key: the first 16 bytes of the hash.
     pub fn owner(&self) -> [u8; 16] {
         first_16(&self.0)
     }
 
+    /// Sort key: all 32 bytes of the hash.
     pub const fn sid(&self) -> &[u8; 32] {
         &self.0
     }
@@ -215,12 +229,15 @@ impl AssertionKey {
 pub struct Generation(u32);
 
 impl Generation {
+    /// The generation that issue creates: 0.
     pub const FIRST: Self = Self(0);
 
+    /// The generation after `number` renewals.
     pub const fn new(number: u32) -> Self {
         Self(number)
     }
 
+    /// The number of renewals: 0 after issue.
     pub const fn number(self) -> u32 {
         self.0
     }

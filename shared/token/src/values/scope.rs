@@ -35,14 +35,17 @@ impl Scope {
         Some(scope)
     }
 
+    /// Whether `name` is one of the names; upper and lower case differ.
     pub fn contains(&self, name: &str) -> bool {
         self.0.iter().any(|own| own == name)
     }
 
+    /// Whether there is no name.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
+    /// Whether `other` has every name of `self`. An empty scope is within every other.
     pub fn is_within(&self, other: &Self) -> bool {
         self.0.iter().all(|name| other.contains(name))
     }

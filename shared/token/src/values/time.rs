@@ -13,14 +13,17 @@ pub type Seconds = u32;
 pub struct Timestamp(i64);
 
 impl Timestamp {
+    /// The time `millis` milliseconds after 1970 began, in UTC; before it, if negative.
     pub const fn from_unix_millis(millis: i64) -> Self {
         Self(millis)
     }
 
+    /// The time `seconds` seconds after 1970 began, in UTC; the nearest that fits, if it is out of range.
     pub const fn from_unix_seconds(seconds: i64) -> Self {
         Self(seconds.saturating_mul(1000))
     }
 
+    /// Unix milliseconds, as session records keep them.
     pub const fn unix_millis(self) -> i64 {
         self.0
     }
@@ -30,10 +33,12 @@ impl Timestamp {
         self.0.div_euclid(1000)
     }
 
+    /// The time `seconds` later.
     pub const fn plus(self, seconds: Seconds) -> Self {
         Self(self.0.saturating_add(seconds as i64 * 1000))
     }
 
+    /// The time `seconds` earlier.
     pub const fn minus(self, seconds: Seconds) -> Self {
         Self(self.0.saturating_sub(seconds as i64 * 1000))
     }

@@ -1,0 +1,66 @@
+//! `grant_type`, read once: each token endpoint has one enum of what it does.
+
+/// `grant_type` of an assertion as a grant (RFC 7523 §2.1).
+const JWT_BEARER: &str = "urn:ietf:params:oauth:grant-type:jwt-bearer";
+/// `grant_type` of a renewal (RFC 6749 §6).
+const REFRESH_TOKEN: &str = "refresh_token";
+
+/// What a client asks of its token endpoint.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ClientGrantType {
+    /// Renewal (RFC 6749 §6); also what is meant when `grant_type` is left out.
+    RefreshToken,
+    /// Anything else: `unsupported_grant_type` (RFC 6749 §5.2).
+    Unsupported,
+}
+
+impl ClientGrantType {
+    /// What the metadata announces as `grant_types_supported` (RFC 8414 §2).
+    pub const NAMES: [&str; 1] = [REFRESH_TOKEN];
+
+    /// Reads the parameter; `None` if it was left out.
+    pub fn read(grant_type: Option<&str>) -> Self {
+        match grant_type {
+            None | Some(REFRESH_TOKEN) => Self::RefreshToken,
+            Some(_) => Self::Unsupported,
+        }
+    }
+}
+
+/// What an issuer asks of its token endpoint.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum IssuerGrantType {
+    /// Its own word for who has signed in: no `grant_type`.
+    Statement,
+    /// A JWT that it has signed (RFC 7523 §2.1).
+    Assertion,
+    /// Anything else: `unsupported_grant_type` (RFC 6749 §5.2).
+    Unsupported,
+}
+
+impl IssuerGrantType {
+    /// Reads the parameter; `None` if it was left out.
+    pub fn read(grant_type: Option<&str>) -> Self {
+        match grant_type {
+            None => Self::Statement,
+            Some(JWT_BEARER) => Self::Assertion,
+            Some(_) => Self::Unsupported,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_announced_is_supported_and_nothing_else_is() {
+        for name in ClientGrantType::NAMES {
+            assert_ne!(ClientGrantType::read(Some(name)), ClientGrantType::Unsupported, "{name}");
+        }
+        for other in ["", "Refresh_Token", "authorization_code", "password", JWT_BEARER] {
+            assert_eq!(ClientGrantType::read(Some(other)), ClientGrantType::Unsupported, "{other}");
+        }
+        assert_eq!(IssuerGrantType::read(Some(REFRESH_TOKEN)), IssuerGrantType::Unsupported);
+    }
+}

@@ -1,0 +1,222 @@
+//! The HTTP API as one table (docs/api.md): what is there, which function answers, who may call.
+//!
+//! The local server routes by it, the metadata documents build their URLs from it, and tests/workspace/routes holds
+//! `template.yaml`, `docs/openapi.yaml`, `docs/api.md` and the sample events against it. To add a route, add it here, and
+//! do what that test asks for.
+
+use std::fmt;
+
+/// The methods that routes take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Method {
+    /// Reads.
+    Get,
+    /// Does something.
+    Post,
+    /// Ends something.
+    Delete,
+}
+
+impl Method {
+    /// The name on the wire (RFC 9110 §9).
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Get => "GET",
+            Self::Post => "POST",
+            Self::Delete => "DELETE",
+        }
+    }
+}
+
+/// The functions that answer HTTP requests.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Function {
+    /// Gives out a session's first tokens.
+    Issue,
+    /// The client's token endpoint.
+    Renew,
+    /// Ends the session of a token.
+    Revoke,
+    /// Says whether a token is live.
+    Introspect,
+    /// Lists a subject's sessions and ends them.
+    Sessions,
+    /// Publishes keys and metadata.
+    Discovery,
+}
+
+impl Function {
+    /// Its folder below `functions/`.
+    pub const fn folder(self) -> &'static str {
+        match self {
+            Self::Issue => "issue",
+            Self::Renew => "renew",
+            Self::Revoke => "revoke",
+            Self::Introspect => "introspect",
+            Self::Sessions => "sessions",
+            Self::Discovery => "discovery",
+        }
+    }
+}
+
+/// Who may call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Who {
+    /// The external system's back end.
+    Issuer,
+    /// The application that holds the tokens.
+    Client,
+    /// Both.
+    IssuerOrClient,
+    /// Nobody has to say who they are.
+    Anyone,
+}
+
+/// One method of one path.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Route {
+    /// How it is called.
+    pub method: Method,
+    /// Below the issuer; a segment in braces stands for any one segment that is not empty.
+    pub path: &'static str,
+    /// Which function answers.
+    pub function: Function,
+    /// Who may call.
+    pub who: Who,
+    /// Whether caches may keep the answer. Then the local server answers HEAD as well.
+    pub is_cacheable: bool,
+}
+
+const fn route(method: Method, path: &'static str, function: Function, who: Who) -> Route {
+    Route { method, path, function, who, is_cacheable: false }
+}
+
+const fn public(path: &'static str) -> Route {
+    Route { method: Method::Get, path, function: Function::Discovery, who: Who::Anyone, is_cacheable: true }
+}
+
+/// Issue.
+pub const ISSUE: Route = route(Method::Post, "/token", Function::Issue, Who::Issuer);
+/// Renewal: the client's token endpoint (RFC 6749 §3.2).
+pub const RENEW: Route = route(Method::Post, "/token/renew", Function::Renew, Who::Client);
+/// Revocation (RFC 7009 §2).
+pub const REVOKE: Route = route(Method::Post, "/token/revoke", Function::Revoke, Who::IssuerOrClient);
+/// Introspection (RFC 7662 §2).
+pub const INTROSPECT: Route = route(Method::Post, "/token/introspect", Function::Introspect, Who::IssuerOrClient);
+/// A subject's sessions.
+pub const LIST_SESSIONS: Route = route(Method::Get, "/sessions", Function::Sessions, Who::Issuer);
+/// The end of a subject's sessions.
+pub const END_SESSIONS: Route = route(Method::Delete, "/sessions", Function::Sessions, Who::Issuer);
+/// The end of one session.
+pub const END_SESSION: Route = route(Method::Delete, "/sessions/{session_id}", Function::Sessions, Who::Issuer);
+/// The public keys (RFC 7517 §5).
+pub const JWKS: Route = public("/.well-known/jwks.json");
+/// OpenID Connect Discovery 1.0 §4.
+pub const OPENID_CONFIGURATION: Route = public("/.well-known/openid-configuration");
+/// RFC 8414 §3.
+pub const OAUTH_AUTHORIZATION_SERVER: Route = public("/.well-known/oauth-authorization-server");
+
+/// All of them.
+pub const ALL: [Route; 10] = [
+    ISSUE,
+    RENEW,
+    REVOKE,
+    INTROSPECT,
+    LIST_SESSIONS,
+    END_SESSIONS,
+    END_SESSION,
+    JWKS,
+    OPENID_CONFIGURATION,
+    OAUTH_AUTHORIZATION_SERVER,
+];
+
+impl Route {
+    /// The route's address for callers, in a deployment whose `iss` is `issuer`.
+    pub fn url(&self, issuer: &str) -> String {
+        // An issuer may end in a slash; a path has one.
+        format!("{}{}", issuer.trim_end_matches('/'), self.path)
+    }
+
+    fn has_path(&self, path: &str) -> bool {
+        let mut own = self.path.split('/');
+        let mut given = path.split('/');
+        loop {
+            match (own.next(), given.next()) {
+                (None, None) => return true,
+                (Some(own), Some(given)) if own == given || own.starts_with('{') && !given.is_empty() => {}
+                _ => return false,
+            }
+        }
+    }
+
+    fn takes(&self, method: &str) -> bool {
+        method == self.method.name() || self.is_cacheable && method == "HEAD"
+    }
+}
+
+/// Method and path, as API Gateway writes a route's key: `POST /token`.
+impl fmt::Display for Route {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.method.name(), self.path)
+    }
+}
+
+/// What a request's method and path lead to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Found {
+    /// A route.
+    Route(&'static Route),
+    /// The path is there, and takes these methods only: what `Allow` says (RFC 9110 §10.2.1).
+    OtherMethods(Vec<&'static str>),
+    /// No route has this path.
+    Nothing,
+}
+
+/// Finds the route of a request. `path` has no query and no stage in front.
+pub fn find(method: &str, path: &str) -> Found {
+    let there = || ALL.iter().filter(|route| route.has_path(path));
+    if let Some(route) = there().find(|route| route.takes(method)) {
+        return Found::Route(route);
+    }
+    let mut methods = Vec::new();
+    for route in there() {
+        methods.push(route.method.name());
+        if route.is_cacheable {
+            methods.push("HEAD");
+        }
+    }
+    if methods.is_empty() { Found::Nothing } else { Found::OtherMethods(methods) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_route_is_found_by_method_and_whole_path() {
+        for route in &ALL {
+            let path = route.path.replace("{session_id}", "some-id");
+            assert_eq!(find(route.method.name(), &path), Found::Route(route));
+        }
+        assert_eq!(find("HEAD", "/.well-known/jwks.json"), Found::Route(&JWKS));
+        for path in ["/", "", "/token/", "/tokens", "/token/renew/x", "/sessions/", "/sessions/a/b", "/Token", "token"]
+        {
+            assert_eq!(find("POST", path), Found::Nothing, "{path}");
+        }
+    }
+
+    #[test]
+    fn another_method_is_told_which_ones_there_are() {
+        assert_eq!(find("GET", "/token"), Found::OtherMethods(vec!["POST"]));
+        assert_eq!(find("HEAD", "/sessions"), Found::OtherMethods(vec!["GET", "DELETE"]));
+        assert_eq!(find("GET", "/sessions/some-id"), Found::OtherMethods(vec!["DELETE"]));
+        assert_eq!(find("POST", "/.well-known/jwks.json"), Found::OtherMethods(vec!["GET", "HEAD"]));
+    }
+
+    #[test]
+    fn a_url_has_one_slash_between_issuer_and_path() {
+        for issuer in ["https://id.example.org/prod", "https://id.example.org/prod/"] {
+            assert_eq!(RENEW.url(issuer), "https://id.example.org/prod/token/renew");
+        }
+    }
+}
