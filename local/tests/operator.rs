@@ -151,6 +151,7 @@ fn librechats_own_secret_signs_for_the_client_that_names_it() {
 }
 
 #[test]
+#[expect(clippy::disallowed_methods, reason = "the command reads the real clock as well")]
 fn an_issuer_registered_by_command_issues_with_the_tokens_that_it_signs_today() {
     const SECRET: &str = "test-hs256-secret-of-an-old-portal-0123456789";
     let files = Files::new();

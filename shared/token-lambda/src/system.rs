@@ -20,6 +20,7 @@ use latchkey_token::{
 pub struct SystemClock;
 
 impl Clock for SystemClock {
+    #[expect(clippy::disallowed_methods, reason = "the one real clock")]
     fn now(&self) -> Timestamp {
         let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         Timestamp::from_unix_millis(i64::try_from(since_epoch.as_millis()).unwrap_or(i64::MAX))
@@ -30,6 +31,7 @@ impl Clock for SystemClock {
 pub struct SystemRandomness;
 
 impl Randomness for SystemRandomness {
+    #[expect(clippy::disallowed_methods, reason = "the one real source of randomness")]
     fn fill(&self, bytes: &mut [u8]) -> Result<(), Unavailable> {
         SystemRandom::new().fill(bytes).map_err(|_| Unavailable::new("randomness", "the system gives none"))
     }

@@ -31,8 +31,7 @@ pub fn es256_pem() -> String {
 }
 
 /// One P-256 key for the whole run.
-#[allow(non_snake_case)]
-pub fn ES256_PEM() -> &'static str {
+pub fn one_es256_pem() -> &'static str {
     static PEM: OnceLock<String> = OnceLock::new();
     PEM.get_or_init(es256_pem)
 }

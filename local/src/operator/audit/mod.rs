@@ -212,6 +212,7 @@ impl Source {
     }
 }
 
+#[expect(clippy::disallowed_methods, reason = "a command, which has nobody else to serve while it waits")]
 fn read_lines(
     mut reader: impl BufRead,
     follow: Option<Duration>,

@@ -152,6 +152,7 @@ fn write(line: &Line<'_>, lines: &mut Vec<u8>) {
 }
 
 impl Entry for Line<'_> {
+    #[expect(clippy::disallowed_methods, reason = "when the line is written, whatever the request's clock says")]
     fn write<'w>(&'w self, writer: &mut impl EntryWriter<'w>) {
         let now = SystemTime::now();
         writer.timestamp(now);

@@ -139,7 +139,7 @@ fn read_tag_key(mut members: Members<'_>) -> Option<TagKey> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::testing::{ES256_PEM, hs256_entry, pem_entry, rsa_pem};
+    use crate::testing::{hs256_entry, one_es256_pem, pem_entry, rsa_pem};
 
     fn signing(entries: &[String]) -> Result<KeyRing, Faults> {
         KeyRing::parse(&format!(r#"{{"signing":[{}],"tagging":[]}}"#, entries.join(",")))
@@ -165,23 +165,23 @@ mod tests {
         let weak = rsa_pem(1024);
         let said = fault(&[pem_entry("weak-rsa", "RS256", &weak, "")]);
         assert!(said.contains(r#"("weak-rsa").private_key: is"#) && said.contains("2048"), "{said}");
-        assert!(fault(&[pem_entry("x", "RS256", ES256_PEM(), "")]).contains("is not an RSA private key"));
+        assert!(fault(&[pem_entry("x", "RS256", one_es256_pem(), "")]).contains("is not an RSA private key"));
         assert!(fault(&[pem_entry("x", "ES256", &rsa_pem(2048), "")]).contains("is not a P-256"));
-        assert!(fault(&[pem_entry("x", "EdDSA", ES256_PEM(), "")]).contains("is not an Ed25519"));
-        assert!(fault(&[pem_entry("x", "none", ES256_PEM(), "")]).contains("alg: is not one of"));
-        assert!(fault(&[pem_entry("x", "es256", ES256_PEM(), "")]).contains("alg: is not one of"));
+        assert!(fault(&[pem_entry("x", "EdDSA", one_es256_pem(), "")]).contains("is not an Ed25519"));
+        assert!(fault(&[pem_entry("x", "none", one_es256_pem(), "")]).contains("alg: is not one of"));
+        assert!(fault(&[pem_entry("x", "es256", one_es256_pem(), "")]).contains("alg: is not one of"));
         let twice =
-            [pem_entry("x", "ES256", ES256_PEM(), ""), pem_entry("x", "ES256", &crate::testing::es256_pem(), "")];
+            [pem_entry("x", "ES256", one_es256_pem(), ""), pem_entry("x", "ES256", &crate::testing::es256_pem(), "")];
         assert!(fault(&twice).contains(r#"kid "x" stands twice"#));
         let rsa = rsa_pem(2048);
         let one_key_two_algorithms = [pem_entry("r", "RS256", &rsa, ""), pem_entry("p", "PS256", &rsa, "")];
         assert!(fault(&one_key_two_algorithms).contains("repeats another key's material"));
         assert!(
-            fault(&[pem_entry("x", "ES256", ES256_PEM(), r#""retires_at":5"#)])
+            fault(&[pem_entry("x", "ES256", one_es256_pem(), r#""retires_at":5"#)])
                 .contains("retires_at: is not a known member")
         );
         assert!(
-            fault(&[pem_entry("x", "ES256", ES256_PEM(), r#""retire_at":"5""#)])
+            fault(&[pem_entry("x", "ES256", one_es256_pem(), r#""retire_at":"5""#)])
                 .contains("retire_at: must be a whole number")
         );
     }

@@ -205,7 +205,7 @@ impl KeyRing {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::testing::{ES256_PEM, hs256_entry, pem_entry, rsa_pem};
+    use crate::testing::{hs256_entry, one_es256_pem, pem_entry, rsa_pem};
 
     /// A ring of these signing keys.
     fn signing(entries: &[String]) -> KeyRing {
@@ -223,7 +223,7 @@ mod tests {
     fn ages_are_those_of_the_asymmetric_keys_that_sign_now() {
         let other = crate::testing::es256_pem();
         let ring = signing(&[
-            pem_entry("old", "ES256", ES256_PEM(), r#""sign_from":10,"retire_at":100"#),
+            pem_entry("old", "ES256", one_es256_pem(), r#""sign_from":10,"retire_at":100"#),
             pem_entry("new", "ES256", &other, r#""publish_at":20,"sign_from":50"#),
             pem_entry("rsa", "RS256", &rsa_pem(2048), r#""sign_from":30"#),
             hs256_entry("hs", &"s".repeat(32)),
@@ -231,7 +231,7 @@ mod tests {
         assert_eq!((ring.longest_signing(9), ring.soonest_retirement(9)), (None, None));
         assert_eq!((ring.longest_signing(40), ring.soonest_retirement(40)), (Some(30), Some(60)));
         assert_eq!((ring.longest_signing(60), ring.soonest_retirement(60)), (Some(30), None), "the old one has done");
-        let always = signing(&[pem_entry("always", "ES256", ES256_PEM(), "")]);
+        let always = signing(&[pem_entry("always", "ES256", one_es256_pem(), "")]);
         assert_eq!(always.longest_signing(60), None);
     }
 
@@ -239,7 +239,7 @@ mod tests {
     fn the_signer_is_the_key_with_the_greatest_sign_from_not_in_the_future() {
         let other = crate::testing::es256_pem();
         let ring = signing(&[
-            pem_entry("old", "ES256", ES256_PEM(), r#""sign_from":10,"retire_at":100"#),
+            pem_entry("old", "ES256", one_es256_pem(), r#""sign_from":10,"retire_at":100"#),
             pem_entry("new", "ES256", &other, r#""publish_at":20,"sign_from":50"#),
         ]);
         let kid_at = |now| ring.signer(Algorithm::Es256, None, now).map(|key| key.kid().as_str());
@@ -259,7 +259,7 @@ mod tests {
     #[test]
     fn equal_sign_from_is_decided_by_kid() {
         let entries =
-            [pem_entry("b", "ES256", ES256_PEM(), ""), pem_entry("a", "ES256", &crate::testing::es256_pem(), "")];
+            [pem_entry("b", "ES256", one_es256_pem(), ""), pem_entry("a", "ES256", &crate::testing::es256_pem(), "")];
         assert_eq!(signing(&entries).signer(Algorithm::Es256, None, 0).unwrap().kid().as_str(), "b");
     }
 

@@ -194,7 +194,7 @@ mod tests {
             let hs256 = "an example secret of 32+ bytes, not real".to_owned();
             let keys = format!(
                 r#"{{"signing":[{},{},{}],"tagging":[]}}"#,
-                testing::pem_entry("es", "ES256", testing::ES256_PEM(), ""),
+                testing::pem_entry("es", "ES256", testing::one_es256_pem(), ""),
                 testing::hs256_entry("hs", &hs256),
                 testing::hs256_entry("hs2", HS256_OF_ANOTHER)
             );
@@ -361,7 +361,7 @@ mod tests {
         let public = fixture.keys.public_keys(0);
         let jwk = public.to_json();
         let (_, rest) = jwk.split_once(r#""x":""#).unwrap();
-        for secret in [jwk.as_str(), rest.split('"').next().unwrap(), testing::ES256_PEM()] {
+        for secret in [jwk.as_str(), rest.split('"').next().unwrap(), testing::one_es256_pem()] {
             let header = r#"{"alg":"HS256","kid":"es","typ":"JWT"}"#;
             let forged = testing::sign_hs256(secret, header, &claims_of("librechat"));
             assert_eq!(fixture.verify(&forged).unwrap_err(), Reason::AccessTokenAlgorithm);
