@@ -70,6 +70,36 @@ fn every_event_of_the_audit_trail_is_among_the_metrics() {
     }
 }
 
+#[test]
+fn every_suite_is_on_the_map_with_a_command_that_is_there() {
+    let text = fs::read_to_string(root().join("CONTRIBUTING.md")).unwrap();
+    let rows = table_under(&text, "The map of the tests");
+    let mapped: BTreeSet<&str> = rows.iter().map(|row| row[0].as_str()).collect();
+    let below = |folder: &str| {
+        let entries = fs::read_dir(root().join(folder)).unwrap().map(|entry| entry.unwrap());
+        let folders = entries.filter(|entry| entry.path().is_dir());
+        folders.map(|entry| format!("{folder}/{}", entry.file_name().to_str().unwrap())).collect::<Vec<_>>()
+    };
+    let crates = [below("shared"), below("functions"), vec!["local".to_owned()]].concat();
+    let own = crates.iter().map(|folder| format!("{folder}/tests")).filter(|folder| root().join(folder).is_dir());
+    let suites: Vec<String> = below("tests").into_iter().chain(own).chain(["fuzz".to_owned()]).collect();
+    for suite in &suites {
+        assert!(mapped.contains(suite.as_str()), "CONTRIBUTING.md, The map of the tests: add {suite}");
+    }
+    let packages: String = files("toml").iter().map(|path| fs::read_to_string(path).unwrap()).collect();
+    for row in &rows {
+        assert!(row[0] == "shared/*/src" || suites.contains(&row[0]), "CONTRIBUTING.md: there is no {}", row[0]);
+        for command in row[3].split(", ").filter(|command| !command.is_empty()) {
+            let mut words = command.split(' ');
+            let is_there = match words.next().unwrap() {
+                "cargo" => packages.contains(&format!("name = \"{}\"\n", words.nth(2).unwrap())),
+                script => root().join(script).is_file(),
+            };
+            assert!(is_there, "CONTRIBUTING.md, {}: {command}", row[0]);
+        }
+    }
+}
+
 /// The cells of the first table below a heading, as plain text; a cell in bold, which groups rows, is left empty.
 fn table_under(text: &str, heading: &str) -> Vec<Vec<String>> {
     let (mut rows, mut is_heading, mut is_below, mut is_bold) = (Vec::<Vec<String>>::new(), false, false, false);

@@ -1,4 +1,6 @@
 //! `LATCHKEY_*`: read once at start, checked completely, every fault in one message (docs/configuration.md).
+//!
+//! To add one: a member with its range here, an environment variable in `template.yaml`, a row in docs/configuration.md.
 
 use std::fmt;
 

@@ -1,4 +1,6 @@
 //! Audit events: what happened to whom, never a token, a secret or a live hash.
+//!
+//! To add one: a variant, its place in [`EventKind::ALL`], and its metric in docs/monitoring.md.
 
 use super::reason::Reason;
 use crate::values::{ClientId, Generation, IssuerId, SessionKey, Subject};
