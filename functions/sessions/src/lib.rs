@@ -3,7 +3,7 @@
 use lambda_http::http::Method;
 use latchkey_token::{
     audit::EventKind,
-    management::{SessionFilter, Sessions},
+    management::{SessionFilter, SubjectSessions},
     ports::{DocumentSource, ListSessions, ReadSession, RevokeSession},
     session::Session,
     values::{SessionKey, Subject},
@@ -63,7 +63,7 @@ where
     let authorization = Authorization::read(request.headers())?;
     let mut query = Parameters::of_query(request.uri(), &["subject", "client_id"])?;
     let caller = credentials::of_header(authorization);
-    let use_case = Sessions {
+    let use_case = SubjectSessions {
         store: &service.store,
         documents: &service.documents,
         policy: &service.policy,

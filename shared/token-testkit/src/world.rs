@@ -8,7 +8,7 @@ use latchkey_token::{
     grants::{Issue, IssueRequest, IssuerGrant, Renew},
     json::Map,
     keys::PublicKeys,
-    management::{Admit, Introspect, Revoke, Sessions},
+    management::{Admit, Introspect, Revoke, SubjectSessions},
     policy::Policy,
     ports::{Audit, DocumentSource, PublicKeySource},
     registrations::Credentials,
@@ -95,9 +95,9 @@ impl<S, D> World<S, D> {
     }
 
     /// Listing and ending, recorded in `audit`.
-    pub fn sessions<'a>(&'a self, audit: &'a dyn Audit) -> Sessions<'a, S, D> {
+    pub fn sessions<'a>(&'a self, audit: &'a dyn Audit) -> SubjectSessions<'a, S, D> {
         let Self { store, documents, policy, clock, .. } = self;
-        Sessions { store, documents, policy, clock, audit }
+        SubjectSessions { store, documents, policy, clock, audit }
     }
 
     /// The authorizer's question for `audience`, recorded in `audit`.

@@ -17,7 +17,7 @@ use latchkey_token::{
     grants::{ClientIdentification, IssueRequest, RenewRequest, TokenSet},
     json::{Map, Value},
     keys::{Algorithm, thumbprint},
-    management::{CallerIdentification, SessionFilter, Sessions},
+    management::{CallerIdentification, SessionFilter, SubjectSessions},
     policy::Policy,
     ports::{
         Audit, InsertSession, ListSessions, ReadSession, RedeemAssertion, Redemption, RenewSession, RenewalOutcome,
@@ -245,7 +245,7 @@ impl System {
         done(self.world.store.sessions.read(&self.keys[session])).unwrap().unwrap()
     }
 
-    fn sessions(&self) -> Sessions<'_, Store, FixedDocuments> {
+    fn sessions(&self) -> SubjectSessions<'_, Store, FixedDocuments> {
         self.world.sessions(&self.trail)
     }
 

@@ -6,12 +6,12 @@ mod caller;
 mod introspect;
 mod recognise;
 mod revoke;
-mod sessions;
+mod subject_sessions;
 
 pub use self::{
     admit::Admit,
     caller::{Caller, CallerIdentification},
     introspect::Introspect,
     revoke::Revoke,
-    sessions::{SessionFilter, Sessions},
+    subject_sessions::{SessionFilter, SubjectSessions},
 };

@@ -24,7 +24,7 @@ pub struct SessionFilter {
 }
 
 /// What the use cases need.
-pub struct Sessions<'a, S, D> {
+pub struct SubjectSessions<'a, S, D> {
     /// Where sessions are listed, read and ended.
     pub store: &'a S,
     /// Where the registrations come from.
@@ -37,7 +37,7 @@ pub struct Sessions<'a, S, D> {
     pub audit: &'a dyn Audit,
 }
 
-impl<S: ListSessions + ReadSession + RevokeSession, D: DocumentSource> Sessions<'_, S, D> {
+impl<S: ListSessions + ReadSession + RevokeSession, D: DocumentSource> SubjectSessions<'_, S, D> {
     /// The live sessions, oldest first.
     pub async fn list(&self, caller: &CallerIdentification, filter: &SessionFilter) -> Result<Vec<Session>, Failure> {
         let now = self.clock.now();
