@@ -90,7 +90,7 @@ fn rows() -> Vec<Trial> {
         "refresh token: random, foreign, no token at all (RFC 6749 10.10)" => refresh_tokens::invented,
         "session: access token of one, refresh token of another (RFC 9700 4.14, ASVS 10.4.5)" => sessions::mixed,
         "session: theft ends it, for thief and victim (RFC 9700 4.14.2, ASVS 10.4.5)" => sessions::theft,
-        "session: an old token signs nobody out (RFC 7009 2.1)" => sessions::old_token_signs_nobody_out,
+        "session: an old token is shown to nobody (RFC 7662 2.2)" => sessions::old_token_is_good_for_a_sign_out_alone,
         "session: nothing lives on after sign-out (RFC 7009 2.2, ASVS 7.4.1, 10.4.9)" => sessions::after_revocation,
         "session: idle and absolute expiry, deletion days late (ASVS 7.3.1, 7.3.2, 10.4.8)" => sessions::expiry,
         "session: one token many times at once, one successor (RFC 9700 4.14.2)" => sessions::in_parallel,

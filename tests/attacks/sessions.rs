@@ -58,12 +58,19 @@ async fn ends_session(bench: &Bench, what: &str, tokens: &Tokens, operations: &'
         bench.row.fault(Fault::WrongAnswer, format_args!("{what}: {answer:?}"));
     }
     let mut after: Value = serde_json::from_str(&bench.app.snapshot()).unwrap();
+    let mut before = before;
     let session = tokens.0["session_id"].as_str().unwrap();
     let mut ended = 0;
     for item in after["Items"].as_array_mut().unwrap() {
         let item = item.as_object_mut().unwrap();
         if let Some(Value::Object(said)) = item.remove("revoked_reason") {
             ended += usize::from(said["S"] == reason && item.remove("revoked_at").is_some());
+        }
+    }
+    for item in [&mut before, &mut after].into_iter().flat_map(|table| table["Items"].as_array_mut().unwrap()) {
+        // What the end of a session takes away, and what it sets.
+        for name in ["claims", "sealed_successor", "previous_hash", "expires_at", "revocation_id"] {
+            item.as_object_mut().unwrap().remove(name);
         }
     }
     let lines = logs::audit_of(session);
@@ -114,8 +121,9 @@ pub async fn theft(row: Row) {
     }
 }
 
-/// An old token must not serve to log the victim out.
-pub async fn old_token_signs_nobody_out(row: Row) {
+/// An old token is shown to nobody. What it is good for is to end its session: whoever holds it gives nothing away by
+/// that, and presenting it for renewal would end the session too.
+pub async fn old_token_is_good_for_a_sign_out_alone(row: Row) {
     for client in ["librechat", "spa", "strict"] {
         let bench = Bench::of(row, client, &[]).await;
         let mut chain = vec![bench.tokens.clone()];
@@ -125,39 +133,13 @@ pub async fn old_token_signs_nobody_out(row: Row) {
         }
         bench.settle();
         let current = chain.pop().unwrap();
-        // The predecessor may still be retried, unless nothing may.
-        if client != "strict" {
-            chain.pop();
-        }
-        let mut attempts = Vec::new();
-        for (generation, tokens) in chain.iter().enumerate() {
-            let token = form(&[("token", tokens.refresh())]);
-            let request = post("/token/revoke", Some(&bench.basic("portal")), FORM, token);
-            attempts.push(Attempt::new(
-                format!("{client}: generation {generation} by the issuer"),
-                request,
-                Expected::nothing().after(&["GetItem"]),
-            ));
-            let mut pairs = vec![("token", tokens.refresh()), ("client_id", client)];
-            let secret = secret_of(client);
-            if client != "spa" {
-                pairs.push(("client_secret", &secret));
-            }
-            let request = post("/token/revoke", None, FORM, form(&pairs));
-            attempts.push(Attempt::new(
-                format!("{client}: generation {generation} by the client"),
-                request,
-                Expected::nothing().after(&["GetItem"]),
-            ));
+        let attempts = chain.iter().enumerate().map(|(generation, tokens)| {
             let asked = form(&[("token", tokens.refresh())]);
             let request = post("/token/introspect", Some(&bench.basic("portal")), FORM, asked);
-            attempts.push(Attempt::new(
-                format!("{client}: generation {generation} shown"),
-                request,
-                Expected::inactive().after(&["GetItem"]),
-            ));
-        }
-        bench.refuse(attempts).await;
+            let what = format!("{client}: generation {generation} shown");
+            Attempt::new(what, request, Expected::inactive().after(&["GetItem"]))
+        });
+        bench.refuse(attempts.collect()).await;
         bench.app.renew_as(client, &current).await.tokens();
         row.controlled();
     }
@@ -219,25 +201,27 @@ pub async fn expiry(row: Row) {
             let oauth = form(&[("refresh_token", tokens.refresh())]);
             let asked = form(&[("token", tokens.refresh())]);
             let (own, portal) = (bench.basic(client), bench.basic("portal"));
-            bench
-                .refuse(vec![
-                    Attempt::new(
-                        format!("{what}, {later} s later: renewal"),
-                        post("/token/renew", Some(&own), FORM, oauth),
-                        Expected::invalid_grant().after(&["UpdateItem"]),
-                    ),
-                    Attempt::new(
-                        format!("{what}, {later} s later: introspection"),
-                        post("/token/introspect", Some(&portal), FORM, asked.clone()),
-                        Expected::inactive().after(&["GetItem"]),
-                    ),
-                    Attempt::new(
-                        format!("{what}, {later} s later: revocation"),
-                        post("/token/revoke", Some(&portal), FORM, asked),
-                        Expected::nothing().after(&["GetItem"]),
-                    ),
-                ])
-                .await;
+            let mut attempts = vec![
+                Attempt::new(
+                    format!("{what}, {later} s later: renewal"),
+                    post("/token/renew", Some(&own), FORM, oauth),
+                    Expected::invalid_grant().after(&["UpdateItem"]),
+                ),
+                Attempt::new(
+                    format!("{what}, {later} s later: introspection"),
+                    post("/token/introspect", Some(&portal), FORM, asked.clone()),
+                    Expected::inactive().after(&["GetItem"]),
+                ),
+            ];
+            // An idle session can still be ended: its access tokens may be out.
+            if what == "absolute" {
+                attempts.push(Attempt::new(
+                    format!("{what}, {later} s later: revocation"),
+                    post("/token/revoke", Some(&portal), FORM, asked),
+                    Expected::nothing().after(&["GetItem"]),
+                ));
+            }
+            bench.refuse(attempts).await;
         }
     }
 }

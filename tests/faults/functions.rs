@@ -104,7 +104,14 @@ impl Answer {
     /// The one answer to trouble that is not the client's.
     pub fn is_unavailable(&self) -> bool {
         let body = r#"{"error":"temporarily_unavailable","error_description":"the service cannot answer at the moment; nothing was lost, try again"}"#;
-        (self.status, self.text.as_str(), self.retry_after.as_deref()) == (503, body, Some("2"))
+        let is_503 = (self.status, self.retry_after.as_deref()) == (503, Some("2"));
+        is_503 && (self.text == body || self.asks_for_a_new_assertion())
+    }
+
+    /// A 503 after which the same request cannot be repeated.
+    pub fn asks_for_a_new_assertion(&self) -> bool {
+        let body = r#"{"error":"temporarily_unavailable","error_description":"the service cannot answer at the moment; this assertion may have been used up: try again with a new one"}"#;
+        self.status == 503 && self.text == body
     }
 
     /// How the client fared, `is_ordinary` being whether it got what it gets when nothing fails.

@@ -213,6 +213,9 @@ pub async fn case(number: usize, call: Call, fault: Fault, duration: Duration) {
     assert!(proxy.injected() > 0, "{what}: no fault was injected, {:?}", proxy.seen());
     let outcome = report::answered(first.outcome(is_ordinary(call, &before, &first)));
     assert_ne!(outcome, Outcome::Wrong, "{what}: {first:?}");
+    // That the same request may be sent again is not promised only where it cannot be.
+    let is_unrepeatable = call == Call::AssertionTransaction && outcome == Outcome::Unavailable;
+    assert!(is_unrepeatable || !first.asks_for_a_new_assertion(), "{what}: {first:?}");
     let record = before.record().await;
     if !ends_the_session(call) && record.revocation.is_some() {
         report::ended();

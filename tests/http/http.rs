@@ -8,6 +8,7 @@ use test_support as support;
 mod assertion;
 mod audit;
 mod clients;
+mod containment;
 mod discovery;
 mod errors;
 mod events;

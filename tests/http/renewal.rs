@@ -182,7 +182,7 @@ async fn custom_claims_live_as_long_as_the_session_and_the_registration_allows()
     assert_eq!(renewed.claims()["groups"], json!(["a", 1, 0.5, null]));
     app.rewrite(
         "clients.json",
-        &keys::registry_with("librechat", |client| {
+        &keys::registrations_with("librechat", |client| {
             client["claims"] = json!(["email"]);
             client["scopes"] = json!(["email", "admin"]);
             client["audience"] = json!(["new"]);
@@ -193,7 +193,7 @@ async fn custom_claims_live_as_long_as_the_session_and_the_registration_allows()
     assert_eq!(after.claims()["email"], "alice@example.org");
     assert!(after.claims().get("groups").is_none(), "no longer registered");
     assert_eq!(after.0["scope"], "email", "never widened, and no more than is registered");
-    assert_eq!(after.claims()["aud"], "librechat", "audience as stored");
+    assert_eq!(after.claims()["aud"], "new", "nothing of the stored one is registered any more");
     assert_eq!(crate::support::part(after.access(), 0)["alg"], "ES256", "algorithm as registered now");
     assert!(after.0.get("id_token").is_none());
 }
@@ -206,7 +206,7 @@ async fn a_client_that_is_gone_is_unknown() {
     clients.retain(|client| client["client_id"] != "librechat");
     let public = app.issue_for("spa").await;
     clients.retain(|client| client["client_id"] != "spa");
-    app.rewrite("clients.json", &keys::registry_of(&clients));
+    app.rewrite("clients.json", &keys::registrations_of(&clients));
     app.renew(&tokens).await.refused(401, "invalid_client");
     let bearer = format!("Bearer {}", public.access());
     let body = form(&[("refresh_token", public.refresh())]);

@@ -30,7 +30,7 @@ async fn the_current_refresh_token_ends_its_session() {
 }
 
 #[tokio::test]
-async fn a_predecessor_that_could_be_retried_and_an_unexpired_access_token_end_it_too() {
+async fn a_refresh_token_of_any_generation_and_an_unexpired_access_token_end_it_too() {
     for token_of in [
         |first: &Tokens, _: &Tokens| first.refresh().to_owned(),
         |_: &Tokens, second: &Tokens| second.access().to_owned(),
@@ -41,6 +41,32 @@ async fn a_predecessor_that_could_be_retried_and_an_unexpired_access_token_end_i
         assert_eq!(revoke(&app, "librechat", &token_of(&first, &second)).await.status, 200);
         app.renew(&second).await.invalid_grant();
     }
+    let app = App::start().await;
+    let first = app.issue().await;
+    let second = app.renew(&first).await.tokens();
+    let third = app.renew(&second).await.tokens();
+    revoke(&app, "librechat", first.refresh()).await;
+    app.renew(&third).await.invalid_grant();
+}
+
+#[tokio::test]
+async fn an_idle_session_is_ended_by_its_tokens_and_leaves_nothing_that_is_not_needed() {
+    let app = App::with(&[("LATCHKEY_IDLE_SECONDS", "60")]).await;
+    let tokens = app.issue_form(&[("client_id", "librechat"), ("subject", "alice"), ("claims", r#"{"name":"Alice"}"#)]);
+    let tokens = tokens.await.tokens();
+    let tokens = app.renew(&tokens).await.tokens();
+    app.clock.advance(61);
+    revoke(&app, "librechat", tokens.refresh()).await;
+    let record = app.record().await;
+    for gone in ["claims", "sealed_successor", "previous_hash"] {
+        assert!(!record.contains_key(gone), "{gone}");
+    }
+    assert_eq!(record["revocation_id"].as_b().unwrap().as_ref().len(), 16);
+    let deletable_at: i64 = record["expires_at"].as_n().unwrap().parse().unwrap();
+    assert_eq!(deletable_at, app.now() + 86_400 + 86_400, "a day after the last token can have expired");
+    let asked = form(&[("token", tokens.access())]);
+    let active = app.post("/token/introspect", Some(&basic("portal", &secret_of("portal"))), FORM, asked).await;
+    assert_eq!(active.json()["active"], false);
 }
 
 #[tokio::test]
@@ -59,7 +85,7 @@ async fn an_issuer_ends_sessions_of_any_of_its_clients_and_a_public_client_its_o
 }
 
 #[tokio::test]
-async fn whatever_is_older_foreign_forged_or_expired_gets_200_and_changes_nothing() {
+async fn whatever_is_foreign_forged_or_expired_gets_200_and_changes_nothing() {
     let app = App::start().await;
     let first = app.issue().await;
     let second = app.renew(&first).await.tokens();
@@ -68,7 +94,6 @@ async fn whatever_is_older_foreign_forged_or_expired_gets_200_and_changes_nothin
     let mut forged = second.refresh().to_owned();
     forged.replace_range(60..61, if &forged[60..61] == "A" { "B" } else { "A" });
     for (caller, token) in [
-        ("librechat", first.refresh()),
         ("librechat", forged.as_str()),
         ("librechat", "garbage"),
         ("other", second.refresh()),

@@ -9,7 +9,7 @@ use lambda_http::aws_lambda_events::apigw::{
 };
 use latchkey_token::{
     failure::{Failure, Unavailable},
-    management::Admit,
+    management::{Admit, Admitted},
     policy::Policy,
     ports::{Clock, DocumentSource, ReadSession},
     tokens::AuthenticAccessToken,
@@ -73,7 +73,7 @@ pub async fn check<S: ReadSession, D: DocumentSource>(
     audit: &RequestAudit,
 ) -> Result<Option<Bearer>, Unavailable> {
     let now = authorizer.clock.now();
-    let authorize = Admit {
+    let admit = Admit {
         store: &authorizer.store,
         documents: &authorizer.documents,
         policy: &authorizer.policy,
@@ -81,17 +81,17 @@ pub async fn check<S: ReadSession, D: DocumentSource>(
         clock: authorizer.clock.as_ref(),
         audit,
     };
-    let is_known_live = |token: &AuthenticAccessToken| authorizer.live.is_known(token, now);
-    let checked = within_deadline(async { authorize.run(token, is_known_live).await.map_err(Failure::from) }).await;
-    let token = match checked {
-        Ok(token) => token,
+    let known = |token: &AuthenticAccessToken| authorizer.live.known(&token.session, now);
+    let checked = within_deadline(async { admit.run(token, known).await.map_err(Failure::from) }).await;
+    let admitted = match checked {
+        Ok(admitted) => admitted,
         Err(error) => {
             audit.record_failure(&error);
             return Err(unavailable(error));
         }
     };
-    Ok(token.map(|token| {
-        authorizer.live.remember(&token, now);
+    Ok(admitted.map(|Admitted { token, backing }| {
+        authorizer.live.remember(token.session, backing, now);
         Bearer {
             sub: token.subject.as_str().to_owned(),
             client_id: token.client_id.to_string(),
@@ -104,7 +104,7 @@ pub async fn check<S: ReadSession, D: DocumentSource>(
 /// Authorization has no other failures than the infrastructure's.
 fn unavailable(error: EdgeError) -> Unavailable {
     match error {
-        EdgeError::Failed(Failure::Unavailable(unavailable)) => unavailable,
+        EdgeError::Failed(Failure::Unavailable(unavailable) | Failure::Unrepeatable(unavailable)) => unavailable,
         EdgeError::Failed(Failure::Refused(_)) | EdgeError::Unreadable(_) => {
             Unavailable::new("authorizer", "an answer that it does not give")
         }

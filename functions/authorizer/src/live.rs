@@ -6,7 +6,7 @@ use std::{
 };
 
 use latchkey_token::{
-    tokens::AuthenticAccessToken,
+    session::Backing,
     values::{Seconds, SessionKey, Timestamp},
 };
 
@@ -19,17 +19,10 @@ pub struct LiveSessions {
     found: Mutex<HashMap<SessionKey, Found>>,
 }
 
-/// What the session has been found to back: nothing else is known of it.
+/// What a session's tokens rest on, as it was read.
 struct Found {
-    audience: Vec<String>,
-    scope: String,
+    backing: Backing,
     at: Timestamp,
-}
-
-impl Found {
-    fn is_about(&self, token: &AuthenticAccessToken) -> bool {
-        self.audience == token.audience && self.scope == token.scope
-    }
 }
 
 impl LiveSessions {
@@ -38,24 +31,27 @@ impl LiveSessions {
         Self { seconds, found: Mutex::default() }
     }
 
-    /// Whether the token's session was read less than so long ago, live and of this audience and scope.
-    pub fn is_known(&self, token: &AuthenticAccessToken, now: Timestamp) -> bool {
+    /// What the session's tokens rest on, if it was read less than so long ago.
+    pub fn known(&self, session: &SessionKey, now: Timestamp) -> Option<Backing> {
         let found = self.found.lock().unwrap_or_else(PoisonError::into_inner);
-        found.get(&token.session).is_some_and(|found| self.is_fresh(found.at, now) && found.is_about(token))
+        let found = found.get(session).filter(|found| self.is_fresh(found.at, now))?;
+        Some(found.backing.clone())
     }
 
-    /// Notes that the token's session is live, unless that is known: what is remembered never grows older than so long.
-    pub fn remember(&self, token: &AuthenticAccessToken, now: Timestamp) {
-        if self.seconds == 0 || self.is_known(token, now) {
+    /// Notes what the session's tokens rest on, unless that is known: what is remembered never grows older than so long.
+    pub fn remember(&self, session: SessionKey, backing: Backing, now: Timestamp) {
+        if self.seconds == 0 {
             return;
         }
         let mut found = self.found.lock().unwrap_or_else(PoisonError::into_inner);
+        if found.get(&session).is_some_and(|found| self.is_fresh(found.at, now)) {
+            return;
+        }
         if found.len() >= MOST {
             found.retain(|_, found| self.is_fresh(found.at, now));
         }
         if found.len() < MOST {
-            let (audience, scope) = (token.audience.clone(), token.scope.clone());
-            found.insert(token.session, Found { audience, scope, at: now });
+            found.insert(session, Found { backing, at: now });
         }
     }
 
@@ -67,47 +63,31 @@ impl LiveSessions {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use latchkey_token::values::{ClientId, Owner, Sid, Subject};
-
-    fn token(number: u8) -> AuthenticAccessToken {
-        AuthenticAccessToken {
-            session: SessionKey { owner: Owner::from_bytes([number; 16]), sid: Sid::from_bytes([number; 16]) },
-            client_id: ClientId::parse("librechat").unwrap(),
-            subject: Subject::parse("alice").unwrap(),
-            audience: vec!["librechat".into()],
-            iat: 0,
-            exp: 0,
-            jti: "jti".into(),
-            scope: "openid".into(),
-        }
-    }
+    use latchkey_token_testkit::fixture::session;
 
     fn at(seconds: i64) -> Timestamp {
         Timestamp::from_unix_seconds(1_800_000_000 + seconds)
     }
 
-    #[test]
-    fn a_session_is_remembered_for_so_long_and_being_used_does_not_prolong_it() {
-        let live = LiveSessions::new(30);
-        live.remember(&token(1), at(0));
-        live.remember(&token(1), at(29));
-        assert!(live.is_known(&token(1), at(29)));
-        assert!(!live.is_known(&token(1), at(30)));
-        assert!(!live.is_known(&token(2), at(0)));
+    fn remember(live: &LiveSessions, number: u32, now: Timestamp) {
+        let session = session(number);
+        live.remember(session.key, session.backing().unwrap(), now);
     }
 
     #[test]
-    fn a_session_is_known_for_the_audience_and_scope_that_it_was_found_with() {
+    fn a_session_is_remembered_for_so_long_and_being_used_does_not_prolong_it() {
         let live = LiveSessions::new(30);
-        live.remember(&token(1), at(0));
-        assert!(!live.is_known(&AuthenticAccessToken { audience: vec!["orders".into()], ..token(1) }, at(0)));
-        assert!(!live.is_known(&AuthenticAccessToken { scope: "openid admin".into(), ..token(1) }, at(0)));
+        remember(&live, 1, at(0));
+        remember(&live, 1, at(29));
+        assert_eq!(live.known(&session(1).key, at(29)), session(1).backing());
+        assert!(live.known(&session(1).key, at(30)).is_none());
+        assert!(live.known(&session(2).key, at(0)).is_none());
     }
 
     #[test]
     fn zero_remembers_nothing() {
         let live = LiveSessions::new(0);
-        live.remember(&token(1), at(0));
-        assert!(!live.is_known(&token(1), at(0)));
+        remember(&live, 1, at(0));
+        assert!(live.known(&session(1).key, at(0)).is_none());
     }
 }

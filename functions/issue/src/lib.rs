@@ -1,5 +1,7 @@
 //! `POST /token`: the external system's back end turns a signed-in user into tokens (docs/api.md, Issue).
 
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use latchkey_token::{
     audit::EventKind,
     failure::{Failure, Refusal},
@@ -42,8 +44,15 @@ where
         clock: latchkey.clock.as_ref(),
         randomness: latchkey.randomness.as_ref(),
         audit,
+        is_redeeming: AtomicBool::default(),
     };
-    within_deadline(use_case.run(request)).await
+    within_deadline(use_case.run(request)).await.map_err(|error| match error {
+        // Given up while the assertion's use may already have been recorded.
+        EdgeError::Failed(Failure::Unavailable(unavailable)) if use_case.is_redeeming.load(Ordering::Relaxed) => {
+            Failure::Unrepeatable(unavailable).into()
+        }
+        error => error,
+    })
 }
 
 fn parse(request: &Request) -> Result<IssueRequest, EdgeError> {

@@ -41,6 +41,7 @@ where
         documents: &service.documents,
         policy: &service.policy,
         clock: service.clock.as_ref(),
+        randomness: service.randomness.as_ref(),
         audit,
     };
     within_deadline(use_case.run(&caller, &token)).await

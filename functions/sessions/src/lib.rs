@@ -68,6 +68,7 @@ where
         documents: &service.documents,
         policy: &service.policy,
         clock: service.clock.as_ref(),
+        randomness: service.randomness.as_ref(),
         audit,
     };
     let (_, last) = request.uri().path().rsplit_once('/').unwrap_or_default();

@@ -8,14 +8,14 @@ use dynoxide::Database;
 use latchkey_token::{
     audit::{Event, EventKind, Reason},
     failure::Unavailable,
-    ports::{Audit, Clock, ListSessions, ReadSession, RevokeSession},
-    session::{Revocation, Session},
+    ports::{Audit, Clock, ListSessions, Randomness, ReadSession, RevokeSession},
+    session::{Revocation, RevocationId, Session},
     values::{ClientId, Owner, SessionKey, Subject, Timestamp},
 };
 use latchkey_token_aws::{DynamoDbSessions, sdk};
 use latchkey_token_lambda::{
     settings::Settings,
-    system::SystemClock,
+    system::{SystemClock, SystemRandomness},
     telemetry::{self, RequestAudit},
 };
 use serde::Serialize;
@@ -182,17 +182,19 @@ impl Revoke {
         let progress = progress::counted("ending sessions", sessions.len());
         let mut ended = Vec::new();
         for session in sessions {
-            let revocation = Revocation::new(now, Reason::Operator);
-            let has_ended = store.revoke(&session.key, &revocation).await.map_err(|failed| {
+            let mut id = [0; 16];
+            SystemRandomness.fill(&mut id)?;
+            let revocation = Revocation::new(now, Reason::Operator, RevocationId::from_bytes(id));
+            let outcome = store.revoke(&session.key, &revocation).await.map_err(|failed| {
                 self.query.location.fail(format!(
                     "{failed}. Of {} sessions {} were ended before that; run the same command again for the rest",
                     sessions.len(),
                     ended.len()
                 ))
             })?;
-            if has_ended {
+            if outcome.is_done() {
                 progress.suspend(|| record(session));
-                ended.push(Session { revocation: Some(revocation), ..session.clone() });
+                ended.push(session.ended(&revocation));
             }
             progress.inc(1);
         }

@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use aws_sdk_dynamodb::{primitives::Blob, types::AttributeValue};
 use latchkey_token::{
     json::{Map, Value},
-    session::{Predecessor, Revocation, Session},
+    session::{Predecessor, Revocation, RevocationId, Session},
     tokens::{SealedSuccessor, SecretHash, SingleUse},
     values::{
         ClientId, CustomClaims, Generation, IssuerId, Owner, Scope, Seconds, SessionKey, Sid, Subject, Timestamp,
@@ -54,6 +54,7 @@ pub(crate) fn item(session: &Session) -> Item {
     if let Some(revocation) = &session.revocation {
         put("revoked_at", time(revocation.at));
         put("revoked_reason", string(&revocation.reason));
+        put("revocation_id", binary(revocation.id.as_bytes()));
     }
     put("expires_at", number(session.deletable_at()));
     item
@@ -76,6 +77,11 @@ pub(crate) fn used_assertion(assertion: &SingleUse, session: &Session) -> Item {
 /// Whether the record of a used assertion names `session`.
 pub(crate) fn was_used_for(item: &Item, session: &Session) -> bool {
     item.get(USED_FOR) == Some(&used_for(session))
+}
+
+/// Whether a record was ended by this very revocation, whatever else stands in it.
+pub(crate) fn was_ended_by(item: &Item, revocation: &Revocation) -> bool {
+    item.get("revocation_id") == Some(&binary(revocation.id.as_bytes()))
 }
 
 fn used_for(session: &Session) -> AttributeValue {
@@ -135,7 +141,11 @@ impl Reader<'_> {
         list.iter().map(|item| item.as_s().cloned().map_err(|_| Corrupt(name))).collect()
     }
 
+    /// A session that has been ended has none any more.
     fn claims(&self, name: &'static str) -> Result<CustomClaims, Corrupt> {
+        if !self.0.contains_key(name) && self.0.contains_key("revoked_at") {
+            return Ok(CustomClaims::default());
+        }
         let map = self.0.get(name).and_then(|value| value.as_m().ok()).ok_or(Corrupt(name))?;
         let members = map.iter().map(|(k, v)| Some((k.clone(), to_json(v)?))).collect::<Option<Map<_, _>>>();
         members.map(CustomClaims::from_record).ok_or(Corrupt(name))
@@ -158,7 +168,8 @@ impl Reader<'_> {
             return Ok(None);
         }
         let reason = self.0.get("revoked_reason").and_then(|value| value.as_s().ok()).cloned().unwrap_or_default();
-        Ok(Some(Revocation { at: self.time("revoked_at")?, reason }))
+        let id = RevocationId::from_bytes(self.bytes("revocation_id")?);
+        Ok(Some(Revocation { at: self.time("revoked_at")?, reason, id }))
     }
 }
 

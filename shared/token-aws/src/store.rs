@@ -12,22 +12,22 @@ use aws_sdk_dynamodb::{
     config::retry::RetryConfig,
     error::{ProvideErrorMetadata, SdkError},
     operation::{put_item::PutItemError, transact_write_items::TransactWriteItemsError, update_item::UpdateItemError},
-    types::{AttributeValue, Put, ReturnValue, ReturnValuesOnConditionCheckFailure, TransactWriteItem},
+    types::{Put, ReturnValue, ReturnValuesOnConditionCheckFailure, TransactWriteItem},
 };
 use aws_smithy_types::body::SdkBody;
 use latchkey_token::{
     failure::Unavailable,
     ports::{
-        InsertSession, ListSessions, ReadSession, RedeemAssertion, Redemption, RenewSession, RenewalOutcome,
+        InsertSession, ListSessions, ReadSession, RedeemAssertion, RedemptionFailure, RenewSession, RenewalOutcome,
         RevokeSession,
     },
-    session::{Renewal, Revocation, Session},
+    session::{Renewal, Revocation, Session, WriteOutcome, ended_deletable_at},
     tokens::SingleUse,
     values::{Owner, SessionKey},
 };
 
 use crate::{
-    record::{self, Item, binary, number, string, strings, time},
+    record::{self, Item, binary, number, string, time},
     sdk,
 };
 
@@ -72,8 +72,15 @@ impl DynamoDbSessions {
                 }
                 *request.body_mut() = SdkBody::empty();
             });
-        // It is no item, and whether there was an answer at all, the first request will find out.
+        // Ignore the result: if the connection failed, the first request reports it.
         let _ = Box::pin(health.send()).await;
+    }
+
+    /// The record as it is, strongly consistent.
+    async fn item(&self, key: &SessionKey) -> Result<Option<Item>, Unavailable> {
+        let request =
+            self.client.get_item().table_name(&self.table).set_key(Some(record::key(key))).consistent_read(true);
+        Ok(self.timed(Box::pin(request.send())).await.map_err(unavailable)?.item)
     }
 
     /// The request's future is boxed: it has some kilobytes, which would be moved with every future around it.
@@ -106,7 +113,7 @@ fn read(item: &Item) -> Result<Session, Unavailable> {
 }
 
 impl InsertSession for DynamoDbSessions {
-    async fn insert(&self, session: &Session) -> Result<(), Unavailable> {
+    async fn insert(&self, session: &Session) -> Result<WriteOutcome, Unavailable> {
         let request = self
             .client
             .put_item()
@@ -115,15 +122,12 @@ impl InsertSession for DynamoDbSessions {
             .condition_expression("attribute_not_exists(sid)")
             .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld);
         match self.timed(Box::pin(request.send())).await {
-            Ok(_) => Ok(()),
+            Ok(_) => Ok(WriteOutcome::Done(())),
             Err(error) => match error.as_service_error() {
                 Some(PutItemError::ConditionalCheckFailedException(failure)) => {
-                    // The SDK's own retry may have met the write that it had already made.
                     let old = failure.item().map(read).transpose()?;
                     let is_ours = old.is_some_and(|old| old.secret_hash == session.secret_hash);
-                    is_ours
-                        .then_some(())
-                        .ok_or_else(|| Unavailable::new("session store", "the drawn session id is taken"))
+                    Ok(if is_ours { WriteOutcome::DoneBefore(()) } else { WriteOutcome::ByAnother(()) })
                 }
                 _ => Err(unavailable(error)),
             },
@@ -132,7 +136,7 @@ impl InsertSession for DynamoDbSessions {
 }
 
 impl RedeemAssertion for DynamoDbSessions {
-    async fn redeem(&self, assertion: &SingleUse, session: &Session) -> Result<Redemption, Unavailable> {
+    async fn redeem(&self, assertion: &SingleUse, session: &Session) -> Result<WriteOutcome, RedemptionFailure> {
         let put = |item| {
             let put = Put::builder()
                 .table_name(&self.table)
@@ -141,7 +145,7 @@ impl RedeemAssertion for DynamoDbSessions {
                 .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
                 .build();
             put.map(|put| TransactWriteItem::builder().put(put).build())
-                .map_err(|error| Unavailable::new("session store", error.to_string()))
+                .map_err(|error| RedemptionFailure::NotWritten(Unavailable::new("session store", error.to_string())))
         };
         let request = self
             .client
@@ -149,20 +153,35 @@ impl RedeemAssertion for DynamoDbSessions {
             .transact_items(put(record::used_assertion(assertion, session))?)
             .transact_items(put(record::item(session))?);
         let error = match self.timed(Box::pin(request.send())).await {
-            Ok(_) => return Ok(Redemption::Redeemed),
+            Ok(_) => return Ok(WriteOutcome::Done(())),
             Err(error) => error,
         };
-        let Some(TransactWriteItemsError::TransactionCanceledException(canceled)) = error.as_service_error() else {
-            return Err(unavailable(error));
+        let canceled = match error.as_service_error() {
+            Some(TransactWriteItemsError::TransactionCanceledException(canceled)) => canceled,
+            _ if is_unsent(&error) => return Err(RedemptionFailure::NotWritten(unavailable(error))),
+            _ => return Err(RedemptionFailure::OutcomeUnknown(unavailable(error))),
         };
         match canceled.cancellation_reasons().first() {
             Some(reason) if reason.code() == Some("ConditionalCheckFailed") => {
                 let is_ours = reason.item().is_some_and(|old| record::was_used_for(old, session));
-                Ok(if is_ours { Redemption::Redeemed } else { Redemption::AlreadyUsed })
+                Ok(if is_ours { WriteOutcome::DoneBefore(()) } else { WriteOutcome::ByAnother(()) })
             }
-            // A conflict, throttling, or an id that is taken.
-            _ => Err(unavailable(error)),
+            // The other transaction may be an earlier try of this one.
+            Some(reason) if reason.code() == Some("TransactionConflict") => {
+                Err(RedemptionFailure::OutcomeUnknown(unavailable(error)))
+            }
+            // Throttled, or the drawn session id is taken. An earlier try would have been met by the first condition.
+            _ => Err(RedemptionFailure::NotWritten(unavailable(error))),
         }
+    }
+}
+
+/// Whether a request cannot have reached the table: it was never made, or no connection was had for it.
+fn is_unsent<E, R>(error: &SdkError<E, R>) -> bool {
+    match error {
+        SdkError::ConstructionFailure(_) => true,
+        SdkError::DispatchFailure(failure) => failure.is_user(),
+        _ => false,
     }
 }
 
@@ -192,13 +211,19 @@ impl RenewSession for DynamoDbSessions {
             .expression_attribute_values(":sealed", binary(successor.sealed.as_bytes()))
             .expression_attribute_values(":access_expires_at", time(renewal.access_expires_at))
             .expression_attribute_values(":idle_expires_at", time(renewal.idle_expires_at));
+        if let Some(epoch) = rules.epochs.floor() {
+            condition.push_str(" AND issued_at >= :epoch");
+            request = request.expression_attribute_values(":epoch", time(epoch));
+        }
+        for (index, (issuer, epoch)) in rules.epochs.issuers().iter().enumerate() {
+            condition.push_str(&format!(" AND (issuer_id <> :issuer_{index} OR issued_at >= :epoch_{index})"));
+            request = request
+                .expression_attribute_values(format!(":issuer_{index}"), string(issuer.as_str()))
+                .expression_attribute_values(format!(":epoch_{index}"), time(*epoch));
+        }
         if rules.window_seconds > 0 {
             condition.push_str(" AND access_expires_at <= :window_end");
             request = request.expression_attribute_values(":window_end", time(renewal.now.plus(rules.window_seconds)));
-        }
-        if let Some(audience) = &presented.audience {
-            condition.push_str(" AND audience = :audience");
-            request = request.expression_attribute_values(":audience", strings(audience));
         }
         let request = request
             .condition_expression(condition)
@@ -207,11 +232,11 @@ impl RenewSession for DynamoDbSessions {
         match self.timed(Box::pin(request.send())).await {
             Ok(output) => {
                 let item = output.attributes.unwrap_or_default();
-                Ok(RenewalOutcome::Committed(read(&item)?))
+                Ok(WriteOutcome::Done(read(&item)?))
             }
             Err(error) => match error.as_service_error() {
                 Some(UpdateItemError::ConditionalCheckFailedException(failure)) => {
-                    Ok(RenewalOutcome::ConditionFailed(failure.item().map(read).transpose()?))
+                    Ok(renewal.refused_by(failure.item().map(read).transpose()?))
                 }
                 _ => Err(unavailable(error)),
             },
@@ -221,10 +246,7 @@ impl RenewSession for DynamoDbSessions {
 
 impl ReadSession for DynamoDbSessions {
     async fn read(&self, key: &SessionKey) -> Result<Option<Session>, Unavailable> {
-        let request =
-            self.client.get_item().table_name(&self.table).set_key(Some(record::key(key))).consistent_read(true);
-        let output = self.timed(Box::pin(request.send())).await.map_err(unavailable)?;
-        output.item().map(read).transpose()
+        self.item(key).await?.as_ref().map(read).transpose()
     }
 }
 
@@ -252,21 +274,32 @@ impl ListSessions for DynamoDbSessions {
 }
 
 impl RevokeSession for DynamoDbSessions {
-    async fn revoke(&self, key: &SessionKey, revocation: &Revocation) -> Result<bool, Unavailable> {
+    async fn revoke(&self, key: &SessionKey, revocation: &Revocation) -> Result<WriteOutcome, Unavailable> {
+        let deletable_at = ended_deletable_at(&key.sid, revocation.at);
         let request = self
             .client
             .update_item()
             .table_name(&self.table)
             .set_key(Some(record::key(key)))
-            .update_expression("SET revoked_at = :at, revoked_reason = :reason")
+            .update_expression(
+                "SET revoked_at = :at, revoked_reason = :reason, revocation_id = :id, expires_at = :expires_at \
+                 REMOVE claims, sealed_successor, previous_hash",
+            )
             // UpdateItem would otherwise create the record.
             .condition_expression("attribute_exists(sid) AND attribute_not_exists(revoked_at)")
             .expression_attribute_values(":at", time(revocation.at))
-            .expression_attribute_values(":reason", AttributeValue::S(revocation.reason.clone()));
+            .expression_attribute_values(":reason", string(&revocation.reason))
+            .expression_attribute_values(":id", binary(revocation.id.as_bytes()))
+            .expression_attribute_values(":expires_at", number(deletable_at))
+            .return_values(ReturnValue::None);
         match self.timed(Box::pin(request.send())).await {
-            Ok(_) => Ok(true),
+            Ok(_) => Ok(WriteOutcome::Done(())),
             Err(error) => match error.as_service_error() {
-                Some(UpdateItemError::ConditionalCheckFailedException(_)) => Ok(false),
+                Some(UpdateItemError::ConditionalCheckFailedException(_)) => {
+                    // Asked with a read: the function's role may not have a write's item returned.
+                    let is_ours = self.item(key).await?.is_some_and(|item| record::was_ended_by(&item, revocation));
+                    Ok(if is_ours { WriteOutcome::DoneBefore(()) } else { WriteOutcome::ByAnother(()) })
+                }
                 _ => Err(unavailable(error)),
             },
         }

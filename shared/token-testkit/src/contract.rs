@@ -2,16 +2,14 @@
 //! own; [`check_all`] runs them one after the other and panics at the first that does not hold.
 
 use latchkey_token::{
-    ports::{
-        InsertSession, ListSessions, ReadSession, RedeemAssertion, Redemption, RenewSession, RenewalOutcome,
-        RevokeSession,
-    },
-    session::{Renewal, Revocation, Session},
+    ports::{InsertSession, ListSessions, ReadSession, RedeemAssertion, RenewSession, RevokeSession},
+    registrations::Epochs,
+    session::{Renewal, Session, WriteOutcome},
     tokens::SingleUse,
-    values::{AssertionKey, ClientId, Generation, Sid, Timestamp},
+    values::{AssertionKey, ClientId, Generation, IssuerId, Sid, Timestamp},
 };
 
-use crate::fixture::{NOW, renewal, secret, session};
+use crate::fixture::{NOW, renewal, revocation, secret, session};
 
 /// A complete session store.
 pub trait SessionStore:
@@ -33,8 +31,9 @@ pub async fn check_all(store: &impl SessionStore) {
     a_failed_condition_writes_nothing_and_returns_the_record(store, 5).await;
     expiry_is_in_the_condition(store, 20).await;
     the_window_is_in_the_condition(store, 6).await;
-    the_audience_is_in_the_condition(store, 7).await;
-    nothing_is_renewed_without_a_record(store, 8).await;
+    a_renewal_knows_its_own_write(store, 7).await;
+    epochs_are_in_the_condition(store, 8).await;
+    nothing_is_renewed_without_a_record(store, 18).await;
     a_revocation_is_final(store, 9).await;
     a_revocation_creates_nothing(store, 10).await;
     a_chain_of_renewals_holds(store, 11).await;
@@ -55,15 +54,15 @@ async fn stored(store: &impl SessionStore, session: &Session) -> Session {
 
 async fn fails(store: &impl SessionStore, renewal: &Renewal) -> Option<Session> {
     match store.renew(renewal).await.expect("an answer") {
-        RenewalOutcome::ConditionFailed(record) => record,
-        RenewalOutcome::Committed(_) => panic!("the condition held: {renewal:?}"),
+        WriteOutcome::ByAnother(record) => record,
+        outcome => panic!("the condition held: {renewal:?}: {outcome:?}"),
     }
 }
 
 async fn commits(store: &impl SessionStore, renewal: &Renewal) -> Session {
     match store.renew(renewal).await.expect("an answer") {
-        RenewalOutcome::Committed(session) => session,
-        RenewalOutcome::ConditionFailed(record) => panic!("the condition failed: {renewal:?} on {record:?}"),
+        WriteOutcome::Done(session) => session,
+        outcome => panic!("the condition failed: {renewal:?}: {outcome:?}"),
     }
 }
 
@@ -75,14 +74,14 @@ async fn what_was_inserted_is_read(store: &impl SessionStore, number: u32) {
 
 async fn an_insert_seen_twice_is_one(store: &impl SessionStore, number: u32) {
     let session = inserted(store, number).await;
-    store.insert(&session).await.expect("our own write");
+    assert_eq!(store.insert(&session).await.expect("an answer"), WriteOutcome::DoneBefore(()));
     assert_eq!(stored(store, &session).await, session);
 }
 
 async fn an_insert_never_overwrites(store: &impl SessionStore, number: u32) {
     let session = inserted(store, number).await;
     let other = Session { secret_hash: secret(99).hash(), ..session.clone() };
-    store.insert(&other).await.expect_err("the id is taken");
+    assert_eq!(store.insert(&other).await.expect("an answer"), WriteOutcome::ByAnother(()));
     assert_eq!(stored(store, &session).await, session);
 }
 
@@ -96,11 +95,10 @@ async fn a_renewal_is_written_and_returned(store: &impl SessionStore, number: u3
 
 async fn a_failed_condition_writes_nothing_and_returns_the_record(store: &impl SessionStore, number: u32) {
     let session = inserted(store, number).await;
-    let spoilt: [fn(&mut Renewal); 4] = [
+    let spoilt: [fn(&mut Renewal); 3] = [
         |renewal| renewal.presented.client_id = ClientId::parse("other").expect("a client id"),
         |renewal| renewal.presented.generation = Generation::new(1),
         |renewal| renewal.presented.secret_hash = secret(99).hash(),
-        |renewal| renewal.presented.audience = Some(vec!["librechat".into()]),
     ];
     for spoil in spoilt {
         let mut renewal = renewal(&session, NOW);
@@ -137,17 +135,34 @@ async fn the_window_is_in_the_condition(store: &impl SessionStore, number: u32) 
     commits(store, &at(0)).await;
 }
 
-async fn the_audience_is_in_the_condition(store: &impl SessionStore, number: u32) {
+async fn a_renewal_knows_its_own_write(store: &impl SessionStore, number: u32) {
     let session = inserted(store, number).await;
-    let with = |audience: &[&str]| {
+    let renewal = renewal(&session, NOW);
+    let committed = commits(store, &renewal).await;
+    assert_eq!(store.renew(&renewal).await.expect("an answer"), WriteOutcome::DoneBefore(committed.clone()));
+    let mut of_another = renewal;
+    of_another.successor.secret_hash = secret(99).hash();
+    assert_eq!(fails(store, &of_another).await, Some(committed));
+}
+
+async fn epochs_are_in_the_condition(store: &impl SessionStore, number: u32) {
+    let session = inserted(store, number).await;
+    let (own, other) = (session.issuer_id.clone(), IssuerId::parse("other").expect("an issuer id"));
+    let just_after = Timestamp::from_unix_millis(session.issued_at.unix_millis() + 1);
+    let with = |floor: Option<Timestamp>, issuers: &[(&IssuerId, Timestamp)]| {
         let mut renewal = renewal(&session, NOW);
-        renewal.presented.audience = Some(audience.iter().map(|name| (*name).to_owned()).collect());
+        let issuers = issuers.iter().map(|(issuer, epoch)| ((*issuer).clone(), *epoch));
+        renewal.rules.epochs = Epochs::new(floor, issuers);
         renewal
     };
-    for other in [&["api", "librechat"][..], &["librechat", "api", "api"], &["other"]] {
-        fails(store, &with(other)).await.expect("the record");
+    for ended in [
+        with(Some(just_after), &[]),
+        with(None, &[(&own, just_after)]),
+        with(Some(session.issued_at), &[(&other, just_after), (&own, just_after)]),
+    ] {
+        assert_eq!(fails(store, &ended).await.as_ref(), Some(&session));
     }
-    commits(store, &with(&["librechat", "api"])).await;
+    commits(store, &with(Some(session.issued_at), &[(&other, just_after), (&own, session.issued_at)])).await;
 }
 
 async fn nothing_is_renewed_without_a_record(store: &impl SessionStore, number: u32) {
@@ -158,18 +173,22 @@ async fn nothing_is_renewed_without_a_record(store: &impl SessionStore, number: 
 
 async fn a_revocation_is_final(store: &impl SessionStore, number: u32) {
     let session = inserted(store, number).await;
-    let revocation = |reason: &str| Revocation { at: NOW.plus(1), reason: reason.into() };
-    assert!(store.revoke(&session.key, &revocation("first")).await.expect("an answer"));
-    assert!(!store.revoke(&session.key, &revocation("second")).await.expect("an answer"));
-    let revoked = Session { revocation: Some(revocation("first")), ..session.clone() };
-    assert_eq!(stored(store, &session).await, revoked);
-    assert_eq!(fails(store, &renewal(&session, NOW)).await, Some(revoked));
+    commits(store, &renewal(&session, NOW)).await;
+    let renewed = stored(store, &session).await;
+    let (first, second) = (revocation(1), revocation(2));
+    let revoke = async |revocation| store.revoke(&session.key, revocation).await.expect("an answer");
+    assert_eq!(revoke(&first).await, WriteOutcome::Done(()));
+    assert_eq!(revoke(&second).await, WriteOutcome::ByAnother(()));
+    assert_eq!(revoke(&first).await, WriteOutcome::DoneBefore(()), "its own write, seen twice");
+    let ended = renewed.ended(&first);
+    assert_eq!(stored(store, &session).await, ended, "neither claims nor seal are left");
+    assert_eq!(fails(store, &renewal(&renewed, NOW)).await, Some(ended));
 }
 
 async fn a_revocation_creates_nothing(store: &impl SessionStore, number: u32) {
     let session = session(number);
-    let revocation = Revocation { at: NOW, reason: "logout".into() };
-    assert!(!store.revoke(&session.key, &revocation).await.expect("an answer"));
+    let outcome = store.revoke(&session.key, &revocation(1)).await.expect("an answer");
+    assert_eq!(outcome, WriteOutcome::ByAnother(()));
     assert_eq!(store.read(&session.key).await.expect("read"), None);
 }
 
@@ -189,7 +208,7 @@ async fn an_owners_sessions_are_listed_completely(store: &impl SessionStore, num
     let mut second = first.clone();
     second.key.sid = session(number + 1_000).key.sid;
     store.insert(&second).await.expect("inserted");
-    store.revoke(&second.key, &Revocation { at: NOW, reason: "logout".into() }).await.expect("an answer");
+    store.revoke(&second.key, &revocation(1)).await.expect("an answer");
     inserted(store, number + 1).await;
     let mut listed = store.list(&first.key.owner).await.expect("a list");
     listed.sort_by_key(|session| session.key);
@@ -219,7 +238,7 @@ async fn of_many_renewals_at_once_one_is_written(store: &impl SessionStore, numb
             std::task::Poll::Pending => true,
         });
         for outcome in done {
-            committed += usize::from(matches!(outcome.expect("an answer"), RenewalOutcome::Committed(_)));
+            committed += usize::from(outcome.expect("an answer").is_done());
         }
         if pending.is_empty() { std::task::Poll::Ready(committed) } else { std::task::Poll::Pending }
     });
@@ -231,15 +250,15 @@ async fn an_assertion_is_redeemed_once_with_its_session_or_not_at_all(store: &im
     let session = session(number);
     let assertion = SingleUse { key: AssertionKey::of(&session.issuer_id, "once"), until: NOW.plus(600) };
     let redeem = async |session: &Session| store.redeem(&assertion, session).await.expect("an answer");
-    assert_eq!(redeem(&session).await, Redemption::Redeemed);
+    assert_eq!(redeem(&session).await, WriteOutcome::Done(()));
     assert_eq!(stored(store, &session).await, session);
-    assert_eq!(redeem(&session).await, Redemption::Redeemed, "our own write seen twice");
+    assert_eq!(redeem(&session).await, WriteOutcome::DoneBefore(()), "its own write, seen twice");
 
     let second = fixture_of_the_same_owner(&session);
-    assert_eq!(redeem(&second).await, Redemption::AlreadyUsed);
+    assert_eq!(redeem(&second).await, WriteOutcome::ByAnother(()));
     assert_eq!(store.read(&second.key).await.expect("read"), None, "nothing was written");
     let other = SingleUse { key: AssertionKey::of(&session.issuer_id, "another"), ..assertion };
-    assert_eq!(store.redeem(&other, &second).await.expect("an answer"), Redemption::Redeemed);
+    assert_eq!(store.redeem(&other, &second).await.expect("an answer"), WriteOutcome::Done(()));
 
     // The records of used assertions are nobody's sessions.
     let listed = store.list(&session.key.owner).await.expect("a list");

@@ -1,8 +1,10 @@
 //! Sessions and renewals to put into stores.
 
 use latchkey_token::{
+    audit::Reason,
     json,
-    session::{Presented, Renewal, RenewalRules, Session, Successor},
+    registrations::Epochs,
+    session::{Presented, Renewal, RenewalRules, Revocation, RevocationId, Session, Successor},
     tokens::{RefreshSecret, SealedSuccessor},
     values::{ClientId, CustomClaims, Generation, IssuerId, Owner, Scope, SessionKey, Sid, Subject, Timestamp},
 };
@@ -60,10 +62,9 @@ pub fn renewal(record: &Session, now: Timestamp) -> Renewal {
             client_id: record.client_id.clone(),
             generation: record.generation,
             secret_hash: secret(old).hash(),
-            audience: None,
             candidate: None,
         },
-        rules: RenewalRules { retry_seconds: 60, window_seconds: 0 },
+        rules: RenewalRules { retry_seconds: 60, window_seconds: 0, epochs: Epochs::NONE },
         now,
         successor: Successor {
             generation,
@@ -74,4 +75,9 @@ pub fn renewal(record: &Session, now: Timestamp) -> Renewal {
         access_expires_at: now.plus(86_400).min(record.absolute_expires_at),
         idle_expires_at: now.plus(604_800).min(record.absolute_expires_at),
     }
+}
+
+/// A revocation; `number` makes it one of its own.
+pub fn revocation(number: u8) -> Revocation {
+    Revocation::new(NOW.plus(1), Reason::ByClient, RevocationId::from_bytes([number; 16]))
 }

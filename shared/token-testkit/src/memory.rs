@@ -8,10 +8,10 @@ use std::{
 use latchkey_token::{
     failure::Unavailable,
     ports::{
-        InsertSession, ListSessions, ReadSession, RedeemAssertion, Redemption, RenewSession, RenewalOutcome,
+        InsertSession, ListSessions, ReadSession, RedeemAssertion, RedemptionFailure, RenewSession, RenewalOutcome,
         RevokeSession,
     },
-    session::{Decision, Presented, Renewal, Revocation, Session, Write, decide},
+    session::{Decision, Presented, Renewal, Revocation, Session, Write, WriteOutcome, decide},
     tokens::{SecretHash, SingleUse},
     values::{AssertionKey, Owner, SessionKey},
 };
@@ -31,33 +31,34 @@ impl InMemorySessions {
 }
 
 impl InsertSession for InMemorySessions {
-    async fn insert(&self, session: &Session) -> Result<(), Unavailable> {
+    async fn insert(&self, session: &Session) -> Result<WriteOutcome, Unavailable> {
         let mut sessions = self.sessions();
-        match sessions.get(&session.key) {
+        Ok(match sessions.get(&session.key) {
             None => {
                 sessions.insert(session.key, session.clone());
-                Ok(())
+                WriteOutcome::Done(())
             }
-            Some(old) if old.secret_hash == session.secret_hash => Ok(()),
-            Some(_) => Err(Unavailable::new("session store", "the drawn session id is taken")),
-        }
+            Some(old) if old.secret_hash == session.secret_hash => WriteOutcome::DoneBefore(()),
+            Some(_) => WriteOutcome::ByAnother(()),
+        })
     }
 }
 
 impl RedeemAssertion for InMemorySessions {
-    async fn redeem(&self, assertion: &SingleUse, session: &Session) -> Result<Redemption, Unavailable> {
+    async fn redeem(&self, assertion: &SingleUse, session: &Session) -> Result<WriteOutcome, RedemptionFailure> {
         let mut used = self.used.lock().unwrap_or_else(PoisonError::into_inner);
         match used.get(&assertion.key) {
-            Some(hash) if *hash == session.secret_hash => Ok(Redemption::Redeemed),
-            Some(_) => Ok(Redemption::AlreadyUsed),
+            Some(hash) if *hash == session.secret_hash => Ok(WriteOutcome::DoneBefore(())),
+            Some(_) => Ok(WriteOutcome::ByAnother(())),
             None => {
                 let mut sessions = self.sessions();
                 if sessions.contains_key(&session.key) {
-                    return Err(Unavailable::new("session store", "the drawn session id is taken"));
+                    let taken = Unavailable::new("session store", "the drawn session id is taken");
+                    return Err(RedemptionFailure::NotWritten(taken));
                 }
                 sessions.insert(session.key, session.clone());
                 used.insert(assertion.key, session.secret_hash);
-                Ok(Redemption::Redeemed)
+                Ok(WriteOutcome::Done(()))
             }
         }
     }
@@ -69,12 +70,12 @@ impl RenewSession for InMemorySessions {
         let record = sessions.get_mut(&renewal.key);
         // The condition knows nothing of candidates.
         let presented = Presented { candidate: None, ..renewal.presented.clone() };
-        match (decide(record.as_deref(), &presented, renewal.now, renewal.rules), record) {
+        match (decide(record.as_deref(), &presented, renewal.now, &renewal.rules), record) {
             (Decision::Renewed(Write::Due), Some(record)) => {
                 *record = record.renewed(renewal);
-                Ok(RenewalOutcome::Committed(record.clone()))
+                Ok(WriteOutcome::Done(record.clone()))
             }
-            (_, record) => Ok(RenewalOutcome::ConditionFailed(record.cloned())),
+            (_, record) => Ok(renewal.refused_by(record.cloned())),
         }
     }
 }
@@ -92,13 +93,14 @@ impl ListSessions for InMemorySessions {
 }
 
 impl RevokeSession for InMemorySessions {
-    async fn revoke(&self, key: &SessionKey, revocation: &Revocation) -> Result<bool, Unavailable> {
-        match self.sessions().get_mut(key) {
+    async fn revoke(&self, key: &SessionKey, revocation: &Revocation) -> Result<WriteOutcome, Unavailable> {
+        Ok(match self.sessions().get_mut(key) {
             Some(record) if record.revocation.is_none() => {
-                record.revocation = Some(revocation.clone());
-                Ok(true)
+                *record = record.ended(revocation);
+                WriteOutcome::Done(())
             }
-            _ => Ok(false),
-        }
+            Some(record) if record.is_ended_by(revocation) => WriteOutcome::DoneBefore(()),
+            _ => WriteOutcome::ByAnother(()),
+        })
     }
 }

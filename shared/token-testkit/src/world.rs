@@ -1,6 +1,6 @@
 //! The use cases with everything that they need, in a world that stands still unless a test moves it.
 
-use std::sync::Arc;
+use std::sync::{Arc, atomic::AtomicBool};
 
 use latchkey_token::{
     documents::Documents,
@@ -73,7 +73,7 @@ impl<S, D> World<S, D> {
     /// Issue, recorded in `audit`.
     pub fn issue<'a>(&'a self, audit: &'a dyn Audit) -> Issue<'a, S, D> {
         let Self { store, documents, policy, clock, randomness } = self;
-        Issue { store, documents, policy, clock, randomness, audit }
+        Issue { store, documents, policy, clock, randomness, audit, is_redeeming: AtomicBool::default() }
     }
 
     /// Renewal, recorded in `audit`.
@@ -84,8 +84,8 @@ impl<S, D> World<S, D> {
 
     /// Revocation, recorded in `audit`.
     pub fn revoke<'a>(&'a self, audit: &'a dyn Audit) -> Revoke<'a, S, D> {
-        let Self { store, documents, policy, clock, .. } = self;
-        Revoke { store, documents, policy, clock, audit }
+        let Self { store, documents, policy, clock, randomness } = self;
+        Revoke { store, documents, policy, clock, randomness, audit }
     }
 
     /// Introspection, recorded in `audit`.
@@ -96,8 +96,8 @@ impl<S, D> World<S, D> {
 
     /// Listing and ending, recorded in `audit`.
     pub fn sessions<'a>(&'a self, audit: &'a dyn Audit) -> SubjectSessions<'a, S, D> {
-        let Self { store, documents, policy, clock, .. } = self;
-        SubjectSessions { store, documents, policy, clock, audit }
+        let Self { store, documents, policy, clock, randomness } = self;
+        SubjectSessions { store, documents, policy, clock, randomness, audit }
     }
 
     /// The authorizer's question for `audience`, recorded in `audit`.

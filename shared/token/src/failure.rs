@@ -34,6 +34,9 @@ pub enum Failure {
     Refused(Refusal),
     /// The infrastructure's fault: the answer is 503, and the same request may be sent again.
     Unavailable(Unavailable),
+    /// The same after a write whose outcome is not known and which the same request could not repeat: an assertion that
+    /// may be used once may be used up.
+    Unrepeatable(Unavailable),
 }
 
 impl From<Refusal> for Failure {

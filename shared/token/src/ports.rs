@@ -6,9 +6,9 @@ use std::{future::Future, sync::Arc};
 use crate::{
     audit::Event,
     documents::Documents,
-    failure::Unavailable,
+    failure::{Failure, Unavailable},
     keys::{Algorithm, PublicKeys},
-    session::{Renewal, Revocation, Session},
+    session::{Renewal, Revocation, Session, WriteOutcome},
     tokens::SingleUse,
     values::{Owner, SessionKey, Timestamp},
 };
@@ -72,29 +72,38 @@ pub trait PublicKeySource: Send + Sync {
 
 /// Creates sessions.
 pub trait InsertSession: Send + Sync {
-    /// Creates `session`, whose id is new. One request. A record that already holds this very session is our own
-    /// write seen twice: success.
-    fn insert(&self, session: &Session) -> impl Future<Output = Result<(), Unavailable>> + Send;
+    /// Creates `session`, whose id is new. One request. Done before: the record holds this very session. By another: the
+    /// id is taken.
+    fn insert(&self, session: &Session) -> impl Future<Output = Result<WriteOutcome, Unavailable>> + Send;
 }
 
-/// Whether an assertion that may be used once has been used.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Redemption {
-    /// By this call, which has created the session.
-    Redeemed,
-    /// By another one; nothing has been written.
-    AlreadyUsed,
+/// Why it is not known that an assertion has been redeemed.
+#[derive(Clone, Debug)]
+pub enum RedemptionFailure {
+    /// Nothing was written: the same request may be sent again.
+    NotWritten(Unavailable),
+    /// The answer was lost: the use may have been recorded, and then the assertion is used up.
+    OutcomeUnknown(Unavailable),
+}
+
+impl From<RedemptionFailure> for Failure {
+    fn from(failure: RedemptionFailure) -> Self {
+        match failure {
+            RedemptionFailure::NotWritten(unavailable) => Self::Unavailable(unavailable),
+            RedemptionFailure::OutcomeUnknown(unavailable) => Self::Unrepeatable(unavailable),
+        }
+    }
 }
 
 /// Creates sessions for assertions that may be used once.
 pub trait RedeemAssertion: Send + Sync {
-    /// Creates `session`, whose id is new, and records the use of `assertion`: both or neither, in one request. A record
-    /// that names this very session is our own write seen twice: redeemed.
+    /// Creates `session`, whose id is new, and records the use of `assertion`: both or neither, in one request. Done
+    /// before: the use is recorded for this very session. By another: the assertion has been used.
     fn redeem(
         &self,
         assertion: &SingleUse,
         session: &Session,
-    ) -> impl Future<Output = Result<Redemption, Unavailable>> + Send;
+    ) -> impl Future<Output = Result<WriteOutcome, RedemptionFailure>> + Send;
 }
 
 /// Makes private keys.
@@ -140,17 +149,12 @@ pub trait RingVersions: Send + Sync {
 }
 
 /// What became of a conditional renewal.
-#[derive(Debug)]
-pub enum RenewalOutcome {
-    /// Written; the record as it now stands.
-    Committed(Session),
-    /// The condition did not hold; the record that stood in the way, if there is one.
-    ConditionFailed(Option<Session>),
-}
+pub type RenewalOutcome = WriteOutcome<Session, Option<Session>>;
 
 /// Renews sessions.
 pub trait RenewSession: Send + Sync {
-    /// Writes `renewal` exactly if [`decide`](crate::session::decide) would say `Renewed(Due)`. One request, no read.
+    /// Writes `renewal` exactly if [`decide`](crate::session::decide) would say `Renewed(Due)`. One request, no read. The
+    /// record as it now stands, or the one that stood in the way if there is one, as [`Renewal::refused_by`] judges it.
     fn renew(&self, renewal: &Renewal) -> impl Future<Output = Result<RenewalOutcome, Unavailable>> + Send;
 }
 
@@ -168,11 +172,11 @@ pub trait ListSessions: Send + Sync {
 
 /// Ends sessions.
 pub trait RevokeSession: Send + Sync {
-    /// Ends the session unless it is unknown or already ended; `true` if this call did it. One request; never creates
-    /// a record.
+    /// Ends the session. Done before: the record holds this very revocation. By another: it is unknown, or has been ended
+    /// already. One request, and a read if the condition does not hold; never creates a record.
     fn revoke(
         &self,
         key: &SessionKey,
         revocation: &Revocation,
-    ) -> impl Future<Output = Result<bool, Unavailable>> + Send;
+    ) -> impl Future<Output = Result<WriteOutcome, Unavailable>> + Send;
 }

@@ -14,6 +14,7 @@ use base64::{
 
 use crate::{
     keys::{KeyRing, SigningKey},
+    registrations::Epochs,
     session::{Predecessor, Presented, Renewal, RenewalRules, Session, Successor},
     tokens::{RefreshSecret, SealedSuccessor, SecretHash},
     values::{ClientId, CustomClaims, Generation, IssuerId, Owner, Scope, SessionKey, Sid, Subject, Timestamp, sha256},
@@ -144,7 +145,6 @@ pub fn presented(generation: u32) -> Presented {
         client_id: ClientId::parse("librechat").unwrap(),
         generation: Generation::new(generation),
         secret_hash: hash(generation),
-        audience: None,
         candidate: None,
     }
 }
@@ -156,7 +156,7 @@ pub fn renewal(record: &Session) -> Renewal {
     Renewal {
         key: record.key,
         presented: presented(old),
-        rules: RenewalRules { retry_seconds: 60, window_seconds: 0 },
+        rules: RenewalRules { retry_seconds: 60, window_seconds: 0, epochs: Epochs::NONE },
         now: NOW,
         successor: Successor {
             generation,

@@ -18,14 +18,19 @@ use latchkey_token::{
     failure::{Failure, Refusal, Unavailable},
     grants::{ClientIdentification, RenewRequest, TokenSet},
     ports::{
-        Audit, DocumentSource, InsertSession, ReadSession, RedeemAssertion, Redemption, RenewSession, RenewalOutcome,
-        RevokeSession,
+        Audit, DocumentSource, InsertSession, ReadSession, RedeemAssertion, RedemptionFailure, RenewSession,
+        RenewalOutcome, RevokeSession,
     },
-    session::{Renewal, Revocation, Session},
+    registrations::Epochs,
+    session::{Renewal, Revocation, Session, WriteOutcome},
     tokens::SingleUse,
     values::{SessionKey, Timestamp},
 };
-use latchkey_token_testkit::{InMemorySessions, fixture::NOW, statement};
+use latchkey_token_testkit::{
+    InMemorySessions,
+    fixture::{NOW, revocation},
+    statement,
+};
 
 /// What goes wrong with the next write.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -65,7 +70,7 @@ impl FaultyStore {
 }
 
 impl InsertSession for FaultyStore {
-    async fn insert(&self, session: &Session) -> Result<(), Unavailable> {
+    async fn insert(&self, session: &Session) -> Result<WriteOutcome, Unavailable> {
         match self.take() {
             None => self.sessions.insert(session).await,
             Some(Fault::Lost) => Err(down()),
@@ -79,10 +84,10 @@ impl InsertSession for FaultyStore {
 }
 
 impl RedeemAssertion for FaultyStore {
-    async fn redeem(&self, assertion: &SingleUse, session: &Session) -> Result<Redemption, Unavailable> {
+    async fn redeem(&self, assertion: &SingleUse, session: &Session) -> Result<WriteOutcome, RedemptionFailure> {
         match self.take() {
             None => self.sessions.redeem(assertion, session).await,
-            Some(Fault::Lost) => Err(down()),
+            Some(Fault::Lost) => Err(RedemptionFailure::OutcomeUnknown(down())),
             Some(Fault::SeenTwice) => {
                 self.sessions.redeem(assertion, session).await?;
                 self.sessions.redeem(assertion, session).await
@@ -106,9 +111,7 @@ impl RenewSession for FaultyStore {
                 self.sessions.renew(renewal).await
             }
             Some(Fault::SeenTwiceAfterUse) => {
-                let RenewalOutcome::Committed(session) = self.sessions.renew(renewal).await? else {
-                    panic!("committed")
-                };
+                let WriteOutcome::Done(session) = self.sessions.renew(renewal).await? else { panic!("committed") };
                 let mut use_of_it = renewal.clone();
                 use_of_it.presented.generation = session.generation;
                 use_of_it.presented.secret_hash = session.secret_hash;
@@ -119,7 +122,7 @@ impl RenewSession for FaultyStore {
                 self.sessions.renew(&use_of_it).await?;
                 self.sessions.renew(renewal).await
             }
-            Some(Fault::Nonsense) => Ok(RenewalOutcome::ConditionFailed(self.sessions.read(&renewal.key).await?)),
+            Some(Fault::Nonsense) => Ok(WriteOutcome::ByAnother(self.sessions.read(&renewal.key).await?)),
             Some(Fault::RevokeLost) => {
                 self.next(Fault::RevokeLost);
                 self.sessions.renew(renewal).await
@@ -139,7 +142,7 @@ impl ReadSession for FaultyStore {
 }
 
 impl RevokeSession for FaultyStore {
-    async fn revoke(&self, key: &SessionKey, revocation: &Revocation) -> Result<bool, Unavailable> {
+    async fn revoke(&self, key: &SessionKey, revocation: &Revocation) -> Result<WriteOutcome, Unavailable> {
         match self.take() {
             Some(Fault::RevokeLost) => Err(down()),
             Some(fault) => panic!("{fault:?}"),
@@ -272,7 +275,8 @@ impl World {
 
     async fn lets_in(&self, tokens: &TokenSet, audience: &str, is_known_live: bool) -> bool {
         let admit = self.world.admit(audience, &self.trail);
-        admit.run(&tokens.access_token, |_| is_known_live).await.unwrap().is_some()
+        let known = if is_known_live { self.record(tokens).await.backing() } else { None };
+        admit.run(&tokens.access_token, |_| known).await.unwrap().is_some()
     }
 
     async fn record(&self, tokens: &TokenSet) -> Session {
@@ -515,8 +519,7 @@ async fn the_authorizer_lets_in_a_live_unexpired_token_for_its_audience() {
     assert!(world.lets_in(&tokens, "desk", false).await);
     assert!(!world.lets_in(&tokens, "spa", false).await);
     assert_eq!(world.last_event().reason.map(Reason::name), Some("access_token_audience_mismatch"));
-    let revocation = Revocation { at: NOW, reason: "logout".into() };
-    assert!(world.store.revoke(&tokens.session, &revocation).await.unwrap());
+    assert!(world.store.revoke(&tokens.session, &revocation(1)).await.unwrap().is_done());
     assert!(!world.lets_in(&tokens, "desk", false).await);
     assert_eq!(world.last_event().reason.map(Reason::name), Some("session_not_live"));
     assert!(world.lets_in(&tokens, "desk", true).await, "found live a moment ago");
@@ -590,7 +593,7 @@ mod properties {
     proptest! {
         #[test]
         fn a_session_only_ever_moves_forward(steps in steps(), retry_seconds in 0u32..100) {
-            let rules = RenewalRules { retry_seconds, window_seconds: 0 };
+            let rules = RenewalRules { retry_seconds, window_seconds: 0, epochs: Epochs::NONE };
             let mut record = session(1);
             let mut now = NOW;
             for step in steps {
@@ -604,7 +607,7 @@ mod properties {
                             ..renewal(&record, now).presented
                         };
                         let elapsed = now.millis_since(record.rotated_at);
-                        match decide(Some(&record), &presented, now, rules) {
+                        match decide(Some(&record), &presented, now, &rules) {
                             Decision::Renewed(Write::Due) => {
                                 prop_assert!(ago == 0 && record.revocation.is_none());
                                 let next = record.renewed(&renewal(&record, now));
@@ -618,7 +621,7 @@ mod properties {
                             }
                             Decision::Reused(_) => {
                                 prop_assert!(ago >= 2 || retry_seconds == 0 || elapsed > i64::from(retry_seconds) * 1000);
-                                record.revocation = Some(Revocation { at: now, reason: "reuse".into() });
+                                record = record.ended(&revocation(1));
                             }
                             Decision::Refused(reason) => {
                                 prop_assert_eq!(reason, Reason::SessionRevoked);

@@ -10,7 +10,8 @@ use std::{
 use latchkey::serve::dynamodb;
 use latchkey_token::{
     keys::Algorithm,
-    ports::{InsertSession, RenewSession, RenewalOutcome},
+    ports::{InsertSession, RenewSession},
+    session::WriteOutcome,
 };
 use latchkey_token_aws::{DynamoDbSessions, table};
 use latchkey_token_testkit::fixture;
@@ -62,7 +63,7 @@ async fn writing_from(chains: usize, file: &Path, time: Duration) -> f64 {
                 let mut writes = 0.0;
                 while begin.elapsed() < time {
                     let outcome = store.renew(&fixture::renewal(&session, fixture::NOW)).await.unwrap();
-                    let RenewalOutcome::Committed(renewed) = outcome else { panic!("nobody else renews it") };
+                    let WriteOutcome::Done(renewed) = outcome else { panic!("nobody else renews it") };
                     session = renewed;
                     writes += 1.0;
                 }

@@ -10,8 +10,10 @@ use std::{
 
 use latchkey_token::{
     failure::Unavailable,
-    ports::{InsertSession, ReadSession, RedeemAssertion, Redemption, RenewSession, RenewalOutcome, RevokeSession},
-    session::{Renewal, Revocation, Session},
+    ports::{
+        InsertSession, ReadSession, RedeemAssertion, RedemptionFailure, RenewSession, RenewalOutcome, RevokeSession,
+    },
+    session::{Renewal, Revocation, Session, WriteOutcome},
     tokens::SingleUse,
     values::SessionKey,
 };
@@ -35,13 +37,13 @@ async fn step() {
 }
 
 impl InsertSession for Stepped {
-    async fn insert(&self, session: &Session) -> Result<(), Unavailable> {
+    async fn insert(&self, session: &Session) -> Result<WriteOutcome, Unavailable> {
         self.0.insert(session).await
     }
 }
 
 impl RedeemAssertion for Stepped {
-    async fn redeem(&self, assertion: &SingleUse, session: &Session) -> Result<Redemption, Unavailable> {
+    async fn redeem(&self, assertion: &SingleUse, session: &Session) -> Result<WriteOutcome, RedemptionFailure> {
         self.0.redeem(assertion, session).await
     }
 }
@@ -63,7 +65,7 @@ impl ReadSession for Stepped {
 }
 
 impl RevokeSession for Stepped {
-    async fn revoke(&self, key: &SessionKey, revocation: &Revocation) -> Result<bool, Unavailable> {
+    async fn revoke(&self, key: &SessionKey, revocation: &Revocation) -> Result<WriteOutcome, Unavailable> {
         let has_ended = self.0.revoke(key, revocation).await;
         step().await;
         has_ended

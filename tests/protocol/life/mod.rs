@@ -151,7 +151,7 @@ fn refused(failure: &Failure) -> Expected {
         Failure::Refused(Refusal::InvalidRequest(_)) => Expected::InvalidRequest,
         Failure::Refused(Refusal::WindowClosed { .. }) => Expected::WindowClosed,
         Failure::Refused(Refusal::InvalidClient) => Expected::InvalidClient,
-        Failure::Unavailable(_) => Expected::Unavailable,
+        Failure::Unavailable(_) | Failure::Unrepeatable(_) => Expected::Unavailable,
         Failure::Refused(other) => panic!("{other:?}"),
     }
 }

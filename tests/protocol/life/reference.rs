@@ -361,14 +361,12 @@ impl World {
         let life = &self.sessions[session];
         let is_callers = by == Caller::Issuer || by == Caller::Client(life.client);
         let is_good = match token {
-            Token::Refresh => self.worth(session, generation).is_some(),
+            // Whatever its generation, idle or not.
+            Token::Refresh => self.now < life.absolute_expires_at,
             Token::Access => life.held[&generation] > self.seconds(),
         };
-        if !is_callers || !is_good {
+        if !is_callers || !is_good || life.is_ended {
             return self.say(Expected::Revoked, Some("access_denied"));
-        }
-        if self.sessions[session].is_ended {
-            return self.say(Expected::Revoked, None);
         }
         self.end(session);
         self.say(Expected::Revoked, Some("session_revoked"));

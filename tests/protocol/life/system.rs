@@ -20,12 +20,12 @@ use latchkey_token::{
     management::{CallerIdentification, SessionFilter, SubjectSessions},
     policy::Policy,
     ports::{
-        Audit, InsertSession, ListSessions, ReadSession, RedeemAssertion, Redemption, RenewSession, RenewalOutcome,
-        RevokeSession,
+        Audit, InsertSession, ListSessions, ReadSession, RedeemAssertion, RedemptionFailure, RenewSession,
+        RenewalOutcome, RevokeSession,
     },
     registrations::Credentials,
     rotation::{RingDocument, RotationLimits, SigningEntry, TagEntry, plan},
-    session::{Renewal, Revocation, Session},
+    session::{Renewal, Revocation, Session, WriteOutcome},
     tokens::SingleUse,
     values::{Owner, SessionKey, Subject, Timestamp},
 };
@@ -69,14 +69,14 @@ fn down() -> Unavailable {
 }
 
 impl InsertSession for Store {
-    async fn insert(&self, session: &Session) -> Result<(), Unavailable> {
+    async fn insert(&self, session: &Session) -> Result<WriteOutcome, Unavailable> {
         self.wrote(true);
         self.sessions.insert(session).await
     }
 }
 
 impl RedeemAssertion for Store {
-    async fn redeem(&self, assertion: &SingleUse, session: &Session) -> Result<Redemption, Unavailable> {
+    async fn redeem(&self, assertion: &SingleUse, session: &Session) -> Result<WriteOutcome, RedemptionFailure> {
         self.sessions.redeem(assertion, session).await
     }
 }
@@ -87,12 +87,12 @@ impl RenewSession for Store {
             return Err(down());
         }
         let outcome = self.sessions.renew(renewal).await?;
-        self.wrote(matches!(outcome, RenewalOutcome::Committed(_)));
+        self.wrote(matches!(outcome, WriteOutcome::Done(_)));
         if self.is_to(&[Fault::AnswerLost]) {
             Err(down())
         } else if self.is_to(&[Fault::SeenTwice]) {
             let again = self.sessions.renew(renewal).await?;
-            self.wrote(matches!(again, RenewalOutcome::Committed(_)));
+            self.wrote(matches!(again, WriteOutcome::Done(_)));
             Ok(again)
         } else {
             Ok(outcome)
@@ -116,12 +116,12 @@ impl ListSessions for Store {
 }
 
 impl RevokeSession for Store {
-    async fn revoke(&self, key: &SessionKey, revocation: &Revocation) -> Result<bool, Unavailable> {
+    async fn revoke(&self, key: &SessionKey, revocation: &Revocation) -> Result<WriteOutcome, Unavailable> {
         if self.is_to(&[Fault::EndLost]) {
             return Err(down());
         }
         let has_ended = self.sessions.revoke(key, revocation).await?;
-        self.wrote(has_ended);
+        self.wrote(matches!(has_ended, WriteOutcome::Done(())));
         Ok(has_ended)
     }
 }

@@ -51,7 +51,7 @@ impl fmt::Debug for Broken {
     }
 }
 
-fn unless(holds: bool, number: u8) -> Broken {
+pub fn unless(holds: bool, number: u8) -> Broken {
     if holds { Broken::NONE } else { Broken::invariant(number) }
 }
 
@@ -214,6 +214,7 @@ pub fn properties(protocol: &Protocol) -> Vec<Property<Protocol>> {
         11 "nothing is renewed after a revocation",
         12 "nothing succeeds after the idle or the absolute expiry, with the record or without",
         13 "the absolute expiry does not move, and no access token passes it",
+        31 "once an epoch is in force nothing older renews, whatever raced",
         14 "scope, subject, client, audience and claims stay as they were",
         16 "a current token is never refused",
         17 "no false reuse within the retry time less the clocks' difference",
@@ -283,6 +284,14 @@ fn examples(protocol: &Protocol) -> Vec<Property<Protocol>> {
                 ends_by(state, Reason::OlderGeneration)
             }));
         }
+    }
+    if protocol.has_epoch {
+        examples.push(Property::sometimes(
+            "an epoch comes into force while a renewal is under way",
+            |_, state: &State| {
+                state.is_past_epoch && any_client(state, |invocation| matches!(invocation, Invocation::Writing(..)))
+            },
+        ));
     }
     if protocol.clients > 1 && protocol.retry > 0 {
         examples.push(Property::sometimes("two answers to one token are under way", |_: &Protocol, state: &State| {

@@ -15,6 +15,7 @@ mod state;
 use std::{collections::BTreeSet, ops::RangeInclusive, time::Instant};
 
 use latchkey_token::{
+    registrations::Epochs,
     session::{Decision, Presented, Renewal, RenewalRules, Session, Write, decide},
     values::Timestamp,
 };
@@ -32,7 +33,7 @@ const IDLE: i8 = 3;
 /// The functions under test: the product's, or some that are wrong on purpose.
 #[derive(Clone, Copy)]
 struct Product {
-    decide: fn(Option<&Session>, &Presented, Timestamp, RenewalRules) -> Decision,
+    decide: fn(Option<&Session>, &Presented, Timestamp, &RenewalRules) -> Decision,
     renewed: fn(&Session, &Renewal) -> Session,
 }
 
@@ -47,6 +48,8 @@ struct Protocol {
     has_thief: bool,
     /// Whether a write may arrive after the function that made it has given up.
     has_late_writes: bool,
+    /// Whether an operator sets an epoch that ends the session.
+    has_epoch: bool,
     retry: i8,
     window: i8,
     /// The most that the clocks of two functions differ by.
@@ -67,6 +70,8 @@ enum Action {
     Tick,
     /// By the client or the issuer, at any moment.
     SignOut,
+    /// An epoch later than the session is in force: every function has read it.
+    Epoch,
     /// The table deletes a record that is over.
     Delete,
     /// A request arrives and reads its clock.
@@ -106,6 +111,9 @@ impl Model for Protocol {
             Some(record) if record.revoked.is_none() && state.time < self.absolute => actions.push(Action::SignOut),
             Some(_) if state.time >= self.absolute => actions.push(Action::Delete),
             _ => {}
+        }
+        if self.has_epoch && !state.is_past_epoch {
+            actions.push(Action::Epoch);
         }
         for client in 0..self.clients {
             self.moves(state, Who::Client(client), actions);
@@ -181,6 +189,7 @@ impl Protocol {
         match action {
             Action::Tick => state.time += 1,
             Action::SignOut => state.revoke(Revoked::SignOut),
+            Action::Epoch => state.is_past_epoch = true,
             Action::Delete => state.record = None,
             Action::Start(who, request) => {
                 state.set(who, Invocation::Writing(request, Secret::Candidate(who.slot())));
@@ -238,6 +247,7 @@ impl Protocol {
         let Some(record) = state.record.take() else { return false };
         let renewed = (self.product.renewed)(&record.session(self), &request.renewal(self, candidate));
         state.broken.note(invariants::of_a_renewal(self, &record, request, &renewed));
+        state.broken.note(invariants::unless(!state.is_past_epoch, 31));
         state.record = Some(Record::of(&renewed, request.really).with_its_secret_written());
         true
     }
@@ -246,7 +256,10 @@ impl Protocol {
     fn conclude(&self, state: &mut State, request: &Request, candidate: Option<Secret>) -> Invocation {
         let decision = self.decided(state, request, candidate);
         let conclusion = Conclusion { request, candidate, decision: &decision };
-        state.broken.note(invariants::of_a_conclusion(self, state.record.as_ref(), &conclusion));
+        state.broken.note(match state.is_past_epoch {
+            true => invariants::unless(!decision.gives_tokens(), 31),
+            false => invariants::of_a_conclusion(self, state.record.as_ref(), &conclusion),
+        });
         let successor = request.generation + 1;
         match decision {
             Decision::Renewed(Write::Done) => Invocation::Answering(Answer::OwnWrite, successor),
@@ -259,11 +272,13 @@ impl Protocol {
     fn decided(&self, state: &State, request: &Request, candidate: Option<Secret>) -> Decision {
         let record = state.record.as_ref().map(|record| record.session(self));
         let presented = request.presented(candidate);
-        (self.product.decide)(record.as_ref(), &presented, state::moment(request.now), self.rules())
+        (self.product.decide)(record.as_ref(), &presented, state::moment(request.now), &self.rules(state.is_past_epoch))
     }
 
-    fn rules(&self) -> RenewalRules {
-        RenewalRules { retry_seconds: state::seconds(self.retry), window_seconds: state::seconds(self.window) }
+    fn rules(&self, is_past_epoch: bool) -> RenewalRules {
+        let (retry_seconds, window_seconds) = (state::seconds(self.retry), state::seconds(self.window));
+        let epoch = is_past_epoch.then(|| state::session().issued_at.plus(1));
+        RenewalRules { retry_seconds, window_seconds, epochs: Epochs::new(epoch, []) }
     }
 }
 
@@ -321,6 +336,7 @@ const SMALL: Protocol = Protocol {
     clients: 1,
     has_thief: true,
     has_late_writes: false,
+    has_epoch: false,
     retry: 1,
     window: 0,
     skew: 0,
@@ -347,6 +363,11 @@ fn a_client_and_a_thief_who_goes_far_back() {
 #[test]
 fn two_clients_and_no_retry_time() {
     explore("two clients and no retry time", Protocol { retry: 0, clients: 2, has_thief: false, ..SMALL });
+}
+
+#[test]
+fn an_epoch_in_the_middle_of_everything() {
+    explore("an epoch in the middle of everything", Protocol { has_epoch: true, has_late_writes: true, ..SMALL });
 }
 
 #[test]

@@ -2,13 +2,14 @@
 
 use latchkey_token::{
     audit::Reason,
+    registrations::Epochs,
     session::{Decision, Presented, Renewal, RenewalRules, Session, Write, decide},
     values::{Generation, Scope, Timestamp},
 };
 
 use super::{PRODUCT, Product, Protocol, SMALL, breaks, state};
 
-type Decide = fn(Option<&Session>, &Presented, Timestamp, RenewalRules) -> Decision;
+type Decide = fn(Option<&Session>, &Presented, Timestamp, &RenewalRules) -> Decision;
 
 fn one_behind(record: Option<&Session>, presented: &Presented) -> bool {
     record.is_some_and(|record| record.generation.ahead_of(presented.generation) == Some(1))
@@ -170,8 +171,9 @@ fn invariant_14_a_scope_that_widens() {
 #[test]
 fn invariants_15_and_16_a_client_that_is_not_told_again() {
     let alone = Protocol { has_thief: false, retry: SMALL.absolute, ..SMALL };
-    let never_retries: Decide =
-        |record, presented, now, rules| decide(record, presented, now, RenewalRules { retry_seconds: 0, ..rules });
+    let never_retries: Decide = |record, presented, now, rules| {
+        decide(record, presented, now, &RenewalRules { retry_seconds: 0, ..rules.clone() })
+    };
     finds_in_decide("15", never_retries, alone.clone());
     finds_in_decide("16", never_retries, alone);
 }
@@ -195,8 +197,17 @@ fn invariant_18_a_function_that_does_not_know_its_own_write() {
 }
 
 #[test]
+fn invariant_31_an_epoch_that_is_overlooked() {
+    let wrong: Decide = |record, presented, now, rules| {
+        decide(record, presented, now, &RenewalRules { epochs: Epochs::NONE, ..rules.clone() })
+    };
+    finds_in_decide("31", wrong, Protocol { has_epoch: true, ..SMALL });
+}
+
+#[test]
 fn a_window_that_is_overlooked() {
-    let wrong: Decide =
-        |record, presented, now, rules| decide(record, presented, now, RenewalRules { window_seconds: 0, ..rules });
+    let wrong: Decide = |record, presented, now, rules| {
+        decide(record, presented, now, &RenewalRules { window_seconds: 0, ..rules.clone() })
+    };
     finds_in_decide("0", wrong, Protocol { window: 1, ..SMALL });
 }

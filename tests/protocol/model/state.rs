@@ -4,7 +4,7 @@ use std::{fmt, sync::OnceLock};
 
 use latchkey_token::{
     audit::Reason,
-    session::{Predecessor, Presented, Renewal, Revocation, Session, Successor},
+    session::{Predecessor, Presented, Renewal, Revocation, RevocationId, Session, Successor},
     tokens::{SealedSuccessor, SecretHash},
     values::{ClientId, Generation, Seconds, Timestamp},
 };
@@ -22,6 +22,8 @@ pub struct State {
     pub record: Option<Record>,
     pub clients: [Client; 2],
     pub thief: Invocation,
+    /// Every function knows an epoch that is later than the session.
+    pub is_past_epoch: bool,
     /// A write whose function has given up.
     pub late_write: Option<Request>,
     /// The invariants that have been broken on the way here.
@@ -112,6 +114,7 @@ impl State {
             record: Some(record),
             clients: [Client { holds: 0, invocation: Invocation::None }; 2],
             thief: Invocation::None,
+            is_past_epoch: false,
             late_write: None,
             broken: Broken::default(),
         }
@@ -161,7 +164,9 @@ impl Record {
             access_expires_at: moment(self.access_expires_at),
             idle_expires_at: moment(self.idle_expires_at),
             absolute_expires_at: moment(protocol.absolute),
-            revocation: self.revoked.map(|_| Revocation { at: moment(0), reason: String::new() }),
+            revocation: self
+                .revoked
+                .map(|_| Revocation::new(moment(0), Reason::ByClient, RevocationId::from_bytes([0; 16]))),
             ..session().clone()
         }
     }
@@ -197,7 +202,6 @@ impl Request {
             client_id: if self.is_of_another_client { other() } else { &session().client_id }.clone(),
             generation: Generation::new(self.generation.into()),
             secret_hash: hash(self.generation, self.secret),
-            audience: None,
             candidate: candidate.map(|candidate| hash(self.generation + 1, candidate)),
         }
     }
@@ -207,7 +211,7 @@ impl Request {
         Renewal {
             key: session().key,
             presented: self.presented(None),
-            rules: protocol.rules(),
+            rules: protocol.rules(false),
             now: moment(self.now),
             successor: Successor {
                 generation: Generation::new(generation.into()),
@@ -233,8 +237,11 @@ impl Secret {
 
 impl fmt::Debug for State {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { time, record, clients, thief, late_write, broken } = self;
-        write!(f, "at {time}: {record:?}\n  {clients:?}\n  thief {thief:?}, late {late_write:?}, broken {broken:?}")
+        let Self { time, record, clients, thief, is_past_epoch, late_write, broken } = self;
+        write!(
+            f,
+            "at {time}: {record:?}\n  {clients:?}\n  thief {thief:?}, late {late_write:?}, past epoch {is_past_epoch}, broken {broken:?}"
+        )
     }
 }
 

@@ -137,11 +137,11 @@ pub fn clients() -> Vec<Value> {
 }
 
 pub fn registrations() -> String {
-    registry_of(&clients())
+    registrations_of(&clients())
 }
 
 /// `portal` may act for all clients but `other`, for whom `second` may. `signing` and `legacy` issue by assertion only.
-pub fn registry_of(clients: &[Value]) -> String {
+pub fn registrations_of(clients: &[Value]) -> String {
     let ids: Vec<&str> = clients.iter().filter_map(|client| client["client_id"].as_str()).collect();
     let portals: Vec<&&str> = ids.iter().filter(|id| **id != "other").collect();
     let asserted = |wanted: &[&str]| ids.iter().filter(|id| wanted.contains(id)).copied().collect::<Vec<_>>();
@@ -162,11 +162,11 @@ pub fn registry_of(clients: &[Value]) -> String {
 }
 
 /// The registrations with one client changed.
-pub fn registry_with(id: &str, change: impl Fn(&mut Value)) -> String {
+pub fn registrations_with(id: &str, change: impl Fn(&mut Value)) -> String {
     let mut clients = clients();
     let client = clients.iter_mut().find(|client| client["client_id"] == id).unwrap();
     change(client);
-    registry_of(&clients)
+    registrations_of(&clients)
 }
 
 /// A token of our own key with whatever header and claims.

@@ -51,16 +51,18 @@ pub fn error(error: &EdgeError, tried_to_authenticate: bool) -> Response<Body> {
             refused(StatusCode::BAD_REQUEST, "invalid_request", text)
         }
         EdgeError::Failed(Failure::Refused(refusal)) => refusal_response(refusal, tried_to_authenticate),
-        EdgeError::Failed(Failure::Unavailable(_)) => with_header(
-            refused(
-                StatusCode::SERVICE_UNAVAILABLE,
-                "temporarily_unavailable",
-                "the service cannot answer at the moment; nothing was lost, try again",
-            ),
-            header::RETRY_AFTER,
-            RETRY_AFTER_SECONDS.into(),
+        EdgeError::Failed(Failure::Unavailable(_)) => {
+            unavailable("the service cannot answer at the moment; nothing was lost, try again")
+        }
+        EdgeError::Failed(Failure::Unrepeatable(_)) => unavailable(
+            "the service cannot answer at the moment; this assertion may have been used up: try again with a new one",
         ),
     }
+}
+
+fn unavailable(text: &str) -> Response<Body> {
+    let response = refused(StatusCode::SERVICE_UNAVAILABLE, "temporarily_unavailable", text);
+    with_header(response, header::RETRY_AFTER, RETRY_AFTER_SECONDS.into())
 }
 
 fn refusal_response(refusal: &Refusal, tried_to_authenticate: bool) -> Response<Body> {
@@ -98,11 +100,16 @@ mod tests {
 
     #[test]
     fn infrastructure_trouble_holds_no_word_that_makes_a_client_drop_its_tokens() {
-        let failure = Failure::Unavailable(Unavailable::new("session store", "invalid_grant"));
-        let response = error(&failure.into(), true);
-        assert_eq!(response.status(), 503);
-        assert_eq!(response.headers()["retry-after"], "2");
-        let Body::Text(body) = response.body() else { panic!("no text") };
+        let down = Unavailable::new("session store", "invalid_grant");
+        let failures = [Failure::Unavailable(down.clone()), Failure::Unrepeatable(down)];
+        let bodies = failures.map(|failure| {
+            let response = error(&failure.into(), true);
+            assert_eq!(response.status(), 503);
+            assert_eq!(response.headers()["retry-after"], "2");
+            let Body::Text(body) = response.body() else { panic!("no text") };
+            body.clone()
+        });
+        assert!(!bodies[0].contains("new one") && bodies[1].contains("new one"));
         for word in [
             "invalid_grant",
             "invalid_client",
@@ -111,7 +118,7 @@ mod tests {
             "invalid_scope",
             "access_denied",
         ] {
-            assert!(!body.contains(word), "{word}");
+            assert!(bodies.iter().all(|body| !body.contains(word)), "{word}");
         }
     }
 

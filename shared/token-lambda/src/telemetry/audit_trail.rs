@@ -44,7 +44,7 @@ impl RequestAudit {
 
     /// Logs infrastructure trouble; anything else has been said.
     pub fn record_failure(&self, error: &EdgeError) {
-        if let EdgeError::Failed(Failure::Unavailable(unavailable)) = error {
+        if let EdgeError::Failed(Failure::Unavailable(unavailable) | Failure::Unrepeatable(unavailable)) = error {
             metrics::count("Unavailable", Some(unavailable.what));
             tracing::error!(
                 service = "latchkey",
@@ -67,7 +67,7 @@ impl RequestAudit {
             }
             // The use case has said why.
             EdgeError::Failed(Failure::Refused(_)) => {}
-            EdgeError::Failed(Failure::Unavailable(_)) => self.record_failure(error),
+            EdgeError::Failed(Failure::Unavailable(_) | Failure::Unrepeatable(_)) => self.record_failure(error),
         }
     }
 }

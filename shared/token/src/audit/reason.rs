@@ -85,6 +85,8 @@ reasons! {
     AssertionFromTheFuture = "assertion_from_the_future",
     /// Older than the waiver for legacy tokens allows.
     AssertionTooOld = "assertion_too_old",
+    /// Made before `assertions_not_before`, or it does not say when.
+    AssertionBeforeEpoch = "assertion_before_epoch",
     /// The claim that names the user is missing, or cannot be a subject.
     AssertionSubject = "assertion_subject",
     /// Its `jti` has been used before.
@@ -129,7 +131,7 @@ reasons! {
     RefreshTokenMalformed = "refresh_token_malformed",
     /// Its tag is not ours, or not for this client.
     RefreshTokenTag = "refresh_token_tag",
-    /// At revocation and introspection: authentic, and of no use any more.
+    /// At introspection: authentic, and of no use any more.
     RefreshTokenNotLive = "refresh_token_not_live",
     /// At introspection: a client asked about a refresh token.
     RefreshTokenShownToIssuersOnly = "refresh_token_shown_to_issuers_only",
@@ -147,6 +149,8 @@ reasons! {
     SessionIdleExpired = "session_idle_expired",
     /// It has lived its life.
     SessionAbsoluteExpired = "session_absolute_expired",
+    /// It was issued before `sessions_not_before` of the deployment, its client or its issuer.
+    SessionBeforeEpoch = "session_before_epoch",
     /// At introspection and the authorizer: ended, over, unknown, or the token says more than its session.
     SessionNotLive = "session_not_live",
     /// Renewal is not open yet.

@@ -1,13 +1,15 @@
 //! Issue: the external system turns a signed-in user into a session with tokens.
 
 use super::mint::{Mint, TokenSet, Validity};
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use crate::{
     audit::{Event, EventKind, Reason},
     documents::Signers,
-    failure::{Failure, Refusal},
+    failure::{Failure, Refusal, Unavailable},
     json::{Map, Value},
     policy::Policy,
-    ports::{Audit, Clock, DocumentSource, InsertSession, Randomness, RedeemAssertion, Redemption, random},
+    ports::{Audit, Clock, DocumentSource, InsertSession, Randomness, RedeemAssertion, random},
     registrations::{Client, Credentials, Issuer, Profile, Registrations},
     session::Session,
     tokens::{RefreshSecret, SingleUse, UnverifiedAssertion},
@@ -73,6 +75,9 @@ pub struct Issue<'a, S, D> {
     pub randomness: &'a dyn Randomness,
     /// Where the request's events are recorded.
     pub audit: &'a dyn Audit,
+    /// Whether the use of an assertion may have been recorded; false at first. Whoever gives up waiting looks here: then
+    /// the same request cannot be repeated.
+    pub is_redeeming: AtomicBool,
 }
 
 impl<S: InsertSession + RedeemAssertion, D: DocumentSource> Issue<'_, S, D> {
@@ -89,6 +94,11 @@ impl<S: InsertSession + RedeemAssertion, D: DocumentSource> Issue<'_, S, D> {
             self.scope(client, request.scope.as_deref()).map_err(|refusal| reject(refusal, Reason::ScopeNotAllowed))?;
         let claims = custom_claims(client, claims).map_err(|refusal| reject(refusal, Reason::ClaimsNotAllowed))?;
         let signers = Signers::choose(&documents.keys, client, now)?;
+        // An instance that has not read an epoch yet may still issue: it lies ahead until all have.
+        if documents.registrations.epochs(client).have_ended(&issuer.issuer_id, now) {
+            let text = format!("sessions_not_before of {:?} lies ahead", client.client_id.as_str());
+            return Err(Unavailable::new("epoch", text).into());
+        }
 
         let policy = self.policy.for_client(client);
         let allowed = policy.access_token_seconds;
@@ -119,11 +129,16 @@ impl<S: InsertSession + RedeemAssertion, D: DocumentSource> Issue<'_, S, D> {
             revocation: None,
         };
         match once {
-            None => self.store.insert(&session).await?,
+            None => self
+                .store
+                .insert(&session)
+                .await?
+                .done()
+                .map_err(|()| Unavailable::new("session store", "the drawn session id is taken"))?,
             Some(assertion) => {
-                if self.store.redeem(&assertion, &session).await? == Redemption::AlreadyUsed {
-                    return Err(reject(Refusal::InvalidGrant, Reason::AssertionReplayed));
-                }
+                self.is_redeeming.store(true, Ordering::Relaxed);
+                let outcome = self.store.redeem(&assertion, &session).await?;
+                outcome.done().map_err(|()| reject(Refusal::InvalidGrant, Reason::AssertionReplayed))?;
             }
         }
 

@@ -96,7 +96,7 @@ impl Mint<'_> {
     }
 
     fn access_claims(&self, validity: Validity, scope: &Scope, jti: &str) -> Map<String, Value> {
-        let audience = match self.session.audience.as_slice() {
+        let audience = match self.client.allowed_audience(&self.session.audience).as_slice() {
             [one] => Value::from(one.as_str()),
             several => Value::from(several.to_vec()),
         };

@@ -10,11 +10,9 @@ use crate::{
     failure::{Failure, Refusal, Unavailable},
     keys::{KeyRing, TagKey},
     policy::Policy,
-    ports::{
-        Audit, Clock, DocumentSource, Randomness, ReadSession, RenewSession, RenewalOutcome, RevokeSession, random,
-    },
+    ports::{Audit, Clock, DocumentSource, Randomness, ReadSession, RenewSession, RevokeSession, random},
     registrations::{Client, ClientPolicy, Credentials, Profile, Registrations, RenewalRequirement},
-    session::{Decision, Presented, Renewal, RenewalRules, Revocation, Session, Successor, Write, decide},
+    session::{Decision, Presented, Renewal, RenewalRules, Revocation, RevocationId, Session, Successor, decide},
     tokens::{
         AuthenticAccessToken, ClientAssertion, NotARefreshToken, RefreshSecret, RefreshToken, SealedSuccessor,
         UnverifiedAccessToken, UnverifiedRefreshToken,
@@ -116,7 +114,11 @@ impl Authentic<'_> {
     }
 
     fn rules(&self) -> RenewalRules {
-        RenewalRules { retry_seconds: self.policy.retry_seconds, window_seconds: self.policy.window_seconds }
+        RenewalRules {
+            retry_seconds: self.policy.retry_seconds,
+            window_seconds: self.policy.window_seconds,
+            epochs: self.documents.registrations.epochs(self.client),
+        }
     }
 
     /// The session's own term, and never more than is registered today.
@@ -129,7 +131,6 @@ impl Authentic<'_> {
             client_id: self.client.client_id.clone(),
             generation: self.token.generation,
             secret_hash: self.token.secret().hash(),
-            audience: self.access_token.as_ref().map(|token| token.audience.clone()),
             candidate: None,
         }
     }
@@ -151,6 +152,15 @@ impl Authentic<'_> {
             },
         }
     }
+}
+
+/// Why there is no answer from a write.
+#[derive(Clone, Copy)]
+enum Attempt {
+    /// Its condition did not hold.
+    Refused,
+    /// The access token's times are wrong: the record was read instead.
+    TimesWrong,
 }
 
 /// The successor that this invocation has drawn.
@@ -194,16 +204,13 @@ where
         let signers = Signers::choose(&documents.keys, authentic.client, now)?;
         if !authentic.times_hold_at(now) {
             let record = self.store.read(&authentic.token.session).await?;
-            return self.conclude(&authentic, &signers, authentic.presented(), record, None).await;
+            return self.conclude(&authentic, &signers, record, Attempt::TimesWrong).await;
         }
 
         let (renewal, candidate) = self.renewal(&authentic, &signers)?;
-        match self.store.renew(&renewal).await? {
-            RenewalOutcome::Committed(session) => self.renewed(&authentic, &signers, &session, candidate),
-            RenewalOutcome::ConditionFailed(record) => {
-                let presented = Presented { candidate: Some(renewal.successor.secret_hash), ..renewal.presented };
-                self.conclude(&authentic, &signers, presented, record, Some(candidate)).await
-            }
+        match self.store.renew(&renewal).await?.done() {
+            Ok(session) => self.renewed(&authentic, &signers, &session, candidate),
+            Err(record) => self.conclude(&authentic, &signers, record, Attempt::Refused).await,
         }
     }
 
@@ -356,28 +363,24 @@ where
         &self,
         authentic: &Authentic<'_>,
         signers: &Signers<'_>,
-        presented: Presented,
         record: Option<Session>,
-        candidate: Option<Candidate>,
+        attempt: Attempt,
     ) -> Result<TokenSet, Failure> {
-        let decision = decide(record.as_ref(), &presented, authentic.now, authentic.rules());
+        let decision = decide(record.as_ref(), &authentic.presented(), authentic.now, &authentic.rules());
         let refused = |(kind, reason)| {
             self.audit.record(&authentic.event(kind, record.as_ref()).because(reason));
             Err(Refusal::InvalidGrant.into())
         };
-        match (decision, &record, candidate) {
-            (Decision::Renewed(Write::Done), Some(session), Some(candidate)) => {
-                self.renewed(authentic, signers, session, candidate)
-            }
+        match (decision, &record, attempt) {
             (Decision::Retried, Some(session), _) => self.retried(authentic, signers, session),
             (Decision::Reused(reuse), _, _) => self.reused(authentic, record.as_ref(), reuse).await,
-            (Decision::TooEarly { opens_at }, _, Some(_)) => {
+            (Decision::TooEarly { opens_at }, _, Attempt::Refused) => {
                 let event = authentic.event(EventKind::RenewalRejected, record.as_ref());
                 self.audit.record(&event.because(Reason::WindowClosed));
                 Err(window_closed(opens_at, authentic.now).into())
             }
-            // No candidate: the access token's times were wrong, and the refresh token is current.
-            (Decision::Renewed(_) | Decision::TooEarly { .. }, _, None) => refused(authentic.untimely()),
+            // The refresh token is current; the access token's times are all that is wrong.
+            (Decision::Renewed(_) | Decision::TooEarly { .. }, _, Attempt::TimesWrong) => refused(authentic.untimely()),
             (Decision::Refused(reason @ (Reason::SessionIdleExpired | Reason::SessionAbsoluteExpired)), _, _) => {
                 refused((EventKind::TokenExpired, reason))
             }
@@ -473,7 +476,7 @@ where
         reuse: Reason,
     ) -> Result<TokenSet, Failure> {
         self.audit.record(&authentic.event(EventKind::ReuseDetected, record).because(reuse));
-        let revocation = Revocation::new(authentic.now, reuse);
+        let revocation = Revocation::new(authentic.now, reuse, RevocationId::from_bytes(random(self.randomness)?));
         self.store.revoke(&authentic.token.session, &revocation).await?;
         Err(Refusal::InvalidGrant.into())
     }

@@ -113,6 +113,10 @@ impl<'a> Members<'a> {
         self.string(member)
     }
 
+    pub(crate) fn truth(&mut self, member: &str) -> Option<bool> {
+        self.optional(member, "true or false", |value| value.as_bool())
+    }
+
     pub(crate) fn integer(&mut self, member: &str, range: std::ops::RangeInclusive<i64>) -> Option<i64> {
         let what = format!("a whole number from {} to {}", range.start(), range.end());
         self.optional(member, &what, |value| value.as_i64().filter(|number| range.contains(number)))

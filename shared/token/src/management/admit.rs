@@ -6,6 +6,7 @@ use crate::{
     failure::Unavailable,
     policy::Policy,
     ports::{Audit, Clock, DocumentSource, ReadSession},
+    session::Backing,
     tokens::{AuthenticAccessToken, UnverifiedAccessToken},
 };
 
@@ -25,14 +26,22 @@ pub struct Admit<'a, S, D> {
     pub audit: &'a dyn Audit,
 }
 
+/// A token that lets its bearer in, and what it rests on.
+pub struct Admitted {
+    /// The token, with the scope that the client's registration still allows.
+    pub token: AuthenticAccessToken,
+    /// What its session is like, to be remembered for a moment.
+    pub backing: Backing,
+}
+
 impl<S: ReadSession, D: DocumentSource> Admit<'_, S, D> {
-    /// The token, if it lets its bearer in; `None`, and an audit line, if not. `is_known_live` may spare the read of a
-    /// session that has been found live a moment ago.
+    /// The token, if it lets its bearer in; `None`, and an audit line, if not. What `known` says of a session spares its
+    /// read; registration and epochs count all the same. A failure is no denial: nobody can tell.
     pub async fn run(
         &self,
         token: &str,
-        is_known_live: impl FnOnce(&AuthenticAccessToken) -> bool,
-    ) -> Result<Option<AuthenticAccessToken>, Unavailable> {
+        known: impl FnOnce(&AuthenticAccessToken) -> Option<Backing>,
+    ) -> Result<Option<Admitted>, Unavailable> {
         let now = self.clock.now();
         let denied = |reason| {
             self.audit.record(&Event::new(EventKind::AccessDenied).because(reason));
@@ -46,9 +55,13 @@ impl<S: ReadSession, D: DocumentSource> Admit<'_, S, D> {
         if documents.keys.verifier(unverified.kid(), now.unix_seconds()).is_none() {
             documents = self.documents.reloaded(now).await?;
         }
-        let token = match unverified.verify(&documents.keys, &documents.registrations, &self.policy.issuer, now) {
+        let registrations = &documents.registrations;
+        let token = match unverified.verify(&documents.keys, registrations, &self.policy.issuer, now) {
             Ok(token) => token,
             Err(rejection) => return denied(rejection),
+        };
+        let Some(client) = registrations.client(token.client_id.as_str()) else {
+            return denied(Reason::AccessTokenUnknownClient);
         };
         let denied = |reason| {
             let event = Event::new(EventKind::AccessDenied).client(&token.client_id).subject(&token.subject);
@@ -65,12 +78,15 @@ impl<S: ReadSession, D: DocumentSource> Admit<'_, S, D> {
         if let Err(reason) = token.check_times(now, self.policy.clock_skew_seconds) {
             return denied(reason);
         }
-        if !is_known_live(&token) {
-            let record = self.store.read(&token.session).await?;
-            if !record.is_some_and(|record| record.is_live_for(&token, now)) {
-                return denied(Reason::SessionNotLive);
-            }
-        }
-        Ok(Some(token))
+        let backing = match known(&token) {
+            Some(backing) => Some(backing),
+            None => self.store.read(&token.session).await?.and_then(|record| record.backing()),
+        };
+        let epochs = registrations.epochs(client);
+        let Some(backing) = backing.filter(|backing| backing.holds(&token, client, &epochs, now)) else {
+            return denied(Reason::SessionNotLive);
+        };
+        let scope = client.allowed_scope(&token.scope);
+        Ok(Some(Admitted { token: AuthenticAccessToken { scope, ..token }, backing }))
     }
 }

@@ -4,7 +4,7 @@ use serde_json::json;
 
 use super::{
     caller::{Caller, CallerIdentification, identify},
-    recognise::{CallersToken, Worth, documents_for, recognise, worth},
+    recognise::{CallersToken, documents_for, is_current, recognise},
 };
 use crate::{
     audit::{Event, EventKind, Reason},
@@ -12,6 +12,7 @@ use crate::{
     json::{Map, Value},
     policy::Policy,
     ports::{Audit, Clock, DocumentSource, ReadSession},
+    registrations::{Client, Registrations},
     session::Session,
     tokens::AuthenticAccessToken,
     values::Timestamp,
@@ -41,15 +42,16 @@ impl<S: ReadSession, D: DocumentSource> Introspect<'_, S, D> {
         let caller = self.identify(identify(&documents.registrations, caller, self.policy, now, self.audit)?)?;
         let said = match recognise(token, caller, &documents, self.policy, now) {
             Err(reason) => Err(reason),
-            Ok(CallersToken::Access(token)) => self.access_token(token, now).await?,
+            Ok(CallersToken::Access(token)) => self.access_token(token, &documents.registrations, now).await?,
             Ok(CallersToken::Refresh(token, client)) => match caller {
                 Caller::Client(_) => Err(Reason::RefreshTokenShownToIssuersOnly),
                 Caller::Issuer(_) => {
                     let record = self.store.read(&token.session).await?;
-                    let is_current = worth(&token, client, record.as_ref(), self.policy, now) == Worth::Current;
+                    let is_current =
+                        is_current(&token, client, &documents.registrations, record.as_ref(), self.policy, now);
                     record
                         .filter(|_| is_current)
-                        .map(|record| self.refresh_token(&record))
+                        .map(|record| self.refresh_token(&record, client))
                         .ok_or(Reason::RefreshTokenNotLive)
                 }
             },
@@ -75,26 +77,30 @@ impl<S: ReadSession, D: DocumentSource> Introspect<'_, S, D> {
     async fn access_token(
         &self,
         token: AuthenticAccessToken,
+        registrations: &Registrations,
         now: Timestamp,
     ) -> Result<Result<Map<String, Value>, Reason>, Failure> {
         if let Err(reason) = token.check_times(now, self.policy.clock_skew_seconds) {
             return Ok(Err(reason));
         }
-        let record = self.store.read(&token.session).await?;
-        if !record.is_some_and(|record| record.is_live_for(&token, now)) {
+        let Some(client) = registrations.client(token.client_id.as_str()) else {
+            return Ok(Err(Reason::AccessTokenUnknownClient));
+        };
+        let backing = self.store.read(&token.session).await?.and_then(|record| record.backing());
+        if !backing.is_some_and(|backing| backing.holds(&token, client, &registrations.epochs(client), now)) {
             return Ok(Err(Reason::SessionNotLive));
         }
         Ok(Ok(members(json!({
             "active": true, "token_type": "Bearer", "iss": self.policy.issuer, "sub": token.subject.as_str(),
-            "client_id": token.client_id.as_str(), "aud": token.audience, "scope": token.scope, "iat": token.iat,
+            "client_id": token.client_id.as_str(), "aud": token.audience, "scope": client.allowed_scope(&token.scope), "iat": token.iat,
             "exp": token.exp, "jti": token.jti, "sid": token.session.to_string(),
         }))))
     }
 
-    fn refresh_token(&self, record: &Session) -> Map<String, Value> {
+    fn refresh_token(&self, record: &Session, client: &Client) -> Map<String, Value> {
         members(json!({
             "active": true, "iss": self.policy.issuer, "sub": record.subject.as_str(),
-            "client_id": record.client_id.as_str(), "scope": record.scope.to_string(),
+            "client_id": record.client_id.as_str(), "scope": record.scope.intersection(&client.scope).to_string(),
             "iat": record.rotated_at.unix_seconds(), "exp": record.ends_at().unix_seconds(), "sid": record.key.to_string(),
         }))
     }

@@ -9,7 +9,7 @@ mod revoke;
 mod subject_sessions;
 
 pub use self::{
-    admit::Admit,
+    admit::{Admit, Admitted},
     caller::{Caller, CallerIdentification},
     introspect::Introspect,
     revoke::Revoke,

@@ -9,7 +9,7 @@ use crate::{
     failure::Unavailable,
     policy::Policy,
     ports::DocumentSource,
-    registrations::Client,
+    registrations::{Client, ClientPolicy, Registrations},
     session::{Decision, Presented, RenewalRules, Session, Write, decide},
     tokens::{AuthenticAccessToken, RefreshToken, UnverifiedAccessToken, UnverifiedRefreshToken},
     values::Timestamp,
@@ -62,35 +62,22 @@ pub(crate) fn recognise<'a>(
     }
 }
 
-/// What an authentic refresh token is worth against its record; nothing is written.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Worth {
-    /// It renews, now or when its window opens.
-    Current,
-    /// It could still be retried.
-    Retriable,
-    Nothing,
-}
-
-pub(crate) fn worth(
+/// Whether an authentic refresh token renews its session, now or when its window opens. Nothing is written.
+pub(crate) fn is_current(
     token: &RefreshToken,
     client: &Client,
+    registrations: &Registrations,
     record: Option<&Session>,
     policy: &Policy,
     now: Timestamp,
-) -> Worth {
+) -> bool {
     let presented = Presented {
         client_id: client.client_id.clone(),
         generation: token.generation,
         secret_hash: token.secret().hash(),
-        audience: None,
         candidate: None,
     };
-    let policy = policy.for_client(client);
-    let rules = RenewalRules { retry_seconds: policy.retry_seconds, window_seconds: policy.window_seconds };
-    match decide(record, &presented, now, rules) {
-        Decision::Renewed(Write::Due) | Decision::TooEarly { .. } => Worth::Current,
-        Decision::Retried => Worth::Retriable,
-        Decision::Renewed(Write::Done) | Decision::Reused(_) | Decision::Refused(_) => Worth::Nothing,
-    }
+    let ClientPolicy { retry_seconds, window_seconds, .. } = policy.for_client(client);
+    let rules = RenewalRules { retry_seconds, window_seconds, epochs: registrations.epochs(client) };
+    matches!(decide(record, &presented, now, &rules), Decision::Renewed(Write::Due) | Decision::TooEarly { .. })
 }

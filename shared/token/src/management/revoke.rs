@@ -1,22 +1,22 @@
-//! Revocation (RFC 7009): a live token of the caller's own ends its session; anything else changes nothing, and the
-//! answer is the same.
+//! Revocation (RFC 7009): a token of the caller's own ends its session; anything else changes nothing, and the answer is
+//! the same.
 
 use super::{
     caller::{Caller, CallerIdentification, identify},
-    recognise::{CallersToken, Worth, documents_for, recognise, worth},
+    recognise::{CallersToken, documents_for, recognise},
 };
 use crate::{
     audit::{Event, EventKind, Reason},
     failure::Failure,
     policy::Policy,
-    ports::{Audit, Clock, DocumentSource, ReadSession, RevokeSession},
-    session::{Revocation, Session},
+    ports::{Audit, Clock, DocumentSource, Randomness, ReadSession, RevokeSession, random},
+    session::{Revocation, RevocationId, Session},
     values::{ClientId, SessionKey, Subject, Timestamp},
 };
 
 /// What revocation needs.
 pub struct Revoke<'a, S, D> {
-    /// Where the token's session is read and ended.
+    /// Where the token's session is ended.
     pub store: &'a S,
     /// Where key ring and registrations come from.
     pub documents: &'a D,
@@ -24,13 +24,16 @@ pub struct Revoke<'a, S, D> {
     pub policy: &'a Policy,
     /// The time; read once per request.
     pub clock: &'a dyn Clock,
+    /// Where new random bytes come from.
+    pub randomness: &'a dyn Randomness,
     /// Where ended sessions and refusals are recorded.
     pub audit: &'a dyn Audit,
 }
 
 impl<S: ReadSession + RevokeSession, D: DocumentSource> Revoke<'_, S, D> {
-    /// Ends the session of `token`: the current refresh token, a predecessor that could still be retried, or an
-    /// unexpired access token.
+    /// Ends the session of `token`: any refresh token that we made, whatever its generation, or an unexpired access
+    /// token. Whoever holds one gives nothing away by ending its session, and renewal would end it too. A failure means
+    /// that the session may still be live: the same request is safe to repeat.
     pub async fn run(&self, caller: &CallerIdentification, token: &str) -> Result<(), Failure> {
         let now = self.clock.now();
         let documents = self.documents.current(now).await?;
@@ -38,24 +41,35 @@ impl<S: ReadSession + RevokeSession, D: DocumentSource> Revoke<'_, S, D> {
         let documents = documents_for(self.documents, documents, token, now).await?;
         let caller = identify(&documents.registrations, caller, self.policy, now, self.audit)?;
         let denied = |reason| self.audit.record(&caller.mark(Event::new(EventKind::AccessDenied)).because(reason));
-        match recognise(token, caller, &documents, self.policy, now) {
-            Err(reason) => denied(reason),
-            Ok(CallersToken::Access(token)) => match token.check_times(now, self.policy.clock_skew_seconds) {
-                Err(reason) => denied(reason),
-                Ok(()) => {
-                    let ending = Ending { key: &token.session, client_id: &token.client_id, subject: &token.subject };
-                    end(self.store, self.audit, caller, ending, now).await?;
-                }
-            },
-            Ok(CallersToken::Refresh(token, client)) => {
-                let record = self.store.read(&token.session).await?;
-                match (worth(&token, client, record.as_ref(), self.policy, now), &record) {
-                    (Worth::Current | Worth::Retriable, Some(record)) => {
-                        end(self.store, self.audit, caller, record.into(), now).await?;
-                    }
-                    (Worth::Current | Worth::Retriable | Worth::Nothing, _) => denied(Reason::RefreshTokenNotLive),
-                }
+        let (key, client_id, subject) = match recognise(token, caller, &documents, self.policy, now) {
+            Err(reason) => {
+                denied(reason);
+                return Ok(());
             }
+            Ok(CallersToken::Access(token)) => {
+                if let Err(reason) = token.check_times(now, self.policy.clock_skew_seconds) {
+                    denied(reason);
+                    return Ok(());
+                }
+                (token.session, token.client_id, Some(token.subject))
+            }
+            Ok(CallersToken::Refresh(token, client)) => {
+                // For the audit line alone. A record that cannot be read is ended like any other.
+                let record = self.store.read(&token.session).await.ok().flatten();
+                if record.as_ref().is_some_and(|record| record.revocation.is_some()) {
+                    denied(Reason::SessionNotLive);
+                    return Ok(());
+                }
+                (token.session, client.client_id.clone(), record.map(|record| record.subject))
+            }
+        };
+        if key.sid.absolute_expires_at() <= now {
+            denied(Reason::SessionNotLive);
+            return Ok(());
+        }
+        let ending = Ending { key: &key, client_id: &client_id, subject: subject.as_ref() };
+        if !end(self.store, self.randomness, self.audit, caller, ending, now).await? {
+            denied(Reason::SessionNotLive);
         }
         Ok(())
     }
@@ -65,30 +79,33 @@ impl<S: ReadSession + RevokeSession, D: DocumentSource> Revoke<'_, S, D> {
 pub(crate) struct Ending<'a> {
     pub key: &'a SessionKey,
     pub client_id: &'a ClientId,
-    pub subject: &'a Subject,
+    /// Where it is known.
+    pub subject: Option<&'a Subject>,
 }
 
 impl<'a> From<&'a Session> for Ending<'a> {
     fn from(session: &'a Session) -> Self {
-        Self { key: &session.key, client_id: &session.client_id, subject: &session.subject }
+        Self { key: &session.key, client_id: &session.client_id, subject: Some(&session.subject) }
     }
 }
 
 /// Ends one session on behalf of `caller`; `true` if it was still going.
 pub(crate) async fn end(
     store: &impl RevokeSession,
+    randomness: &dyn Randomness,
     audit: &dyn Audit,
     caller: Caller<'_>,
     session: Ending<'_>,
     now: Timestamp,
 ) -> Result<bool, Failure> {
-    let revocation = Revocation::new(now, caller.reason());
-    let has_ended = store.revoke(session.key, &revocation).await?;
-    if has_ended {
-        let event = Event::new(EventKind::SessionRevoked).client(session.client_id).subject(session.subject);
+    let id = RevocationId::from_bytes(random(randomness)?);
+    let outcome = store.revoke(session.key, &Revocation::new(now, caller.reason(), id)).await?;
+    if outcome.is_done() {
+        let event = Event::new(EventKind::SessionRevoked).client(session.client_id);
+        let event = session.subject.map_or(event.clone(), |subject| event.subject(subject));
         let mut event = caller.mark(event).because(caller.reason());
         event.session = Some(session.key.audit_name());
         audit.record(&event);
     }
-    Ok(has_ended)
+    Ok(outcome.is_done())
 }

@@ -8,7 +8,7 @@ use crate::{
     audit::{Event, EventKind, Reason},
     failure::{Failure, Refusal},
     policy::Policy,
-    ports::{Audit, Clock, DocumentSource, ListSessions, ReadSession, RevokeSession},
+    ports::{Audit, Clock, DocumentSource, ListSessions, Randomness, ReadSession, RevokeSession},
     registrations::{Client, Issuer, Registrations},
     session::Session,
     values::{Owner, SessionKey, Subject, Timestamp},
@@ -33,6 +33,8 @@ pub struct SubjectSessions<'a, S, D> {
     pub policy: &'a Policy,
     /// The time; read once per request.
     pub clock: &'a dyn Clock,
+    /// Where new random bytes come from.
+    pub randomness: &'a dyn Randomness,
     /// Where ended sessions and refusals are recorded.
     pub audit: &'a dyn Audit,
 }
@@ -53,7 +55,9 @@ impl<S: ListSessions + ReadSession + RevokeSession, D: DocumentSource> SubjectSe
         let issuer = self.issuer(&documents.registrations, caller, now)?;
         let mut ended = 0;
         for session in self.live(issuer, &documents.registrations, filter, now).await? {
-            ended += usize::from(end(self.store, self.audit, Caller::Issuer(issuer), (&session).into(), now).await?);
+            ended += usize::from(
+                end(self.store, self.randomness, self.audit, Caller::Issuer(issuer), (&session).into(), now).await?,
+            );
         }
         Ok(ended)
     }
@@ -65,9 +69,9 @@ impl<S: ListSessions + ReadSession + RevokeSession, D: DocumentSource> SubjectSe
         let issuer = self.issuer(&documents.registrations, caller, now)?;
         let record = self.store.read(key).await?;
         match record.filter(|record| record.is_live_at(now) && issuer.clients.contains(&record.client_id)) {
-            Some(record) => {
-                Ok(usize::from(end(self.store, self.audit, Caller::Issuer(issuer), (&record).into(), now).await?))
-            }
+            Some(record) => Ok(usize::from(
+                end(self.store, self.randomness, self.audit, Caller::Issuer(issuer), (&record).into(), now).await?,
+            )),
             None => Ok(0),
         }
     }

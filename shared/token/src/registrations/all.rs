@@ -3,14 +3,18 @@
 use super::{
     client::{Client, ClientType},
     credentials::{Credentials, admit},
+    epochs::Epochs,
     issuer::{AssertionRules, Issuer},
 };
+use crate::values::Timestamp;
 
 /// All registrations of the deployment.
 #[derive(Clone, Debug, Default)]
 pub struct Registrations {
     pub(super) issuers: Vec<Issuer>,
     pub(super) clients: Vec<Client>,
+    /// Sessions that were issued earlier are over, whoever's they are.
+    pub(super) sessions_not_before: Option<Timestamp>,
 }
 
 impl Registrations {
@@ -24,9 +28,20 @@ impl Registrations {
         self.clients.iter().find(|client| client.client_id.as_str() == id)
     }
 
-    /// The issuer with this id; `None` if there is none.
+    /// The issuer with this id; `None` if there is none, or it is disabled.
     pub fn issuer(&self, id: &str) -> Option<&Issuer> {
-        self.issuers.iter().find(|issuer| issuer.issuer_id.as_str() == id)
+        self.enabled_issuers().find(|issuer| issuer.issuer_id.as_str() == id)
+    }
+
+    fn enabled_issuers(&self) -> impl Iterator<Item = &Issuer> {
+        self.issuers.iter().filter(|issuer| !issuer.is_disabled)
+    }
+
+    /// From when on sessions of `client` are good. A disabled issuer's epoch counts like any other's.
+    pub fn epochs(&self, client: &Client) -> Epochs {
+        let floor = self.sessions_not_before.max(client.sessions_not_before);
+        let own = |issuer: &Issuer| Some((issuer.issuer_id.clone(), issuer.sessions_not_before?));
+        Epochs::new(floor, self.issuers.iter().filter_map(own))
     }
 
     /// The issuer whose id and secret one of `candidates` states.
@@ -51,7 +66,7 @@ impl Registrations {
 
     /// The issuer whose assertions carry this `iss`, and how they are verified.
     pub(crate) fn issuer_of_assertions(&self, iss: &str) -> Option<(&Issuer, &AssertionRules)> {
-        self.issuers.iter().find_map(|issuer| {
+        self.enabled_issuers().find_map(|issuer| {
             let rules = issuer.assertions.as_ref()?;
             (rules.iss == iss).then_some((issuer, rules))
         })

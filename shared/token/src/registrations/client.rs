@@ -3,7 +3,7 @@
 use super::credentials::SecretHashes;
 use crate::{
     keys::{Algorithm, AssertionKeys, Kid},
-    values::{ClientId, Scope, Seconds},
+    values::{ClientId, Scope, Seconds, Timestamp},
 };
 
 /// RFC 6749 §2.1.
@@ -73,12 +73,26 @@ pub struct Client {
     pub access_token_seconds: Option<Seconds>,
     /// Its own settings for renewal.
     pub renewal: RenewalSettings,
+    /// Its sessions that were issued earlier are over; `None`: none of them for that reason.
+    pub sessions_not_before: Option<Timestamp>,
 }
 
 impl Client {
     /// Public or confidential.
     pub fn client_type(&self) -> &ClientType {
         &self.client_type
+    }
+
+    /// What is still allowed of the scope of a token: names separated by spaces.
+    pub fn allowed_scope(&self, scope: &str) -> String {
+        let allowed: Vec<&str> = scope.split_ascii_whitespace().filter(|name| self.scope.contains(name)).collect();
+        allowed.join(" ")
+    }
+
+    /// What is still allowed of `audience`, in its order; all that is registered, if nothing of it is.
+    pub fn allowed_audience(&self, audience: &[String]) -> Vec<String> {
+        let allowed: Vec<String> = audience.iter().filter(|one| self.audience.contains(one)).cloned().collect();
+        if allowed.is_empty() { self.audience.clone() } else { allowed }
     }
 
     /// Whether the client has neither a secret nor a key and so cannot authenticate itself.

@@ -3,7 +3,7 @@
 use super::credentials::SecretHashes;
 use crate::{
     keys::AssertionKeys,
-    values::{ClientId, IssuerId, Seconds},
+    values::{ClientId, IssuerId, Seconds, Timestamp},
 };
 
 /// An external system that may issue tokens for its clients' subjects.
@@ -16,6 +16,10 @@ pub struct Issuer {
     pub(crate) assertions: Option<AssertionRules>,
     /// The clients that it may act for; each of them is registered.
     pub clients: Vec<ClientId>,
+    /// Answered as if it were unknown. Its sessions go on unless their epoch says otherwise.
+    pub is_disabled: bool,
+    /// Its sessions that were issued earlier are over; `None`: none of them for that reason.
+    pub sessions_not_before: Option<Timestamp>,
 }
 
 /// What an issuer's assertions must be like: its registration.
@@ -30,4 +34,6 @@ pub struct AssertionRules {
     pub(crate) subject_claim: String,
     /// Waives `exp` and `aud` where they are missing, for tokens no older than this by `iat`.
     pub(crate) legacy_max_age_seconds: Option<Seconds>,
+    /// Assertions that were made earlier by `iat`, or do not say when, are refused.
+    pub(crate) not_before: Option<Timestamp>,
 }

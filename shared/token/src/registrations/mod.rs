@@ -4,6 +4,7 @@ mod all;
 mod client;
 mod client_policy;
 mod credentials;
+mod epochs;
 mod issuer;
 mod reader;
 
@@ -12,5 +13,6 @@ pub use self::{
     client::{Client, ClientType, Profile, RenewalRequirement, RenewalSettings},
     client_policy::ClientPolicy,
     credentials::{Credentials, SecretHashes},
+    epochs::{Epochs, MAX_ISSUER_EPOCHS},
     issuer::{AssertionRules, Issuer},
 };

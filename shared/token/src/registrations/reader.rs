@@ -10,12 +10,12 @@ use super::{
 };
 use crate::{
     json::{Faults, Members, Report, Value},
-    keys::{Algorithm, AssertionKeys, KeyRing, Kid},
+    keys::{Algorithm, AssertionKeys, KeyRing, Kid, NOT_YET},
     policy::{
         MAX_ACCESS_TOKEN_SECONDS, MAX_GRACE_SECONDS, MAX_LEGACY_AGE_SECONDS, MAX_RETRY_CONFIDENTIAL_SECONDS,
         MAX_RETRY_PUBLIC_SECONDS,
     },
-    values::{ClientId, IssuerId, Scope, Seconds, is_reserved_claim},
+    values::{ClientId, IssuerId, Scope, Seconds, Timestamp, is_reserved_claim},
 };
 
 /// The claims that LibreChat reads in its own tokens; allowed for every client of the `librechat` profile.
@@ -31,6 +31,7 @@ impl Registrations {
         if let Some(mut document) = Members::of_document(text, &mut report) {
             let issuers = document.list("issuers");
             let clients = document.list("clients");
+            registrations.sessions_not_before = moment(&mut document, "sessions_not_before");
             document.end();
             registrations.issuers = issuers
                 .into_iter()
@@ -112,12 +113,16 @@ fn read_issuer(mut members: Members<'_>) -> Option<Issuer> {
     if parsed.len() < clients.len() {
         members.fault("clients", "holds something that cannot be a client_id");
     }
+    let is_disabled = members.truth("disabled").unwrap_or(false);
+    let sessions_not_before = moment(&mut members, "sessions_not_before");
     members.end();
     Some(Issuer {
         issuer_id: issuer_id?,
         secrets: SecretHashes(secrets),
         assertions: assertions.rules,
         clients: parsed,
+        is_disabled,
+        sessions_not_before,
     })
 }
 
@@ -135,6 +140,7 @@ fn read_assertion_rules(members: &mut Members<'_>) -> ReadAssertionRules {
     let aud = members.string("assertion_aud").filter(|aud| !aud.is_empty());
     let subject_claim = members.string("subject_claim").filter(|name| !name.is_empty());
     let legacy_max_age_seconds = seconds(members, "legacy_max_age_seconds", 1, MAX_LEGACY_AGE_SECONDS);
+    let not_before = moment(members, "assertions_not_before");
     let keys = match (jwks, secret) {
         (None, None) => {
             for (member, is_there) in [
@@ -142,6 +148,7 @@ fn read_assertion_rules(members: &mut Members<'_>) -> ReadAssertionRules {
                 ("assertion_aud", aud.is_some()),
                 ("subject_claim", subject_claim.is_some()),
                 ("legacy_max_age_seconds", legacy_max_age_seconds.is_some()),
+                ("assertions_not_before", not_before.is_some()),
             ] {
                 if is_there {
                     members.fault(member, "is for assertions, which need jwks or hs256_secret");
@@ -170,6 +177,7 @@ fn read_assertion_rules(members: &mut Members<'_>) -> ReadAssertionRules {
         aud,
         subject_claim: subject_claim.unwrap_or_else(|| "sub".to_owned()),
         legacy_max_age_seconds,
+        not_before,
     });
     ReadAssertionRules { is_meant: true, rules }
 }
@@ -233,6 +241,7 @@ fn read_client(path: String, value: Value, report: &mut Report) -> Option<Client
     let claims = read_claim_names(&mut members, profile);
     let access_token_seconds = seconds(&mut members, "access_token_seconds", 1, MAX_ACCESS_TOKEN_SECONDS);
     let renewal = members.object("renewal");
+    let sessions_not_before = moment(&mut members, "sessions_not_before");
     members.end();
     let renewal = match renewal {
         Some((path, value)) => read_renewal(Members::of(path, value, report)?, client_type.as_ref()),
@@ -250,6 +259,7 @@ fn read_client(path: String, value: Value, report: &mut Report) -> Option<Client
         claims,
         access_token_seconds,
         renewal,
+        sessions_not_before,
     })
 }
 
@@ -339,6 +349,11 @@ fn read_renewal(mut members: Members<'_>, client_type: Option<&ClientType>) -> R
     };
     members.end();
     settings
+}
+
+/// A point in time in Unix seconds, up to the end of the year 9999; 0 is none.
+fn moment(members: &mut Members<'_>, member: &str) -> Option<Timestamp> {
+    members.integer(member, 0..=NOT_YET).filter(|seconds| *seconds > 0).map(Timestamp::from_unix_seconds)
 }
 
 fn seconds(members: &mut Members<'_>, member: &str, least: Seconds, most: Seconds) -> Option<Seconds> {

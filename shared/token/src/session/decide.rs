@@ -4,10 +4,11 @@
 //! together.
 
 use super::{
+    outcome::WriteOutcome,
     record::Session,
-    renewal::{Presented, RenewalRules},
+    renewal::{Presented, Renewal, RenewalRules},
 };
-use crate::{audit::Reason, values::Timestamp};
+use crate::{audit::Reason, registrations::Epochs, values::Timestamp};
 
 /// What a presented refresh token is worth.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -40,16 +41,13 @@ pub enum Write {
 ///
 /// The order of the questions is part of the protocol. [`Decision::Renewed`] with [`Write::Due`] is given exactly when the store's
 /// condition holds.
-pub fn decide(record: Option<&Session>, presented: &Presented, now: Timestamp, rules: RenewalRules) -> Decision {
+pub fn decide(record: Option<&Session>, presented: &Presented, now: Timestamp, rules: &RenewalRules) -> Decision {
     let Some(record) = record else { return Decision::Refused(Reason::SessionUnknown) };
-    if let Some(reason) = refusal_by_state(record, presented, now) {
+    if let Some(reason) = refusal_by_state(record, presented, now, &rules.epochs) {
         return Decision::Refused(reason);
     }
     if is_own_write(record, presented) {
         return Decision::Renewed(Write::Done);
-    }
-    if presented.audience.as_ref().is_some_and(|audience| *audience != record.audience) {
-        return Decision::Refused(Reason::AccessTokenAudienceMismatch);
     }
     match record.generation.ahead_of(presented.generation) {
         Some(0) if record.secret_hash == presented.secret_hash => decide_about_current(record, now, rules),
@@ -61,11 +59,32 @@ pub fn decide(record: Option<&Session>, presented: &Presented, now: Timestamp, r
     }
 }
 
-fn refusal_by_state(record: &Session, presented: &Presented, now: Timestamp) -> Option<Reason> {
+impl Decision {
+    /// Whether whoever presented the token is given new ones.
+    pub const fn gives_tokens(&self) -> bool {
+        matches!(self, Self::Renewed(_) | Self::Retried)
+    }
+}
+
+impl Renewal {
+    /// What it means that the store has refused this renewal and gave back `record`: done before, if the record holds
+    /// this renewal's own successor and is otherwise good.
+    pub fn refused_by(&self, record: Option<Session>) -> WriteOutcome<Session, Option<Session>> {
+        let presented = Presented { candidate: Some(self.successor.secret_hash), ..self.presented.clone() };
+        match (decide(record.as_ref(), &presented, self.now, &self.rules), record) {
+            (Decision::Renewed(Write::Done), Some(record)) => WriteOutcome::DoneBefore(record),
+            (_, record) => WriteOutcome::ByAnother(record),
+        }
+    }
+}
+
+fn refusal_by_state(record: &Session, presented: &Presented, now: Timestamp, epochs: &Epochs) -> Option<Reason> {
     if record.client_id != presented.client_id {
         Some(Reason::ClientMismatch)
     } else if record.revocation.is_some() {
         Some(Reason::SessionRevoked)
+    } else if epochs.have_ended(&record.issuer_id, record.issued_at) {
+        Some(Reason::SessionBeforeEpoch)
     } else if record.idle_expires_at <= now {
         Some(Reason::SessionIdleExpired)
     } else if record.absolute_expires_at <= now {
@@ -85,7 +104,7 @@ fn is_own_write(record: &Session, presented: &Presented) -> bool {
     }
 }
 
-fn decide_about_current(record: &Session, now: Timestamp, rules: RenewalRules) -> Decision {
+fn decide_about_current(record: &Session, now: Timestamp, rules: &RenewalRules) -> Decision {
     let opens_at = record.access_expires_at.minus(rules.window_seconds);
     if rules.window_seconds > 0 && opens_at > now {
         return Decision::TooEarly { opens_at };
@@ -94,7 +113,7 @@ fn decide_about_current(record: &Session, now: Timestamp, rules: RenewalRules) -
 }
 
 /// A clock that is behind the one that rotated counts as no time at all.
-fn may_retry(record: &Session, presented: &Presented, now: Timestamp, rules: RenewalRules) -> bool {
+fn may_retry(record: &Session, presented: &Presented, now: Timestamp, rules: &RenewalRules) -> bool {
     let elapsed = now.millis_since(record.rotated_at).max(0);
     rules.retry_seconds > 0
         && elapsed <= i64::from(rules.retry_seconds) * 1000
@@ -105,19 +124,19 @@ fn may_retry(record: &Session, presented: &Presented, now: Timestamp, rules: Ren
 mod tests {
     use super::*;
     use crate::{
-        session::Revocation,
+        session::{Revocation, RevocationId},
         testing::{NOW, hash, presented, session},
-        values::{ClientId, Generation},
+        values::{ClientId, Generation, IssuerId},
     };
 
-    const RULES: RenewalRules = RenewalRules { retry_seconds: 60, window_seconds: 0 };
+    const RULES: RenewalRules = RenewalRules { retry_seconds: 60, window_seconds: 0, epochs: Epochs::NONE };
 
     fn at_generation(generation: u32) -> Session {
         session(generation)
     }
 
     fn decided(record: &Session, presented: &Presented) -> Decision {
-        decide(Some(record), presented, NOW, RULES)
+        decide(Some(record), presented, NOW, &RULES)
     }
 
     #[test]
@@ -127,7 +146,7 @@ mod tests {
 
     #[test]
     fn a_record_that_is_gone_foreign_revoked_or_expired_is_refused_before_anything_else() {
-        assert_eq!(decide(None, &presented(3), NOW, RULES), Decision::Refused(Reason::SessionUnknown));
+        assert_eq!(decide(None, &presented(3), NOW, &RULES), Decision::Refused(Reason::SessionUnknown));
         let refused = |change: fn(&mut Session)| {
             let mut record = at_generation(9);
             change(&mut record);
@@ -139,7 +158,8 @@ mod tests {
             Decision::Refused(Reason::ClientMismatch)
         );
         assert_eq!(
-            refused(|record| record.revocation = Some(Revocation { at: NOW, reason: "logout".into() })),
+            refused(|record| record.revocation =
+                Some(Revocation::new(NOW, Reason::ByClient, RevocationId::from_bytes([1; 16])))),
             Decision::Refused(Reason::SessionRevoked)
         );
         assert_eq!(refused(|record| record.idle_expires_at = NOW), Decision::Refused(Reason::SessionIdleExpired));
@@ -147,6 +167,28 @@ mod tests {
             refused(|record| record.absolute_expires_at = NOW),
             Decision::Refused(Reason::SessionAbsoluteExpired)
         );
+    }
+
+    #[test]
+    fn a_session_from_before_its_epoch_is_over_for_its_token_and_for_a_retry() {
+        let record = at_generation(4);
+        let after = |seconds| RenewalRules { epochs: Epochs::new(Some(record.issued_at.plus(seconds)), []), ..RULES };
+        for generation in [4, 3] {
+            let decided = |rules| decide(Some(&record), &presented(generation), NOW, &rules);
+            assert_eq!(decided(after(1)), Decision::Refused(Reason::SessionBeforeEpoch));
+            assert_ne!(decided(after(0)), Decision::Refused(Reason::SessionBeforeEpoch));
+        }
+        let of = |issuer: &str| {
+            let issuer = IssuerId::parse(issuer).unwrap();
+            decide(
+                Some(&record),
+                &presented(4),
+                NOW,
+                &RenewalRules { epochs: Epochs::new(None, [(issuer, NOW)]), ..RULES },
+            )
+        };
+        assert_eq!(of("portal"), Decision::Refused(Reason::SessionBeforeEpoch));
+        assert_eq!(of("other"), Decision::Renewed(Write::Due));
     }
 
     #[test]
@@ -183,14 +225,14 @@ mod tests {
         let mut record = at_generation(4);
         record.rotated_at = NOW;
         assert_eq!(
-            decide(Some(&record), &presented(3), NOW, strict),
+            decide(Some(&record), &presented(3), NOW, &strict),
             Decision::Reused(Reason::PredecessorAfterRetryTime)
         );
         let own = Presented { candidate: Some(hash(4)), ..presented(3) };
-        assert_eq!(decide(Some(&record), &own, NOW, strict), Decision::Renewed(Write::Done));
+        assert_eq!(decide(Some(&record), &own, NOW, &strict), Decision::Renewed(Write::Done));
         // Meanwhile somebody has retried, been handed our candidate, and used it.
-        assert_eq!(decide(Some(&at_generation(5)), &own, NOW, strict), Decision::Renewed(Write::Done));
-        assert_eq!(decide(Some(&at_generation(6)), &own, NOW, strict), Decision::Reused(Reason::OlderGeneration));
+        assert_eq!(decide(Some(&at_generation(5)), &own, NOW, &strict), Decision::Renewed(Write::Done));
+        assert_eq!(decide(Some(&at_generation(6)), &own, NOW, &strict), Decision::Reused(Reason::OlderGeneration));
     }
 
     #[test]
@@ -227,26 +269,14 @@ mod tests {
         let rules = RenewalRules { window_seconds: 600, ..RULES };
         let mut record = at_generation(3);
         record.access_expires_at = NOW.plus(600);
-        assert_eq!(decide(Some(&record), &presented(3), NOW, rules), Decision::Renewed(Write::Due));
+        assert_eq!(decide(Some(&record), &presented(3), NOW, &rules), Decision::Renewed(Write::Due));
         record.access_expires_at = Timestamp::from_unix_millis(NOW.plus(600).unix_millis() + 1);
         let opens_at = Timestamp::from_unix_millis(NOW.unix_millis() + 1);
-        assert_eq!(decide(Some(&record), &presented(3), NOW, rules), Decision::TooEarly { opens_at });
+        assert_eq!(decide(Some(&record), &presented(3), NOW, &rules), Decision::TooEarly { opens_at });
         // A retry is not a renewal: the window does not matter.
         let mut rotated = at_generation(4);
         rotated.rotated_at = NOW;
-        assert_eq!(decide(Some(&rotated), &presented(3), NOW, rules), Decision::Retried);
-    }
-
-    #[test]
-    fn an_access_token_for_another_audience_neither_renews_nor_retries() {
-        let other = Presented { audience: Some(vec!["other".into()]), ..presented(3) };
-        let refused = Decision::Refused(Reason::AccessTokenAudienceMismatch);
-        assert_eq!(decided(&at_generation(3), &other), refused);
-        let mut rotated = at_generation(4);
-        rotated.rotated_at = NOW;
-        assert_eq!(decided(&rotated, &other), refused);
-        let same = Presented { audience: Some(at_generation(3).audience), ..presented(3) };
-        assert_eq!(decided(&at_generation(3), &same), Decision::Renewed(Write::Due));
+        assert_eq!(decide(Some(&rotated), &presented(3), NOW, &rules), Decision::Retried);
     }
 
     #[test]

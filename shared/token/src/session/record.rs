@@ -2,8 +2,8 @@
 
 use crate::{
     audit::Reason,
-    tokens::{AuthenticAccessToken, SealedSuccessor, SecretHash},
-    values::{ClientId, CustomClaims, Generation, IssuerId, Scope, Seconds, SessionKey, Subject, Timestamp},
+    tokens::{SealedSuccessor, SecretHash},
+    values::{ClientId, CustomClaims, Generation, IssuerId, Scope, Seconds, SessionKey, Sid, Subject, Timestamp},
 };
 
 /// How long after its absolute expiry a record may be deleted.
@@ -66,13 +66,38 @@ pub struct Revocation {
     pub at: Timestamp,
     /// Why, in the audit trail's word: usually [`Reason::name`].
     pub reason: String,
+    /// Drawn by the invocation that ended the session: so it knows its own write again.
+    pub id: RevocationId,
+}
+
+/// 16 random bytes, drawn for one revocation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct RevocationId([u8; 16]);
+
+impl RevocationId {
+    /// Takes the 16 bytes as they are: new random ones, or those of a record.
+    pub const fn from_bytes(bytes: [u8; 16]) -> Self {
+        Self(bytes)
+    }
+
+    /// The bytes, for the record.
+    pub const fn as_bytes(&self) -> &[u8; 16] {
+        &self.0
+    }
 }
 
 impl Revocation {
-    /// An end at `at`, in the audit trail's word for the reason.
-    pub fn new(at: Timestamp, reason: Reason) -> Self {
-        Self { at, reason: reason.name().to_owned() }
+    /// An end at `at`, in the audit trail's word for the reason. `id` is new.
+    pub fn new(at: Timestamp, reason: Reason, id: RevocationId) -> Self {
+        Self { at, reason: reason.name().to_owned(), id }
     }
+}
+
+/// When the record of a session that was ended at `at` may be deleted, in Unix seconds: from its sid alone, since the one
+/// who ends it has not read it.
+pub fn ended_deletable_at(sid: &Sid, at: Timestamp) -> i64 {
+    let last_token_expires_at = at.plus(sid.access_token_seconds()).min(sid.absolute_expires_at());
+    last_token_expires_at.plus(DELETION_DELAY_SECONDS).unix_seconds()
 }
 
 impl Session {
@@ -86,24 +111,33 @@ impl Session {
         self.revocation.is_none() && now < self.ends_at()
     }
 
-    /// Whether an access token of this session is still backed by it: not revoked, before the absolute expiry. The idle
-    /// time ends renewals, not tokens that are out. A token that says more than its session is none of ours: LibreChat
-    /// knows the secret of its HS256 key.
-    pub fn is_live_for(&self, token: &AuthenticAccessToken, now: Timestamp) -> bool {
-        let is_of_it = self.client_id == token.client_id
-            && self.audience == token.audience
-            && token.scope.split_ascii_whitespace().all(|name| self.scope.contains(name));
-        is_of_it && self.revocation.is_none() && now < self.absolute_expires_at
-    }
-
     /// `exp` of the access token of the last issue or renewal, in Unix seconds.
     pub fn access_token_exp(&self) -> i64 {
         self.access_expires_at.min(self.absolute_expires_at).unix_seconds()
     }
 
-    /// When the table may delete the record, in Unix seconds. A hint, never trusted.
+    /// When the table may delete the record, in Unix seconds: a day after the session's last token can have expired. A
+    /// hint, never trusted.
     pub fn deletable_at(&self) -> i64 {
-        self.absolute_expires_at.plus(DELETION_DELAY_SECONDS).unix_seconds()
+        match &self.revocation {
+            Some(revocation) => ended_deletable_at(&self.key.sid, revocation.at),
+            None => self.absolute_expires_at.plus(DELETION_DELAY_SECONDS).unix_seconds(),
+        }
+    }
+
+    /// Whether this very revocation has ended the session.
+    pub fn is_ended_by(&self, revocation: &Revocation) -> bool {
+        self.revocation.as_ref().is_some_and(|own| own.id == revocation.id)
+    }
+
+    /// The record after `revocation` has been written: claims and seal are gone, they serve nobody any more.
+    pub fn ended(&self, revocation: &Revocation) -> Self {
+        Self {
+            claims: CustomClaims::default(),
+            predecessor: None,
+            revocation: Some(revocation.clone()),
+            ..self.clone()
+        }
     }
 }
 
@@ -123,42 +157,32 @@ mod tests {
             assert_eq!(record.ends_at(), end);
             assert!(record.is_live_at(before) && !record.is_live_at(end) && !record.is_live_at(end.plus(1)));
         }
-        let revoked = Session { revocation: Some(Revocation { at: NOW, reason: "logout".into() }), ..live.clone() };
-        assert!(live.is_live_at(NOW) && !revoked.is_live_at(NOW));
-    }
-
-    #[test]
-    fn an_access_token_is_backed_by_its_clients_session_until_revocation_or_absolute_expiry() {
-        let live = session(3);
-        let token = |client: &str| AuthenticAccessToken {
-            session: live.key,
-            client_id: ClientId::parse(client).unwrap(),
-            subject: live.subject.clone(),
-            audience: live.audience.clone(),
-            iat: NOW.unix_seconds(),
-            exp: NOW.plus(600).unix_seconds(),
-            jti: "jti".into(),
-            scope: String::new(),
+        let revoked = Session {
+            revocation: Some(Revocation::new(NOW, Reason::ByClient, RevocationId::from_bytes([1; 16]))),
+            ..live.clone()
         };
-        let own = token("librechat");
-        assert!(live.is_live_for(&own, NOW) && !live.is_live_for(&token("other"), NOW));
-        let narrowed = AuthenticAccessToken { scope: "openid".into(), ..token("librechat") };
-        let widened = AuthenticAccessToken { scope: "openid admin".into(), ..token("librechat") };
-        let elsewhere = AuthenticAccessToken { audience: vec!["orders".into()], ..token("librechat") };
-        assert!(live.scope.contains("openid") && live.is_live_for(&narrowed, NOW));
-        assert!(!live.is_live_for(&widened, NOW) && !live.is_live_for(&elsewhere, NOW));
-        // The idle time ends renewals, not tokens that are out.
-        assert!(live.is_live_for(&own, live.idle_expires_at));
-        let end = live.absolute_expires_at;
-        assert!(live.is_live_for(&own, Timestamp::from_unix_millis(end.unix_millis() - 1)));
-        assert!(!live.is_live_for(&own, end) && !live.is_live_for(&own, end.plus(1)));
-        let revoked = Session { revocation: Some(Revocation { at: NOW, reason: "logout".into() }), ..live.clone() };
-        assert!(!revoked.is_live_for(&own, NOW));
+        assert!(live.is_live_at(NOW) && !revoked.is_live_at(NOW));
     }
 
     #[test]
     fn a_record_may_be_deleted_a_day_after_its_absolute_expiry() {
         let record = session(3);
         assert_eq!(record.deletable_at(), record.absolute_expires_at.unix_seconds() + 86_400);
+    }
+
+    #[test]
+    fn an_ended_record_keeps_no_claims_and_may_be_deleted_a_day_after_its_last_token() {
+        let revocation = |at| Revocation::new(at, Reason::ByClient, RevocationId::from_bytes([1; 16]));
+        let record = Session { claims: claims(), ..session(3) };
+        let ended = record.ended(&revocation(NOW));
+        assert!(ended.claims == CustomClaims::default() && ended.predecessor.is_none());
+        assert_eq!(ended.deletable_at(), NOW.unix_seconds() + 86_400 + 86_400, "a token's life and a day");
+        let late = record.absolute_expires_at.minus(10);
+        let absolute = record.absolute_expires_at.unix_seconds();
+        assert_eq!(record.ended(&revocation(late)).deletable_at(), absolute + 86_400, "no token outlives its session");
+    }
+
+    fn claims() -> CustomClaims {
+        CustomClaims::from_record(crate::json::parse_object(br#"{"email":"alice@example.org"}"#).unwrap())
     }
 }

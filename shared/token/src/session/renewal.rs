@@ -2,6 +2,7 @@
 
 use super::record::{Predecessor, Session};
 use crate::{
+    registrations::Epochs,
     tokens::{SealedSuccessor, SecretHash},
     values::{ClientId, Generation, Seconds, SessionKey, Timestamp},
 };
@@ -15,8 +16,6 @@ pub struct Presented {
     pub generation: Generation,
     /// Hash of the token's secret.
     pub secret_hash: SecretHash,
-    /// The audience of the access token that came along: it must be the session's.
-    pub audience: Option<Vec<String>>,
     /// Hash of the successor that this very invocation has drawn, once it may have been written.
     pub candidate: Option<SecretHash>,
 }
@@ -41,7 +40,7 @@ pub struct Renewal {
     pub key: SessionKey,
     /// The refresh token that must be current for the write to take place.
     pub presented: Presented,
-    /// The client's settings. Of the two, only the window is part of the write's condition.
+    /// The client's settings and epochs. All but the retry time are part of the write's condition.
     pub rules: RenewalRules,
     /// The time of the renewal. The expiry times are compared with it, and it becomes `rotated_at`.
     pub now: Timestamp,
@@ -53,13 +52,15 @@ pub struct Renewal {
     pub idle_expires_at: Timestamp,
 }
 
-/// The two settings that the decision depends on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// What the decision depends on besides record, token and time.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RenewalRules {
     /// How long the predecessor may be presented again; 0: never.
     pub retry_seconds: Seconds,
     /// Renewal opens this long before the access token expires; 0: always open.
     pub window_seconds: Seconds,
+    /// Sessions that were issued earlier are over.
+    pub epochs: Epochs,
 }
 
 impl Session {

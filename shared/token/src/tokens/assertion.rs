@@ -65,6 +65,11 @@ impl Times {
         Ok(())
     }
 
+    /// Whether `iat` says that it was made at `epoch` or later.
+    pub fn is_made_since(&self, epoch: Timestamp) -> bool {
+        self.iat.is_some_and(|iat| Timestamp::from_unix_seconds(iat) >= epoch)
+    }
+
     /// Whether `exp` is missing, or so far ahead that it might as well be.
     pub fn is_endless(&self, now: Timestamp, longest: Seconds) -> bool {
         self.exp.is_none_or(|exp| exp > now.plus(longest).unix_seconds())

@@ -67,6 +67,9 @@ impl<'a> UnverifiedAssertion<'a> {
         }
         let times = Times::read(&claims)?;
         times.check(now, policy.clock_skew_seconds)?;
+        if rules.not_before.is_some_and(|epoch| !times.is_made_since(epoch)) {
+            return Err(Reason::AssertionBeforeEpoch);
+        }
         let is_endless = times.is_endless(now, MAX_ASSERTION_SECONDS);
         let aud = claims.get("aud");
         match (aud.map(jwt::audience), &rules.aud) {
@@ -127,6 +130,7 @@ mod tests {
             aud: Some("latchkey".into()),
             subject_claim: "uid".into(),
             legacy_max_age_seconds,
+            not_before: None,
         }
     }
 
@@ -184,6 +188,15 @@ mod tests {
         ] {
             assert_eq!(changed(name, value.clone(), &rules), expected, "{name}: {value}");
         }
+    }
+
+    #[test]
+    fn an_assertion_from_before_the_epoch_or_of_unknown_age_is_refused() {
+        let rules = AssertionRules { not_before: Some(NOW), ..rules(Some(1000)) };
+        let now = NOW.unix_seconds();
+        assert_eq!(changed("iat", json!(now), &rules), None);
+        assert_eq!(changed("iat", json!(now - 1), &rules), Some(Reason::AssertionBeforeEpoch));
+        assert_eq!(changed("iat", Value::Null, &rules), Some(Reason::AssertionBeforeEpoch));
     }
 
     #[test]

@@ -1,0 +1,140 @@
+//! What access tokens rest on: their session, and what the registration still allows of it.
+
+use super::record::Session;
+use crate::{
+    registrations::{Client, Epochs},
+    tokens::AuthenticAccessToken,
+    values::{ClientId, IssuerId, Scope, Timestamp},
+};
+
+/// What of a session's record its access tokens rest on: enough to judge them for a moment without the record.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Backing {
+    client_id: ClientId,
+    issuer_id: IssuerId,
+    audience: Vec<String>,
+    scope: Scope,
+    issued_at: Timestamp,
+    absolute_expires_at: Timestamp,
+}
+
+impl Session {
+    /// What access tokens of this session rest on; `None` once it has been ended.
+    pub fn backing(&self) -> Option<Backing> {
+        self.revocation.is_none().then(|| Backing {
+            client_id: self.client_id.clone(),
+            issuer_id: self.issuer_id.clone(),
+            audience: self.audience.clone(),
+            scope: self.scope.clone(),
+            issued_at: self.issued_at,
+            absolute_expires_at: self.absolute_expires_at,
+        })
+    }
+}
+
+impl Backing {
+    /// Whether `token` is still good, its own times apart: its session is `client`'s, not over, not before its epochs, and
+    /// of an audience that record and registration both have, or of the registration's where they have none in common.
+    /// The idle time ends renewals, not tokens that are out. A token that says more than its session is none of ours:
+    /// LibreChat knows the secret of its HS256 key.
+    pub fn holds(&self, token: &AuthenticAccessToken, client: &Client, epochs: &Epochs, now: Timestamp) -> bool {
+        let audience = client.allowed_audience(&self.audience);
+        self.client_id == token.client_id
+            && self.client_id == client.client_id
+            && token.audience.iter().all(|one| audience.contains(one))
+            && token.scope.split_ascii_whitespace().all(|name| self.scope.contains(name))
+            && !epochs.have_ended(&self.issuer_id, self.issued_at)
+            && now < self.absolute_expires_at
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        registrations::Registrations,
+        session::{Revocation, RevocationId},
+        testing::{NOW, session},
+    };
+
+    fn client(audience: &str) -> Client {
+        let text = format!(
+            r#"{{"issuers":[],"clients":[{{"client_id":"librechat","type":"public","audience":[{audience}]}}]}}"#
+        );
+        Registrations::parse(&text).unwrap().client("librechat").unwrap().clone()
+    }
+
+    fn token(record: &Session) -> AuthenticAccessToken {
+        AuthenticAccessToken {
+            session: record.key,
+            client_id: record.client_id.clone(),
+            subject: record.subject.clone(),
+            audience: record.audience.clone(),
+            iat: NOW.unix_seconds(),
+            exp: NOW.plus(600).unix_seconds(),
+            jti: "jti".into(),
+            scope: String::new(),
+        }
+    }
+
+    fn holds(record: &Session, token: &AuthenticAccessToken, now: Timestamp) -> bool {
+        let backing = record.backing();
+        backing.is_some_and(|backing| backing.holds(token, &client(r#""librechat""#), &Epochs::NONE, now))
+    }
+
+    #[test]
+    fn an_access_token_rests_on_its_clients_session_until_revocation_or_absolute_expiry() {
+        let record = session(3);
+        let own = token(&record);
+        assert!(holds(&record, &own, NOW));
+        let foreign = AuthenticAccessToken { client_id: ClientId::parse("other").unwrap(), ..token(&record) };
+        assert!(!holds(&record, &foreign, NOW));
+        assert!(holds(&record, &own, record.idle_expires_at), "the idle time ends renewals, not tokens");
+        let end = record.absolute_expires_at;
+        assert!(holds(&record, &own, Timestamp::from_unix_millis(end.unix_millis() - 1)));
+        assert!(!holds(&record, &own, end));
+        let revocation = Revocation::new(NOW, crate::audit::Reason::ByClient, RevocationId::from_bytes([1; 16]));
+        assert!(!holds(&record.ended(&revocation), &own, NOW));
+    }
+
+    #[test]
+    fn a_token_that_says_more_than_its_session_does_not_hold() {
+        let record = session(3);
+        let saying = |scope: &str, audience: &[&str]| AuthenticAccessToken {
+            scope: scope.into(),
+            audience: audience.iter().map(|one| (*one).to_owned()).collect(),
+            ..token(&record)
+        };
+        assert!(holds(&record, &saying("openid", &["librechat"]), NOW));
+        assert!(!holds(&record, &saying("openid admin", &["librechat"]), NOW));
+        assert!(!holds(&record, &saying("openid", &["orders"]), NOW));
+        assert!(!holds(&record, &saying("openid", &["librechat", "orders"]), NOW));
+    }
+
+    #[test]
+    fn a_narrowed_registration_reaches_tokens_that_are_out() {
+        let record = Session { audience: vec!["librechat".into(), "orders".into()], ..session(3) };
+        let backing = record.backing().unwrap();
+        let of = |audience: &[&str]| AuthenticAccessToken {
+            audience: audience.iter().map(|one| (*one).to_owned()).collect(),
+            ..token(&record)
+        };
+        let holds = |token, registered| backing.holds(&token, &client(registered), &Epochs::NONE, NOW);
+        assert!(holds(of(&["librechat", "orders"]), r#""orders","librechat""#));
+        assert!(!holds(of(&["librechat", "orders"]), r#""librechat""#));
+        assert!(holds(of(&["librechat"]), r#""librechat""#));
+        // Nothing in common is left: what is registered now.
+        assert!(holds(of(&["chat"]), r#""chat""#) && !holds(of(&["librechat"]), r#""chat""#));
+    }
+
+    #[test]
+    fn a_session_from_before_its_epoch_backs_no_token() {
+        let record = session(3);
+        let backing = record.backing().unwrap();
+        let holds = |epochs: &Epochs| backing.holds(&token(&record), &client(r#""librechat""#), epochs, NOW);
+        assert!(holds(&Epochs::new(Some(record.issued_at), [])));
+        assert!(!holds(&Epochs::new(Some(record.issued_at.plus(1)), [])));
+        assert!(!holds(&Epochs::new(None, [(record.issuer_id.clone(), record.issued_at.plus(1))])));
+        assert!(holds(&Epochs::new(None, [(IssuerId::parse("other").unwrap(), NOW)])));
+    }
+}
