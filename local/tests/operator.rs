@@ -7,10 +7,12 @@ mod support;
 use std::{fs, path::Path};
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use latchkey_token::ports::{Promotion, RingVersions};
+use latchkey_token_aws::SecretsManagerRing;
 use serde_json::{Value, json};
 use support::{
     Server, basic, latchkey, output, run,
-    secrets_manager::{CURRENT, Fate, SecretsManager},
+    secrets_manager::{CURRENT, Fate, Secret, SecretsManager},
 };
 
 /// Words of a command line, without anything that a shell would do.
@@ -630,6 +632,42 @@ fn a_move_that_is_not_allowed_is_not_tried_again() {
     assert_eq!((code, out.as_str()), (1, ""));
     assert!(said.contains("AccessDeniedException. Nothing was changed"), "{said}");
     assert_eq!(stub.current(), registrations());
+}
+
+/// What a rotation does in its last step, on the same Secrets Manager.
+#[tokio::test]
+async fn a_rotation_replaces_exactly_the_ring_that_it_compared() {
+    let promoted = async |meddle: fn(&mut Secret) -> Fate| {
+        let stub = SecretsManager::holding(&json!({"signing": [], "tagging": []}));
+        let pending = stub.secret().put(&json!({"signing": [], "tagging": [], "new": true}), "AWSPENDING");
+        let sdk = latchkey_token_aws::sdk::loader()
+            .region(aws_config::Region::new("local"))
+            .credentials_provider(aws_sdk_secretsmanager::config::Credentials::new("test", "test", None, None, "test"))
+            .endpoint_url(stub.url())
+            .load()
+            .await;
+        let ring = SecretsManagerRing::new(&sdk, SecretsManager::SECRET_ID.into(), "public-keys".into(), None);
+        let compared = ring.current().await.unwrap();
+        stub.meddle_with_moves(move |count, secret| if count == 1 { meddle(secret) } else { Fate::Answered });
+        let promotion = ring.make_current(&pending, &compared.version).await;
+        (promotion, stub.current())
+    };
+    let (promotion, ring) = promoted(|_| Fate::Answered).await;
+    assert_eq!((promotion.unwrap(), &ring["new"]), (Promotion::Promoted, &json!(true)));
+    let (promotion, ring) = promoted(|_| Fate::AnswerLost).await;
+    assert_eq!((promotion.unwrap(), &ring["new"]), (Promotion::Promoted, &json!(true)));
+    let (promotion, ring) = promoted(|secret| {
+        secret.change(|ring| ring["by hand"] = json!(true));
+        Fate::Answered
+    })
+    .await;
+    assert_eq!(
+        (promotion.unwrap(), ring),
+        (Promotion::RingChanged, json!({"signing": [], "tagging": [], "by hand": true}))
+    );
+    let (promotion, ring) = promoted(|_| Fate::Refused("AccessDeniedException")).await;
+    assert!(promotion.unwrap_err().to_string().contains("AccessDeniedException"));
+    assert_eq!(ring, json!({"signing": [], "tagging": []}));
 }
 
 #[test]
