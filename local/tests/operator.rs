@@ -4,15 +4,16 @@
 
 mod support;
 
-use std::{
-    fs,
-    path::Path,
-    sync::{Arc, Mutex},
-};
+use std::{fs, path::Path};
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use latchkey_token::ports::{Promotion, RingVersions};
+use latchkey_token_aws::SecretsManagerRing;
 use serde_json::{Value, json};
-use support::{AwsService, Server, basic, latchkey, output, run};
+use support::{
+    Server, basic, latchkey, output, run,
+    secrets_manager::{CURRENT, Fate, Secret, SecretsManager},
+};
 
 /// Words of a command line, without anything that a shell would do.
 fn words(line: &str) -> Vec<&str> {
@@ -372,55 +373,6 @@ fn help_teaches_and_wrong_usage_is_told_apart() {
     }
 }
 
-/// Secrets Manager with one secret.
-struct SecretsManager {
-    service: AwsService,
-    /// Every version that was put.
-    versions: Arc<Mutex<Vec<String>>>,
-}
-
-impl SecretsManager {
-    const SECRET_ID: &str = "latchkey/one";
-
-    fn start() -> Self {
-        let versions = Arc::new(Mutex::new(Vec::new()));
-        let held = Arc::clone(&versions);
-        let service =
-            AwsService::start(move |operation, request| Self::answer(operation, &request, &mut held.lock().unwrap()));
-        Self { service, versions }
-    }
-
-    fn answer(operation: &str, request: &Value, versions: &mut Vec<String>) -> (&'static str, Value) {
-        let known = request["SecretId"] == Self::SECRET_ID;
-        match (operation, versions.last()) {
-            ("GetSecretValue", Some(text)) if known => ("200 OK", json!({"SecretString": text})),
-            ("PutSecretValue", _) if known => {
-                assert_eq!(request["ClientRequestToken"].as_str().unwrap().len(), 36, "a repeated request is known");
-                versions.push(request["SecretString"].as_str().unwrap().to_owned());
-                ("200 OK", json!({"VersionId": request["ClientRequestToken"]}))
-            }
-            _ => ("400 Bad Request", json!({"__type": "ResourceNotFoundException", "Message": "not found"})),
-        }
-    }
-
-    fn latchkey(&self, line: &str, input: &str) -> (i32, String, String) {
-        let mut command = self.service.command("SECRETS_MANAGER");
-        command.args(words(line));
-        let (done, out, said) = run(&mut command, input);
-        (done.status.code().unwrap(), out, said)
-    }
-
-    fn done(&self, line: &str) -> String {
-        let (code, out, said) = self.latchkey(line, "");
-        assert_eq!(code, 0, "{line}: {said}");
-        out
-    }
-
-    fn current(&self) -> Value {
-        serde_json::from_str(self.versions.lock().unwrap().last().unwrap()).unwrap()
-    }
-}
-
 #[test]
 fn registrations_are_edited_in_secrets_manager() {
     let stub = SecretsManager::start();
@@ -431,19 +383,24 @@ fn registrations_are_edited_in_secrets_manager() {
     assert_eq!(stub.current()["issuers"][0]["clients"], json!(["librechat"]));
     stub.done("client rotate-secret librechat --secret-id latchkey/one");
     assert_eq!(stub.current()["clients"][0]["secret_sha256"].as_array().unwrap().len(), 2);
-    stub.done("client rotate-secret librechat --secret-id latchkey/one --finish");
+    let finish = "client rotate-secret librechat --secret-id latchkey/one --finish";
+    stub.done(finish);
+    assert_eq!(stub.done(finish), "");
     assert!(stub.done("client list --secret-id latchkey/one").contains("librechat"));
     stub.done("client disable librechat --secret-id latchkey/one");
     assert_eq!(stub.current()["clients"], json!([]));
-    assert!(!stub.versions.lock().unwrap().concat().contains(secret.trim()));
 
-    let versions = stub.versions.lock().unwrap().len();
-    assert_eq!(versions, 5, "one a change");
+    let puts = stub.secret().puts.clone();
+    assert_eq!(puts.len(), 5, "one a change");
+    for put in &puts {
+        assert_eq!(put["VersionStages"], json!(["latchkey-edit"]), "what is in force changes by a move alone");
+        assert!(!put["SecretString"].as_str().unwrap().contains(secret.trim()));
+    }
     assert_eq!(stub.latchkey("client add x --secret-id latchkey/one --requires nothing", "").0, 1);
     let (code, out, said) = stub.latchkey("issuer add other --secret-id latchkey/mistyped", "");
     assert_eq!((code, out.as_str()), (1, ""), "no secret is shown that is not in force");
     assert!(said.contains("create-secret"), "{said}");
-    assert_eq!(stub.versions.lock().unwrap().len(), versions);
+    assert_eq!(stub.secret().puts.len(), puts.len());
 
     let mut nowhere = latchkey();
     nowhere.args(words("client list --secret-id latchkey/one")).env("AWS_EC2_METADATA_DISABLED", "true");
@@ -463,4 +420,275 @@ fn keys_are_added_in_secrets_manager() {
         serde_json::from_str(&stub.done("keys show --secret-id latchkey/one --json")).expect("one JSON object");
     let now: Vec<&Value> = shown["signing"].as_array().unwrap().iter().map(|key| &key["now"]).collect();
     assert_eq!(now, ["signs", "signs"]);
+}
+
+const ROTATE_SECRET: &str = "client rotate-secret librechat --secret-id latchkey/one";
+
+/// Registrations with members that no command sets.
+fn registrations() -> Value {
+    json!({
+        "issuers": [
+            {"issuer_id": "portal", "secret_sha256": ["0".repeat(64)], "clients": ["librechat"]},
+            {"issuer_id": "office", "secret_sha256": ["1".repeat(64)], "clients": []},
+        ],
+        "clients": [{
+            "client_id": "librechat", "type": "confidential", "secret_sha256": ["2".repeat(64)], "audience": ["a", "b"],
+            "scopes": ["openid"], "claims": ["email"], "access_token_seconds": 777, "kid": null,
+            "renewal": {"requires": "refresh_token", "grace_seconds": 7, "window_seconds": 0, "retry_seconds": 9},
+        }],
+    })
+}
+
+/// Somebody else adds an issuer.
+fn add_issuer(document: &mut Value, id: &str) {
+    let issuer = json!({"issuer_id": id, "secret_sha256": ["3".repeat(64)], "clients": []});
+    document["issuers"].as_array_mut().unwrap().push(issuer);
+}
+
+/// As the document keeps it.
+fn hash_of(printed: &str) -> Value {
+    let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, printed.trim().as_bytes());
+    json!(digest.as_ref().iter().map(|byte| format!("{byte:02x}")).collect::<String>())
+}
+
+/// `before` with the secret that was printed, which was added to it once.
+fn with_new_secret(mut before: Value, printed: &str) -> Value {
+    before["clients"][0]["secret_sha256"].as_array_mut().unwrap().push(hash_of(printed));
+    before
+}
+
+#[test]
+fn of_two_changes_made_at_once_both_are_there() {
+    let stub = SecretsManager::holding(&registrations());
+    let mut before = registrations();
+    for round in 0..20 {
+        let id = format!("passing-{round}");
+        stub.secret().change(|document| add_issuer(document, &id));
+        let lines = [&format!("issuer disable {id} --secret-id latchkey/one"), ROTATE_SECRET];
+        let [disabled, rotated] = lines.map(|line| {
+            let mut command = stub.command(line);
+            std::thread::spawn(move || run(&mut command, ""))
+        });
+        let (disabled, rotated) = (disabled.join().unwrap(), rotated.join().unwrap());
+        for (done, _, said) in [&disabled, &rotated] {
+            assert!(done.status.success(), "{said}");
+        }
+        before = with_new_secret(before, &rotated.1);
+        assert_eq!(stub.current(), before, "round {round}");
+    }
+}
+
+#[test]
+fn what_somebody_else_changes_between_read_and_move_is_kept_with_all_its_members() {
+    let stub = SecretsManager::holding(&registrations());
+    stub.meddle_with_moves(|count, secret| {
+        if count < 5 {
+            secret.change(|document| add_issuer(document, &format!("other-{count}")));
+            // The version that the command has put has lost its label, and may be gone any time.
+            secret.remove_what_has_no_label();
+        }
+        Fate::Answered
+    });
+    let printed = stub.done(ROTATE_SECRET);
+    let mut expected = registrations();
+    for count in 1..5 {
+        add_issuer(&mut expected, &format!("other-{count}"));
+    }
+    assert_eq!(stub.current(), with_new_secret(expected, &printed));
+    let secret = stub.secret();
+    assert_eq!((secret.puts.len(), secret.moves), (5, 1));
+    for put in &secret.puts {
+        let document: Value = serde_json::from_str(put["SecretString"].as_str().unwrap()).unwrap();
+        assert_eq!(document["clients"][0]["secret_sha256"][1], hash_of(&printed), "drawn once");
+    }
+}
+
+#[test]
+fn a_change_that_comes_too_late_five_times_is_not_made_and_the_command_says_so() {
+    let stub = SecretsManager::holding(&registrations());
+    stub.meddle_with_moves(|count, secret| {
+        secret.change(|document| add_issuer(document, &format!("other-{count}")));
+        Fate::Answered
+    });
+    let (code, out, said) = stub.latchkey(ROTATE_SECRET, "");
+    assert_eq!((code, out.as_str()), (1, ""), "no secret is shown that is not in force");
+    assert!(said.contains("Nothing of this change was written: run the command again"), "{said}");
+    let mut expected = registrations();
+    for count in 1..=5 {
+        add_issuer(&mut expected, &format!("other-{count}"));
+    }
+    assert_eq!(stub.current(), expected, "the others' changes are there");
+    assert_eq!(stub.secret().puts.len(), 5);
+}
+
+#[test]
+fn what_somebody_else_has_done_already_is_judged_anew() {
+    let stub = SecretsManager::holding(&registrations());
+    stub.meddle_with_moves(|count, secret| {
+        if count == 1 {
+            secret.change(|document| drop(document["issuers"].as_array_mut().unwrap().remove(1)));
+        }
+        Fate::Answered
+    });
+    let (code, _, said) = stub.latchkey("issuer disable office --secret-id latchkey/one", "");
+    assert!(code == 1 && said.contains(r#"no issuer "office" is registered"#), "{said}");
+}
+
+#[test]
+fn a_move_whose_answer_is_lost_is_made() {
+    for built_upon in [false, true] {
+        let stub = SecretsManager::holding(&registrations());
+        let mut is_left_alone = !built_upon;
+        stub.meddle(move |operation, secret| {
+            if operation == "UpdateSecretVersionStage" {
+                return Fate::AnswerLost;
+            }
+            if secret.moves == 1 && !std::mem::replace(&mut is_left_alone, true) {
+                secret.change(|document| add_issuer(document, "other"));
+            }
+            Fate::Answered
+        });
+        let printed = stub.done(ROTATE_SECRET);
+        let mut expected = registrations();
+        if built_upon {
+            add_issuer(&mut expected, "other");
+        }
+        assert_eq!(stub.current(), with_new_secret(expected, &printed));
+        let secret = stub.secret();
+        assert_eq!((secret.puts.len(), secret.moves), (1, 1), "it is not made twice");
+    }
+}
+
+#[test]
+fn a_move_that_never_arrives_is_sent_again() {
+    let stub = SecretsManager::holding(&registrations());
+    stub.meddle_with_moves(|count, _| match count {
+        1 => Fate::RequestLost,
+        2 => Fate::Refused("ThrottlingException"),
+        _ => Fate::Answered,
+    });
+    let printed = stub.done(ROTATE_SECRET);
+    assert_eq!(stub.current(), with_new_secret(registrations(), &printed));
+    assert_eq!(stub.secret().puts.len(), 1, "the same version");
+
+    stub.meddle_with_moves(|_, _| Fate::RequestLost);
+    let (code, out, said) = stub.latchkey(ROTATE_SECRET, "");
+    assert_eq!((code, out.as_str()), (1, ""));
+    assert!(said.contains("is not certain: look at it"), "{said}");
+}
+
+#[test]
+fn a_version_whose_answer_is_lost_is_put_once() {
+    for stub in [SecretsManager::start(), SecretsManager::holding(&registrations())] {
+        let mut is_first = true;
+        stub.meddle(move |operation, _| {
+            let is_lost = operation == "PutSecretValue" && std::mem::take(&mut is_first);
+            if is_lost { Fate::AnswerLost } else { Fate::Answered }
+        });
+        stub.done("issuer add new --secret-id latchkey/one");
+        assert!(stub.current()["issuers"].to_string().contains("new"));
+        assert_eq!(stub.secret().puts.len(), 1);
+    }
+}
+
+/// One move by somebody else tells that ours was not made; after two, nobody can tell.
+#[test]
+fn a_lost_move_that_others_have_overtaken_is_made_again_only_if_it_was_not_made() {
+    for others in [1, 2] {
+        let stub = SecretsManager::holding(&registrations());
+        stub.meddle_with_moves(move |count, secret| {
+            if count > 1 {
+                return Fate::Answered;
+            }
+            for number in 0..others {
+                secret.change(|document| add_issuer(document, &format!("other-{number}")));
+            }
+            Fate::RequestLost
+        });
+        let (code, out, said) = stub.latchkey(ROTATE_SECRET, "");
+        let mut expected = registrations();
+        for number in 0..others {
+            add_issuer(&mut expected, &format!("other-{number}"));
+        }
+        if others == 1 {
+            assert_eq!(code, 0, "{said}");
+            assert_eq!(stub.current(), with_new_secret(expected, &out));
+        } else {
+            assert_eq!((code, out.as_str()), (1, ""));
+            assert!(said.contains("is not certain: look at it"), "{said}");
+            assert_eq!(stub.current(), expected);
+        }
+    }
+}
+
+#[test]
+fn a_move_that_is_not_allowed_is_not_tried_again() {
+    let stub = SecretsManager::holding(&registrations());
+    stub.meddle_with_moves(|count, _| {
+        assert_eq!(count, 1);
+        Fate::Refused("AccessDeniedException")
+    });
+    let (code, out, said) = stub.latchkey(ROTATE_SECRET, "");
+    assert_eq!((code, out.as_str()), (1, ""));
+    assert!(said.contains("AccessDeniedException. Nothing was changed"), "{said}");
+    assert_eq!(stub.current(), registrations());
+}
+
+/// What a rotation does in its last step, on the same Secrets Manager.
+#[tokio::test]
+async fn a_rotation_replaces_exactly_the_ring_that_it_compared() {
+    let promoted = async |meddle: fn(&mut Secret) -> Fate| {
+        let stub = SecretsManager::holding(&json!({"signing": [], "tagging": []}));
+        let pending = stub.secret().put(&json!({"signing": [], "tagging": [], "new": true}), "AWSPENDING");
+        let sdk = latchkey_token_aws::sdk::loader()
+            .region(aws_config::Region::new("local"))
+            .credentials_provider(aws_sdk_secretsmanager::config::Credentials::new("test", "test", None, None, "test"))
+            .endpoint_url(stub.url())
+            .load()
+            .await;
+        let ring = SecretsManagerRing::new(&sdk, SecretsManager::SECRET_ID.into(), "public-keys".into(), None);
+        let compared = ring.current().await.unwrap();
+        stub.meddle_with_moves(move |count, secret| if count == 1 { meddle(secret) } else { Fate::Answered });
+        let promotion = ring.make_current(&pending, &compared.version).await;
+        (promotion, stub.current())
+    };
+    let (promotion, ring) = promoted(|_| Fate::Answered).await;
+    assert_eq!((promotion.unwrap(), &ring["new"]), (Promotion::Promoted, &json!(true)));
+    let (promotion, ring) = promoted(|_| Fate::AnswerLost).await;
+    assert_eq!((promotion.unwrap(), &ring["new"]), (Promotion::Promoted, &json!(true)));
+    let (promotion, ring) = promoted(|secret| {
+        secret.change(|ring| ring["by hand"] = json!(true));
+        Fate::Answered
+    })
+    .await;
+    assert_eq!(
+        (promotion.unwrap(), ring),
+        (Promotion::RingChanged, json!({"signing": [], "tagging": [], "by hand": true}))
+    );
+    let (promotion, ring) = promoted(|_| Fate::Refused("AccessDeniedException")).await;
+    assert!(promotion.unwrap_err().to_string().contains("AccessDeniedException"));
+    assert_eq!(ring, json!({"signing": [], "tagging": []}));
+}
+
+#[test]
+fn a_first_value_is_written_whoever_comes_first_and_beside_a_rotation() {
+    let stub = SecretsManager::start();
+    let mut is_first = true;
+    stub.meddle(move |operation, secret| {
+        if operation == "PutSecretValue" && std::mem::take(&mut is_first) {
+            secret.put(&registrations(), CURRENT);
+        }
+        Fate::Answered
+    });
+    stub.done("issuer add late --secret-id latchkey/one");
+    let issuers = stub.current()["issuers"].clone();
+    let ids: Vec<&Value> = issuers.as_array().unwrap().iter().map(|issuer| &issuer["issuer_id"]).collect();
+    assert_eq!(ids, ["portal", "office", "late"]);
+
+    // A version that is pending is not in force; the next one is not the first, and is put in force by a move alone.
+    let stub = SecretsManager::start();
+    let pending = stub.secret().put(&json!({"signing": [], "tagging": []}), "AWSPENDING");
+    let kid = stub.done("keys generate --alg ES256 --secret-id latchkey/one");
+    assert_eq!(stub.current()["signing"][0]["kid"], kid.trim());
+    assert_eq!(stub.secret().labelled("AWSPENDING"), Some(pending.as_str()), "it is the rotation's");
 }

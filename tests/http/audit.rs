@@ -18,7 +18,7 @@ use lambda_http::{Context, LambdaEvent, aws_lambda_events::apigw::ApiGatewayV2ht
 use latchkey::serve::dynamodb::embedded;
 use latchkey_token::{
     failure::Unavailable,
-    ports::{RingVersions, VersionStages},
+    ports::{CurrentRing, Promotion, RingVersions, VersionStages},
     rotation::RotationLimits,
     routes::{self, Found},
 };
@@ -203,8 +203,8 @@ impl RingVersions for Versions {
         Ok(Some(VersionStages { is_current, is_pending: !is_current }))
     }
 
-    async fn current(&self) -> Result<String, Unavailable> {
-        Ok(r#"{"signing":[],"tagging":[]}"#.to_owned())
+    async fn current(&self) -> Result<CurrentRing, Unavailable> {
+        Ok(CurrentRing { version: "0".to_owned(), ring: r#"{"signing":[],"tagging":[]}"#.to_owned() })
     }
 
     async fn value(&self, version: &str) -> Result<Option<String>, Unavailable> {
@@ -216,9 +216,9 @@ impl RingVersions for Versions {
         Ok(())
     }
 
-    async fn make_current(&self, _: &str) -> Result<(), Unavailable> {
+    async fn make_current(&self, _: &str, _: &str) -> Result<Promotion, Unavailable> {
         self.0.lock().unwrap().1 = true;
-        Ok(())
+        Ok(Promotion::Promoted)
     }
 
     async fn published(&self) -> Result<Option<String>, Unavailable> {

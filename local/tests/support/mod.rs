@@ -2,6 +2,8 @@
 
 #![allow(dead_code, reason = "each test uses a part of it")]
 
+pub mod secrets_manager;
+
 use std::{
     io::{BufRead, BufReader, Read, Write},
     net::{TcpListener, TcpStream},
@@ -131,6 +133,9 @@ pub struct AwsService {
 }
 
 impl AwsService {
+    /// In the place of a status line: the connection is closed without an answer.
+    pub const LOST: &str = "";
+
     /// Answers each request with what `answer` makes of the operation and its input: status line and output.
     pub fn start(answer: impl Fn(&str, Value) -> (&'static str, Value) + Send + 'static) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -140,6 +145,9 @@ impl AwsService {
                 let mut connection = connection.unwrap();
                 let (operation, input) = Self::read(&connection);
                 let (status, output) = answer(&operation, input);
+                if status == Self::LOST {
+                    continue;
+                }
                 let output = output.to_string();
                 let head = "Content-Type: application/x-amz-json-1.1\r\nConnection: close";
                 write!(connection, "HTTP/1.1 {status}\r\n{head}\r\nContent-Length: {}\r\n\r\n{output}", output.len())
@@ -147,6 +155,10 @@ impl AwsService {
             }
         });
         Self { url }
+    }
+
+    pub fn url(&self) -> &str {
+        &self.url
     }
 
     fn read(connection: &TcpStream) -> (String, Value) {

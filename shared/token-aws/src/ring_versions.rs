@@ -1,16 +1,23 @@
 //! The key ring's versions in Secrets Manager, for the rotation.
 
+use std::collections::HashMap;
+
 use aws_config::SdkConfig;
-use aws_sdk_secretsmanager::{Client, error::SdkError, operation::get_secret_value::GetSecretValueError};
+use aws_sdk_secretsmanager::{
+    Client,
+    error::SdkError,
+    operation::get_secret_value::{GetSecretValueError, GetSecretValueOutput},
+};
 use latchkey_token::{
     failure::Unavailable,
-    ports::{RingVersions, VersionStages},
+    ports::{CurrentRing, Promotion, RingVersions, VersionStages},
 };
 
 use crate::sdk;
 
 const CURRENT: &str = "AWSCURRENT";
 const PENDING: &str = "AWSPENDING";
+const PREVIOUS: &str = "AWSPREVIOUS";
 
 /// The secrets that a rotation works on, each by ARN or name.
 pub struct SecretsManagerRing {
@@ -26,15 +33,31 @@ impl SecretsManagerRing {
         Self { client: Client::new(sdk), signing_keys, public_keys, librechat_secret }
     }
 
-    /// The text of a secret: the given version, or else the current one. `None` if there is no such value.
-    async fn text(&self, id: &str, version: Option<&str>) -> Result<Option<String>, Unavailable> {
+    /// A secret's value: the given version, or else the current one. `None` if there is no such value.
+    async fn get(&self, id: &str, version: Option<&str>) -> Result<Option<GetSecretValueOutput>, Unavailable> {
         let request = self.client.get_secret_value().secret_id(id).set_version_id(version.map(str::to_owned));
         match request.send().await {
-            Ok(output) => Ok(output.secret_string),
+            Ok(output) => Ok(Some(output)),
             Err(error) if is_missing(&error) => Ok(None),
             Err(error) => Err(failed(id, &sdk::describe(&error))),
         }
     }
+
+    /// Its text alone.
+    async fn text(&self, id: &str, version: Option<&str>) -> Result<Option<String>, Unavailable> {
+        Ok(self.get(id, version).await?.and_then(|output| output.secret_string))
+    }
+
+    /// The labels of the ring's versions, by version.
+    async fn labels(&self) -> Result<HashMap<String, Vec<String>>, Unavailable> {
+        let request = self.client.describe_secret().secret_id(&self.signing_keys);
+        let output = request.send().await.map_err(|error| failed(&self.signing_keys, &sdk::describe(&error)))?;
+        Ok(output.version_ids_to_stages.unwrap_or_default())
+    }
+}
+
+fn carries(labels: &[String], label: &str) -> bool {
+    labels.iter().any(|carried| carried == label)
 }
 
 /// No such version, or one without a value.
@@ -48,17 +71,18 @@ fn failed(id: &str, what: &str) -> Unavailable {
 
 impl RingVersions for SecretsManagerRing {
     async fn stages(&self, version: &str) -> Result<Option<VersionStages>, Unavailable> {
-        let request = self.client.describe_secret().secret_id(&self.signing_keys);
-        let output = request.send().await.map_err(|error| failed(&self.signing_keys, &sdk::describe(&error)))?;
-        let stages = output.version_ids_to_stages.unwrap_or_default().remove(version);
-        Ok(stages.map(|stages| VersionStages {
-            is_current: stages.iter().any(|stage| stage == CURRENT),
-            is_pending: stages.iter().any(|stage| stage == PENDING),
+        let labels = self.labels().await?.remove(version);
+        Ok(labels.map(|labels| VersionStages {
+            is_current: carries(&labels, CURRENT),
+            is_pending: carries(&labels, PENDING),
         }))
     }
 
-    async fn current(&self) -> Result<String, Unavailable> {
-        self.text(&self.signing_keys, None).await?.ok_or_else(|| failed(&self.signing_keys, "has no current value"))
+    async fn current(&self) -> Result<CurrentRing, Unavailable> {
+        let current = self.get(&self.signing_keys, None).await?;
+        let ring =
+            current.and_then(|output| Some(CurrentRing { version: output.version_id?, ring: output.secret_string? }));
+        ring.ok_or_else(|| failed(&self.signing_keys, "has no current value"))
     }
 
     async fn value(&self, version: &str) -> Result<Option<String>, Unavailable> {
@@ -76,20 +100,25 @@ impl RingVersions for SecretsManagerRing {
         request.send().await.map(drop).map_err(|error| failed(&self.signing_keys, &sdk::describe(&error)))
     }
 
-    async fn make_current(&self, version: &str) -> Result<(), Unavailable> {
-        let describe = self.client.describe_secret().secret_id(&self.signing_keys);
-        let output = describe.send().await.map_err(|error| failed(&self.signing_keys, &sdk::describe(&error)))?;
-        let versions = output.version_ids_to_stages.unwrap_or_default();
-        let is_current = |stages: &Vec<String>| stages.iter().any(|stage| stage == CURRENT);
-        let old = versions.into_iter().find(|(_, stages)| is_current(stages)).map(|(version, _)| version);
+    async fn make_current(&self, version: &str, replaced: &str) -> Result<Promotion, Unavailable> {
         let request = self
             .client
             .update_secret_version_stage()
             .secret_id(&self.signing_keys)
             .version_stage(CURRENT)
             .move_to_version_id(version)
-            .set_remove_from_version_id(old);
-        request.send().await.map(drop).map_err(|error| failed(&self.signing_keys, &sdk::describe(&error)))
+            .remove_from_version_id(replaced);
+        let Err(error) = request.send().await else { return Ok(Promotion::Promoted) };
+        // If the answer to one attempt was lost, the next one is refused as well: the labels tell the two apart.
+        let labels = self.labels().await?;
+        let has = |version: &str, label| labels.get(version).is_some_and(|labels| carries(labels, label));
+        if has(version, CURRENT) || has(version, PREVIOUS) {
+            Ok(Promotion::Promoted)
+        } else if has(replaced, CURRENT) {
+            Err(failed(&self.signing_keys, &sdk::describe(&error)))
+        } else {
+            Ok(Promotion::RingChanged)
+        }
     }
 
     async fn published(&self) -> Result<Option<String>, Unavailable> {

@@ -121,13 +121,30 @@ pub struct VersionStages {
     pub is_pending: bool,
 }
 
+/// The ring in force. Has no `Debug`: a ring is all secrets.
+pub struct CurrentRing {
+    /// The id of its version.
+    pub version: String,
+    /// The document.
+    pub ring: String,
+}
+
+/// What became of putting a version in force.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Promotion {
+    /// It is in force, or was until somebody built another one upon it.
+    Promoted,
+    /// Another version is in force than the one that was to be replaced; nothing has been changed.
+    RingChanged,
+}
+
 /// The versions of the key ring's secret, and where its public keys are published.
 pub trait RingVersions: Send + Sync {
     /// `None` if there is no such version.
     fn stages(&self, version: &str) -> impl Future<Output = Result<Option<VersionStages>, Unavailable>> + Send;
 
-    /// The ring in force.
-    fn current(&self) -> impl Future<Output = Result<String, Unavailable>> + Send;
+    /// The ring in force, and which version it is.
+    fn current(&self) -> impl Future<Output = Result<CurrentRing, Unavailable>> + Send;
 
     /// The value of a version; `None` if it has none yet.
     fn value(&self, version: &str) -> impl Future<Output = Result<Option<String>, Unavailable>> + Send;
@@ -135,8 +152,12 @@ pub trait RingVersions: Send + Sync {
     /// Gives `version` its value and stages it as pending.
     fn stage_pending(&self, version: &str, ring: &str) -> impl Future<Output = Result<(), Unavailable>> + Send;
 
-    /// Puts `version` in force.
-    fn make_current(&self, version: &str) -> impl Future<Output = Result<(), Unavailable>> + Send;
+    /// Puts `version` in force in the place of exactly the version `replaced`.
+    fn make_current(
+        &self,
+        version: &str,
+        replaced: &str,
+    ) -> impl Future<Output = Result<Promotion, Unavailable>> + Send;
 
     /// The public keys as they are published; `None` before the first time.
     fn published(&self) -> impl Future<Output = Result<Option<String>, Unavailable>> + Send;

@@ -12,6 +12,7 @@ import subprocess
 import tempfile
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from samcli.yamlhelper import yaml_parse
@@ -80,6 +81,7 @@ class Suite:
             self.stage("sam deploy", self.deploy_first)
             self.stage("roles, enforced", self.roles)
             self.stage("clients, by the operator's command", self.register)
+            self.stage("two operators at once", self.two_operators)
             self.stage("without keys", self.without_keys)
             self.stage("first rotation, step by step", self.first_rotation)
             self.stage("issue, verify, renew, retry, reuse", self.life_of_a_session)
@@ -217,6 +219,29 @@ class Suite:
             ),
             "client",
         )
+
+    def two_operators(self):
+        """Of two changes made at once, both are there. The emulator checks RemoveFromVersionId as Secrets Manager does;
+        the answers that get lost are local/tests/operator.rs's."""
+        self.latchkey("client", "add", "edited", "--issuer", "portal")
+        before = self.registrations()
+        (edited,) = [client for client in before["clients"] if client["client_id"] == "edited"]
+        with ThreadPoolExecutor(2) as operators:
+            for number in range(8):
+                self.latchkey("issuer", "add", f"passing-{number}")
+                disabled = operators.submit(self.latchkey, "issuer", "disable", f"passing-{number}")
+                rotated = operators.submit(self.latchkey, "client", "rotate-secret", "edited")
+                assert disabled.result() == {"issuer_id": f"passing-{number}"}, disabled.result()
+                _, secret = self.credentials(rotated.result(), "client")
+                edited["secret_sha256"].append(hashlib.sha256(secret.encode()).hexdigest())
+                assert self.registrations() == before, f"pair {number}: a change is lost"
+        self.latchkey("client", "disable", "edited")
+        stages = self.emulator.client("secretsmanager").describe_secret(SecretId=self.outputs["ClientsSecretArn"])
+        labels = {label for labels in stages["VersionIdsToStages"].values() for label in labels}
+        assert labels == {"AWSCURRENT", "AWSPREVIOUS", "latchkey-edit"}, labels
+
+    def registrations(self):
+        return json.loads(rotation.current(self.emulator, self.outputs["ClientsSecretArn"]))
 
     def credentials(self, printed, party):
         identity = (printed[f"{party}_id"], printed[f"{party}_secret"])

@@ -9,7 +9,7 @@ use latchkey_token::{
     audit::Event,
     failure::Unavailable,
     keys::{Algorithm, KeyRing, PublicKeys},
-    ports::{Audit, GenerateKey, RingVersions, VersionStages},
+    ports::{Audit, CurrentRing, GenerateKey, Promotion, RingVersions, VersionStages},
     rotation::{RingDocument, RotationFault, RotationLimits},
     values::Timestamp,
 };
@@ -158,9 +158,9 @@ impl RingVersions for Versions {
         Ok(is_known.then_some(stages))
     }
 
-    async fn current(&self) -> Result<String, Unavailable> {
+    async fn current(&self) -> Result<CurrentRing, Unavailable> {
         let secrets = self.0.lock().unwrap();
-        Ok(secrets.values[&secrets.current].clone())
+        Ok(CurrentRing { version: secrets.current.clone(), ring: secrets.values[&secrets.current].clone() })
     }
 
     async fn value(&self, version: &str) -> Result<Option<String>, Unavailable> {
@@ -174,11 +174,12 @@ impl RingVersions for Versions {
         Ok(())
     }
 
-    async fn make_current(&self, version: &str) -> Result<(), Unavailable> {
+    async fn make_current(&self, version: &str, replaced: &str) -> Result<Promotion, Unavailable> {
         let mut secrets = self.0.lock().unwrap();
+        assert_eq!(secrets.current, replaced, "nobody else is at work");
         secrets.current = version.to_owned();
         secrets.pending = None;
-        Ok(())
+        Ok(Promotion::Promoted)
     }
 
     async fn published(&self) -> Result<Option<String>, Unavailable> {

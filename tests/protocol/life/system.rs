@@ -155,9 +155,10 @@ impl System {
             secret: "CQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQk".into(),
             use_from: 0,
             retire_at: None,
+            other: Map::new(),
         }];
         let signing = vec![entry(Algorithm::Es256, 0, 0, 0)];
-        let ring = RingDocument { signing, tagging };
+        let ring = RingDocument { signing, tagging, ..RingDocument::default() };
         let begin = Timestamp::from_unix_millis(BEGIN);
         let mut world = World::new(Store::default(), documents(&ring, settings), ISSUER, begin);
         world.policy = policy(settings);
@@ -189,7 +190,13 @@ impl System {
         if let Some(key) = plan.new_tagging {
             use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
             let secret = URL_SAFE_NO_PAD.encode([key.kid; 32]);
-            self.ring.tagging.push(TagEntry { kid: key.kid, secret, use_from: key.use_from, retire_at: None });
+            self.ring.tagging.push(TagEntry {
+                kid: key.kid,
+                secret,
+                use_from: key.use_from,
+                retire_at: None,
+                other: Map::new(),
+            });
         }
         self.world.documents = documents(&self.ring, settings);
     }
@@ -332,5 +339,5 @@ fn entry(algorithm: Algorithm, number: usize, publish_at: i64, sign_from: i64) -
     });
     let (kid, pem) = made[algorithm.name()][number].clone();
     let (alg, private_key) = (algorithm.name().to_owned(), Some(pem));
-    SigningEntry { kid, alg, private_key, secret: None, publish_at, sign_from, retire_at: None }
+    SigningEntry { kid, alg, private_key, secret: None, publish_at, sign_from, retire_at: None, other: Map::new() }
 }

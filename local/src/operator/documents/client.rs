@@ -1,6 +1,6 @@
 //! `latchkey client`: the applications that hold tokens and renew them.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
 use latchkey_token::{
@@ -15,7 +15,7 @@ use serde_json::json;
 use super::{
     document::{Checked, strings},
     party::{Disable, List, RotateSecret, reveal},
-    place::{Location, Place, read_file, read_json},
+    place::{Location, read_file, read_json},
     registrations::{self, Party},
 };
 use crate::{
@@ -143,14 +143,20 @@ impl ClientCommand {
 impl Add {
     fn run(&self, now: Timestamp) -> Result<(), Failure> {
         let place = self.location.place();
-        let mut draft = place.open()?;
         let secret = if self.public || self.jwks.is_some() { None } else { Some(new_secret()?) };
         let jwks = self.jwks.as_deref().map(read_json).transpose()?;
-        registrations::add(&mut draft, Party::Client, &self.id, self.registration(secret.as_deref(), jwks));
-        registrations::entitle(&mut draft, &self.issuer, &self.id);
-        let checked = place.check(draft)?;
-        self.check_keys(&place, &checked, now)?;
-        place.write(&checked)?;
+        let registration = self.registration(secret.as_deref(), jwks);
+        let keys = self.keys.as_deref().map(read_key_ring).transpose()?;
+        let (checked, ()) = place.edit_if(
+            |draft| {
+                registrations::add(draft, Party::Client, &self.id, registration.clone());
+                registrations::entitle(draft, &self.issuer, &self.id);
+                Ok(())
+            },
+            // What no server would start with is refused.
+            |registrations| keys.as_ref().map_or(Ok(()), |keys| registrations.check_keys(keys)),
+        )?;
+        self.warn_of_keys(keys, &checked.parsed, now);
 
         eprintln!("client {:?} is registered in {place}", self.id);
         if self.issuer.is_empty() && issuers_of(&checked, &self.id).is_empty() {
@@ -210,30 +216,31 @@ impl Add {
         Value::Object(registration)
     }
 
-    /// With a key ring at hand, what no server would start with is refused; without one, the operator is told.
-    fn check_keys(&self, place: &Place, checked: &Checked<Registrations>, now: Timestamp) -> Result<(), Failure> {
+    /// What is right as it stands, and may not be served.
+    fn warn_of_keys(&self, keys: Option<KeyRing>, registrations: &Registrations, now: Timestamp) {
         if let (Some(kid), false) = (&self.kid, self.algorithm() == "HS256") {
             eprintln!(
                 "warning: rotation will retire the key {kid:?} and then remove it, and no client can be served while one names \
                  a key that is gone: leave --kid out, unless you never rotate"
             );
         }
-        let Some(path) = &self.keys else {
-            if let Some(kid) = &self.kid {
+        match (keys, &self.kid) {
+            (Some(keys), _) => {
+                for missing in (Documents { keys, registrations: registrations.clone() }).missing_keys(now) {
+                    eprintln!("warning: {missing}: its requests will be answered with 503");
+                }
+            }
+            (None, Some(kid)) => {
                 eprintln!("warning: whether the key ring has the key {kid:?} was not checked: --keys FILE does");
             }
-            return Ok(());
-        };
-        let name = path.display().to_string();
-        let text = read_file(path)?;
-        let keys = KeyRing::parse(&text)
-            .map_err(|faults| Failure::Unusable { place: name, faults: faults.lines().to_vec() })?;
-        checked.parsed.check_keys(&keys).map_err(|faults| place.refuse(faults.lines().to_vec()))?;
-        for missing in (Documents { keys, registrations: checked.parsed.clone() }).missing_keys(now) {
-            eprintln!("warning: {missing}: its requests will be answered with 503");
+            (None, None) => {}
         }
-        Ok(())
     }
+}
+
+fn read_key_ring(path: &Path) -> Result<KeyRing, Failure> {
+    KeyRing::parse(&read_file(path)?)
+        .map_err(|faults| Failure::Unusable { place: path.display().to_string(), faults: faults.lines().to_vec() })
 }
 
 fn as_table(checked: &Checked<Registrations>) -> String {

@@ -34,6 +34,8 @@ impl Format for KeyRing {
 
 /// A document and the edits so far. Has no `Debug`: a key ring is all secrets.
 pub(super) struct Draft<F> {
+    /// As it was read.
+    before: Map<String, Value>,
     members: Map<String, Value>,
     faults: Vec<String>,
     format: PhantomData<F>,
@@ -51,7 +53,7 @@ impl<F: Format> Draft<F> {
                 *value = Value::Array(Vec::new());
             }
         }
-        Ok(Self { members, faults: Vec::new(), format: PhantomData })
+        Ok(Self { before: members.clone(), members, faults: Vec::new(), format: PhantomData })
     }
 
     /// What is in a list; nothing if it is none, which [`Draft::check`] refuses.
@@ -71,10 +73,11 @@ impl<F: Format> Draft<F> {
 
     /// The document with its reading, or everything that is wrong with it.
     pub(super) fn check(self) -> Result<Checked<F>, Vec<String>> {
+        let is_changed = self.members != self.before;
         let document = Value::Object(self.members);
         let mut faults = self.faults;
         match F::read(&document.to_string()) {
-            Ok(parsed) if faults.is_empty() => Ok(Checked { parsed, document }),
+            Ok(parsed) if faults.is_empty() => Ok(Checked { parsed, document, is_changed }),
             Ok(_) => Err(faults),
             Err(more) => {
                 faults.extend_from_slice(more.lines());
@@ -88,11 +91,17 @@ impl<F: Format> Draft<F> {
 pub(super) struct Checked<F> {
     pub(super) parsed: F,
     document: Value,
+    is_changed: bool,
 }
 
 impl<F> Checked<F> {
     pub(super) fn document(&self) -> &Value {
         &self.document
+    }
+
+    /// Whether the edits have made another document of it.
+    pub(super) fn is_changed(&self) -> bool {
+        self.is_changed
     }
 
     /// The entries of a list.

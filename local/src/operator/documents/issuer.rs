@@ -143,15 +143,15 @@ impl IssuerCommand {
 impl Add {
     fn run(&self) -> Result<(), Failure> {
         let place = self.location.place();
-        let mut draft = place.open()?;
         let secret = if self.assertions.is_meant() { None } else { Some(new_secret()?) };
         let mut registration =
             Map::from_iter([("issuer_id".to_owned(), json!(self.id)), ("clients".to_owned(), json!(self.client))]);
         registration.extend(secret.as_deref().map(|secret| ("secret_sha256".to_owned(), json!([sha256_hex(secret)]))));
         registration.extend(self.assertions.members()?);
-        registrations::add(&mut draft, Party::Issuer, &self.id, Value::Object(registration));
-        let checked = place.check(draft)?;
-        place.write(&checked)?;
+        place.edit(|draft| {
+            registrations::add(draft, Party::Issuer, &self.id, Value::Object(registration.clone()));
+            Ok(())
+        })?;
         match secret {
             Some(secret) => {
                 eprintln!("issuer {:?} is registered in {place}; its secret is shown this once:", self.id);

@@ -10,7 +10,7 @@ use latchkey_token::{
 };
 
 use super::document::{Checked, Draft};
-use crate::secrets::{new_signing_key, new_tag_key};
+use crate::secrets::new_tag_key;
 
 /// What a key does now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -101,23 +101,25 @@ pub(super) fn tag_keys(ring: &Checked<KeyRing>, now: Timestamp) -> Vec<ShownTagK
 
 /// Adds a new key, published now: the first of its algorithm signs at once, any other `publish_seconds` later. Returns
 /// its kid and when it signs.
-pub(super) fn generate(
+pub(super) fn add_new(
     draft: &mut Draft<KeyRing>,
-    algorithm: Algorithm,
+    mut key: Value,
     publish_seconds: Seconds,
     now: Timestamp,
-) -> Result<(String, Timestamp), Unavailable> {
-    let is_in_use = |key: &Value| {
-        let has_retired = retire_at(key).is_some_and(|at| at <= now.unix_seconds());
-        text(key, "alg") == algorithm.name() && !has_retired && time(key, "sign_from") < NOT_YET
+) -> (String, Timestamp) {
+    let is_in_use = |other: &Value| {
+        let has_retired = retire_at(other).is_some_and(|at| at <= now.unix_seconds());
+        text(other, "alg") == text(&key, "alg") && !has_retired && time(other, "sign_from") < NOT_YET
     };
     // Without another key in use there is nobody's cache to wait for.
     let is_first = !draft.list("signing").iter().any(is_in_use);
     let sign_from = if is_first { now } else { now.plus(publish_seconds) };
-    let key = new_signing_key(algorithm, now.unix_seconds(), sign_from.unix_seconds())?;
+    if let Some(members) = key.as_object_mut() {
+        members.insert("sign_from".into(), sign_from.unix_seconds().into());
+    }
     let kid = text(&key, "kid").to_owned();
     add(draft, key);
-    Ok((kid, sign_from))
+    (kid, sign_from)
 }
 
 pub(super) fn add(draft: &mut Draft<KeyRing>, key: Value) {
@@ -157,12 +159,19 @@ fn retire_at(key: &Value) -> Option<i64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::secrets::new_signing_key;
     use serde_json::json;
 
     const NOW: Timestamp = Timestamp::from_unix_seconds(1_800_000_000);
 
     fn empty() -> Draft<KeyRing> {
         Draft::parse("").unwrap()
+    }
+
+    /// When the new key signs.
+    fn generate(draft: &mut Draft<KeyRing>, algorithm: Algorithm, now: Timestamp) -> Timestamp {
+        let key = new_signing_key(algorithm, now.unix_seconds(), now.unix_seconds()).unwrap();
+        add_new(draft, key, 900, now).1
     }
 
     fn checked(draft: Draft<KeyRing>) -> Checked<KeyRing> {
@@ -176,9 +185,9 @@ mod tests {
     #[test]
     fn the_first_key_of_an_algorithm_signs_at_once_and_the_next_when_it_is_known() {
         let mut draft = empty();
-        assert_eq!(generate(&mut draft, Algorithm::Es256, 900, NOW).unwrap().1, NOW);
-        assert_eq!(generate(&mut draft, Algorithm::EdDsa, 900, NOW).unwrap().1, NOW, "another algorithm");
-        assert_eq!(generate(&mut draft, Algorithm::Es256, 900, NOW).unwrap().1, NOW.plus(900));
+        assert_eq!(generate(&mut draft, Algorithm::Es256, NOW), NOW);
+        assert_eq!(generate(&mut draft, Algorithm::EdDsa, NOW), NOW, "another algorithm");
+        assert_eq!(generate(&mut draft, Algorithm::Es256, NOW), NOW.plus(900));
         let ring = checked(draft);
         assert_eq!(uses(&ring, NOW.minus(1)), [Use::Waits; 3]);
         assert_eq!(uses(&ring, NOW), [Use::Signs, Use::Signs, Use::Published]);
@@ -188,14 +197,14 @@ mod tests {
     #[test]
     fn a_retired_key_neither_counts_as_first_nor_as_tag_key() {
         let mut draft = empty();
-        generate(&mut draft, Algorithm::Es256, 900, NOW).unwrap();
+        generate(&mut draft, Algorithm::Es256, NOW);
         assert_eq!(ensure_tag_key(&mut draft, NOW).unwrap(), Some(1));
         assert_eq!(ensure_tag_key(&mut draft, NOW).unwrap(), None);
         for list in ["signing", "tagging"] {
             draft.list_mut(list).unwrap()[0]["retire_at"] = json!(NOW.unix_seconds() + 10);
         }
         let later = NOW.plus(10);
-        assert_eq!(generate(&mut draft, Algorithm::Es256, 900, later).unwrap().1, later);
+        assert_eq!(generate(&mut draft, Algorithm::Es256, later), later);
         assert_eq!(ensure_tag_key(&mut draft, later).unwrap(), Some(2));
         let ring = checked(draft);
         assert_eq!(uses(&ring, later), [Use::Retired, Use::Signs]);

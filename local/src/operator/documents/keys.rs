@@ -15,7 +15,10 @@ use super::{
     key_ring::{self, ShownKey, ShownTagKey},
     place::Location,
 };
-use crate::console::{Failure, print, table};
+use crate::{
+    console::{Failure, print, table},
+    secrets::new_signing_key,
+};
 
 /// The JWKS cache's 300 s and twice the secrets' cache of 300 s.
 const PUBLISH_SECONDS: Seconds = 900;
@@ -114,14 +117,16 @@ impl Show {
 impl Generate {
     fn run(&self, now: Timestamp) -> Result<(), Failure> {
         let place = self.location.place();
-        let mut draft = place.open()?;
-        let (kid, sign_from) = key_ring::generate(&mut draft, self.alg, self.publish_seconds, now)?;
-        let tag_key = ensure_tag_key(&mut draft, now)?;
-        place.write(&place.check(draft)?)?;
+        let key = new_signing_key(self.alg, now.unix_seconds(), now.unix_seconds())?;
+        let (_, (added, tag_key)) = place.edit(|draft| {
+            let added = key_ring::add_new(draft, key.clone(), self.publish_seconds, now);
+            Ok((added, ensure_tag_key(draft, now)?))
+        })?;
+        let (kid, sign_from) = added;
         let when = if sign_from == now { "at once".to_owned() } else { format!("from {sign_from}") };
         eprintln!("a new {} key is in {place}; it signs {when}{tag_key}", self.alg);
         match self.json {
-            true => print(&format!("{}\n", json!({"kid": kid.to_string(), "sign_from": sign_from.to_string()}))),
+            true => print(&format!("{}\n", json!({"kid": kid, "sign_from": sign_from.to_string()}))),
             false => print(&format!("{kid}\n")),
         }
     }
@@ -134,10 +139,11 @@ impl ImportHs256 {
             eprintln!("warning: the secret has a newline in it, or white space at an end, and is taken with it");
         }
         let place = self.location.place();
-        let mut draft = place.open()?;
-        key_ring::add(&mut draft, json!({"kid": self.kid, "alg": Algorithm::Hs256.name(), "secret": secret}));
-        let tag_key = ensure_tag_key(&mut draft, now)?;
-        place.write(&place.check(draft)?)?;
+        let key = json!({"kid": self.kid, "alg": Algorithm::Hs256.name(), "secret": secret});
+        let (_, tag_key) = place.edit(|draft| {
+            key_ring::add(draft, key.clone());
+            ensure_tag_key(draft, now)
+        })?;
         eprintln!("the HS256 key {:?} is in {place}; it signs at once for clients that name it{tag_key}", self.kid);
         if self.json {
             return print(&format!("{}\n", json!({"kid": self.kid})));

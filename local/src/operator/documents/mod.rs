@@ -8,6 +8,7 @@ mod keys;
 mod party;
 mod place;
 mod registrations;
+mod secret;
 
 pub(super) use self::place::Place;
 pub(crate) use self::{client::ClientCommand, issuer::IssuerCommand, keys::KeysCommand};

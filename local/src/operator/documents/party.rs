@@ -70,15 +70,15 @@ impl List {
 }
 
 impl Disable {
-    /// Removes the registration; `meaning` is what the operator is told first.
+    /// Removes the registration; `meaning` is what the operator is told of it.
     pub(super) fn run(&self, party: Party, meaning: &str) -> Result<(), Failure> {
         let place = self.location.place();
-        let mut draft = place.open()?;
-        registrations::remove(&mut draft, party, &self.id);
-        let checked = place.check(draft)?;
+        place.edit(|draft| {
+            registrations::remove(draft, party, &self.id);
+            Ok(())
+        })?;
         let noun = party.noun();
         eprintln!("Removing {noun} {:?} means, within the servers' cache time (300 s by default):\n{meaning}", self.id);
-        place.write(&checked)?;
         eprintln!("{noun} {:?} is removed from {place}", self.id);
         if self.json {
             return print(&format!("{}\n", json!({party.id_member(): self.id})));
@@ -94,11 +94,12 @@ impl RotateSecret {
 
     fn add(&self, party: Party) -> Result<(), Failure> {
         let place = self.location.place();
-        let mut draft = place.open()?;
         let secret = new_secret()?;
-        registrations::add_hash(&mut draft, party, &self.id, &sha256_hex(&secret));
-        let checked = place.check(draft)?;
-        place.write(&checked)?;
+        let hash = sha256_hex(&secret);
+        place.edit(|draft| {
+            registrations::add_hash(draft, party, &self.id, &hash);
+            Ok(())
+        })?;
         let noun = party.noun();
         eprintln!(
             "{noun} {:?} has a new secret, shown this once; the old one is still good. Hand it over once the servers have \
@@ -110,14 +111,11 @@ impl RotateSecret {
 
     fn finish(&self, party: Party) -> Result<(), Failure> {
         let place = self.location.place();
-        let mut draft = place.open()?;
-        let dropped = registrations::keep_newest_hash(&mut draft, party, &self.id);
-        let checked = place.check(draft)?;
+        let (_, dropped) = place.edit(|draft| Ok(registrations::keep_newest_hash(draft, party, &self.id)))?;
         let noun = party.noun();
         if dropped == 0 {
             eprintln!("{noun} {:?} has no older secret: nothing to finish", self.id);
         } else {
-            place.write(&checked)?;
             eprintln!("{noun} {:?} is known by its newest secret alone; older ones dropped: {dropped}", self.id);
         }
         if self.json {

@@ -3,25 +3,28 @@
 use std::{
     fmt, fs, io,
     path::{Path, PathBuf},
+    time::Duration,
 };
 
-use aws_sdk_secretsmanager::{
-    Client,
-    error::{ProvideErrorMetadata, SdkError},
-    operation::{get_secret_value::GetSecretValueError, put_secret_value::PutSecretValueError},
-};
 use clap::Args;
 use latchkey_token::{
-    json::{self, Value},
+    json::{self, Faults, Value},
     registrations::Registrations,
 };
-use latchkey_token_aws::sdk;
+use tokio::time::sleep;
 
-use super::document::{Checked, Draft, Format};
+use super::{
+    document::{Checked, Draft, Format},
+    secret::{Secret, Swap},
+};
 use crate::{
     console::{Failure, block_on},
     secrets::write_file,
 };
+
+/// How often a change is applied anew to what somebody else has written meanwhile.
+const TRIES: u32 = 5;
+const PAUSE: Duration = Duration::from_millis(100);
 
 /// Exactly one of the two is given.
 #[derive(Args)]
@@ -72,43 +75,101 @@ impl fmt::Display for Place {
 }
 
 impl Place {
-    /// The document, to be edited. A missing file and a secret without a value are empty documents.
-    pub(super) fn open<F: Format>(&self) -> Result<Draft<F>, Failure> {
-        let text = self.read()?;
-        if text.is_none() {
-            match self {
-                Self::File(_) => eprintln!("{self} does not exist yet"),
-                Self::Secret(_) => eprintln!("{self} has no value yet, or does not exist"),
+    /// The registrations that are kept there.
+    pub(crate) fn registrations(&self) -> Result<Registrations, Failure> {
+        Ok(self.load()?.parsed)
+    }
+
+    /// The document, to be looked at: there must be one.
+    pub(super) fn load<F: Format>(&self) -> Result<Checked<F>, Failure> {
+        let (text, missing) = match self {
+            Self::File(path) => (self.read(path)?, "does not exist"),
+            Self::Secret(id) => {
+                let held = block_on(async { Secret::open(id).await.read().await })?;
+                (held.map(|held| held.text), "has no value yet, or does not exist")
             }
+        };
+        let checked = self.parse(&text.ok_or_else(|| self.fail(missing))?)?.check();
+        checked.map_err(|faults| Failure::Unusable { place: self.to_string(), faults })
+    }
+
+    /// Changes the document: reads it, applies `change`, and writes the result if it differs and its parser accepts it.
+    /// A missing file and a secret without a value are empty documents.
+    ///
+    /// In Secrets Manager, somebody else may change the document at the same time. Then `change` is applied again, to
+    /// what the other one has written. So what it adds is drawn before, once: a secret that is shown later, or a key.
+    pub(super) fn edit<F: Format, T>(
+        &self,
+        change: impl Fn(&mut Draft<F>) -> Result<T, Failure>,
+    ) -> Result<(Checked<F>, T), Failure> {
+        self.edit_if(change, |_| Ok(()))
+    }
+
+    /// The same, if `accept` finds no fault with the result.
+    pub(super) fn edit_if<F: Format, T>(
+        &self,
+        change: impl Fn(&mut Draft<F>) -> Result<T, Failure>,
+        accept: impl Fn(&F) -> Result<(), Faults>,
+    ) -> Result<(Checked<F>, T), Failure> {
+        let edited = |text: Option<&str>| {
+            if text.is_none() {
+                self.tell_that_it_is_new();
+            }
+            let mut draft = self.parse(text.unwrap_or_default())?;
+            let told = change(&mut draft)?;
+            let checked = draft.check().map_err(|faults| self.refuse(faults))?;
+            accept(&checked.parsed).map_err(|faults| self.refuse(faults.lines().to_vec()))?;
+            Ok((checked, told))
+        };
+        match self {
+            Self::File(path) => {
+                let (checked, told) = edited(self.read(path)?.as_deref())?;
+                if checked.is_changed() {
+                    self.write(path, &checked)?;
+                }
+                Ok((checked, told))
+            }
+            Self::Secret(id) => block_on(self.edit_secret(id, edited)),
         }
-        self.parse(&text.unwrap_or_default())
+    }
+
+    async fn edit_secret<F, T>(
+        &self,
+        id: &str,
+        edited: impl Fn(Option<&str>) -> Result<(Checked<F>, T), Failure>,
+    ) -> Result<(Checked<F>, T), Failure> {
+        let secret = Secret::open(id).await;
+        let mut said = String::new();
+        for _ in 0..TRIES {
+            let read = secret.read().await?;
+            let (checked, told) = edited(read.as_ref().map(|held| held.text.as_str()))?;
+            if !checked.is_changed() {
+                return Ok((checked, told));
+            }
+            match secret.swap(read.as_ref(), &checked.document().to_string()).await? {
+                Swap::Done => return Ok((checked, told)),
+                Swap::Conflict(answer) => said = answer,
+            }
+            sleep(PAUSE).await;
+        }
+        Err(self.fail(format_args!(
+            "others have changed it at the same time, {TRIES} times in a row. Nothing of this change was written: run the \
+             command again. The last answer was: {said}"
+        )))
+    }
+
+    fn tell_that_it_is_new(&self) {
+        match self {
+            Self::File(_) => eprintln!("{self} does not exist yet"),
+            Self::Secret(_) => eprintln!("{self} has no value yet, or does not exist"),
+        }
     }
 
     fn parse<F: Format>(&self, text: &str) -> Result<Draft<F>, Failure> {
         Draft::parse(text).map_err(|fault| Failure::Unusable { place: self.to_string(), faults: vec![fault] })
     }
 
-    /// The document, to be looked at: there must be one.
-    /// The registrations that are kept there.
-    pub(crate) fn registrations(&self) -> Result<Registrations, Failure> {
-        Ok(self.load()?.parsed)
-    }
-
-    pub(super) fn load<F: Format>(&self) -> Result<Checked<F>, Failure> {
-        let missing = || match self {
-            Self::File(_) => self.fail("does not exist"),
-            Self::Secret(_) => self.fail("has no value yet, or does not exist"),
-        };
-        let checked = self.parse(&self.read()?.ok_or_else(missing)?)?.check();
-        checked.map_err(|faults| Failure::Unusable { place: self.to_string(), faults })
-    }
-
-    /// `draft` as it may be written.
-    pub(super) fn check<F: Format>(&self, draft: Draft<F>) -> Result<Checked<F>, Failure> {
-        draft.check().map_err(|faults| self.refuse(faults))
-    }
-
-    pub(super) fn refuse(&self, faults: Vec<String>) -> Failure {
+    fn refuse(&self, faults: Vec<String>) -> Failure {
         Failure::Refused { place: self.to_string(), faults }
     }
 
@@ -116,74 +177,17 @@ impl Place {
         Failure::Place { place: self.to_string(), detail: detail.to_string() }
     }
 
-    fn read(&self) -> Result<Option<String>, Failure> {
-        match self {
-            Self::File(path) => match fs::read_to_string(path) {
-                Ok(text) => Ok(Some(text)),
-                Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-                Err(error) => Err(self.fail(error)),
-            },
-            Self::Secret(id) => block_on(async {
-                let got = secrets_manager().await.get_secret_value().secret_id(id).send().await;
-                match got {
-                    Ok(output) => match output.secret_string {
-                        Some(text) => Ok(Some(text)),
-                        None => Err(self.fail("holds bytes and no text: is it the right secret?")),
-                    },
-                    // No value yet, or no such secret: writing tells.
-                    Err(error)
-                        if error
-                            .as_service_error()
-                            .is_some_and(GetSecretValueError::is_resource_not_found_exception) =>
-                    {
-                        Ok(None)
-                    }
-                    Err(error) => Err(self.fail(explain(&error))),
-                }
-            }),
+    fn read(&self, path: &Path) -> Result<Option<String>, Failure> {
+        match fs::read_to_string(path) {
+            Ok(text) => Ok(Some(text)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(self.fail(error)),
         }
     }
 
-    pub(super) fn write<F: Format>(&self, checked: &Checked<F>) -> Result<(), Failure> {
-        match self {
-            Self::File(path) => write_file(path, &format!("{:#}\n", checked.document())).map_err(|error| {
-                self.fail(format!("{error}; is its directory there, and may you write to it? Nothing was changed"))
-            }),
-            Self::Secret(id) => block_on(async {
-                let text = checked.document().to_string();
-                let put = secrets_manager().await.put_secret_value().secret_id(id).secret_string(text).send().await;
-                match put {
-                    Ok(_) => Ok(()),
-                    Err(error)
-                        if error
-                            .as_service_error()
-                            .is_some_and(PutSecretValueError::is_resource_not_found_exception) =>
-                    {
-                        Err(self.fail(
-                            "there is no such secret: check --secret-id and AWS_REGION, or make it first with `aws \
-                             secretsmanager create-secret --name NAME`",
-                        ))
-                    }
-                    Err(error) if error.as_service_error().is_some() => Err(self.fail(explain(&error))),
-                    Err(error) => Err(self.fail(format!(
-                        "{}. Whether the change was written is not certain: look at it before you repeat it",
-                        explain(&error)
-                    ))),
-                }
-            }),
-        }
+    fn write<F>(&self, path: &Path, checked: &Checked<F>) -> Result<(), Failure> {
+        write_file(path, &format!("{:#}\n", checked.document())).map_err(|error| {
+            self.fail(format_args!("{error}; is its directory there, and may you write to it? Nothing was changed"))
+        })
     }
-}
-
-/// What Secrets Manager said; if nothing, where it is looked for.
-fn explain<E: ProvideErrorMetadata, R>(error: &SdkError<E, R>) -> String {
-    let said = sdk::describe(error);
-    match error {
-        SdkError::ServiceError(_) => said,
-        _ => format!("{said} (are AWS_REGION, or AWS_PROFILE, and credentials set?)"),
-    }
-}
-
-async fn secrets_manager() -> Client {
-    Client::new(&sdk::config().await)
 }

@@ -7,6 +7,7 @@
 use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::{
+    json::{Map, Value},
     keys::{Algorithm, NOT_YET},
     policy::{MAX_ACCESS_TOKEN_SECONDS, MAX_GRACE_SECONDS, MAX_SESSION_SECONDS},
     values::Seconds,
@@ -25,6 +26,9 @@ pub struct RingDocument {
     pub signing: Vec<SigningEntry>,
     /// The tag keys, in the order of the document.
     pub tagging: Vec<TagEntry>,
+    /// Members that a rotation does not know, kept as they are.
+    #[serde(flatten)]
+    pub other: Map<String, Value>,
 }
 
 /// A signing key of the document; asymmetric keys have a `private_key`, HS256 keys a `secret`.
@@ -49,6 +53,9 @@ pub struct SigningEntry {
     /// From this time the key neither signs nor verifies; Unix seconds. `None`: no time is set.
     #[serde(default)]
     pub retire_at: Option<i64>,
+    /// Members that a rotation does not know, kept as they are.
+    #[serde(flatten)]
+    pub other: Map<String, Value>,
 }
 
 /// A tag key of the document.
@@ -64,6 +71,9 @@ pub struct TagEntry {
     /// From this time its refresh tokens are refused; Unix seconds. `None`: no time is set.
     #[serde(default)]
     pub retire_at: Option<i64>,
+    /// Members that a rotation does not know, kept as they are.
+    #[serde(flatten)]
+    pub other: Map<String, Value>,
 }
 
 /// `null` is what is left out, as it is for the ring that is read here too.
@@ -238,6 +248,19 @@ mod tests {
         assert!(ring("null") == ring("0"));
     }
 
+    #[test]
+    fn members_that_a_rotation_does_not_know_are_kept_verbatim() {
+        let key = serde_json::json!({"kid": "a", "alg": "RS256", "private_key": "p", "publish_at": 0, "sign_from": 0,
+            "retire_at": null, "note": {"deep": [1, 2.5, null]}});
+        let tag_key = serde_json::json!({"kid": 1, "secret": "s", "use_from": 0, "retire_at": null, "since": "x"});
+        let text = serde_json::json!({"signing": [key], "tagging": [tag_key], "critical": ["note"]}).to_string();
+        let ring = plan(&serde_json::from_str(&text).unwrap(), NOW, LIMITS).ring;
+        let kept = serde_json::to_value(&ring).unwrap();
+        assert_eq!(kept["critical"], serde_json::json!(["note"]));
+        assert_eq!(kept["signing"][0]["note"], key["note"]);
+        assert_eq!(kept["tagging"][0]["since"], "x");
+    }
+
     /// Carries a plan out with keys named by a counter.
     fn carried_out(plan: Plan, made: &mut u32) -> RingDocument {
         let mut ring = plan.ring;
@@ -251,6 +274,7 @@ mod tests {
                 publish_at: key.publish_at,
                 sign_from: key.sign_from,
                 retire_at: None,
+                other: Map::new(),
             });
         }
         if let Some(key) = plan.new_tagging {
@@ -259,6 +283,7 @@ mod tests {
                 secret: "secret".into(),
                 use_from: key.use_from,
                 retire_at: None,
+                other: Map::new(),
             });
         }
         ring
@@ -347,6 +372,7 @@ mod tests {
                 publish_at: 0,
                 sign_from: 0,
                 retire_at: None,
+                other: Map::new(),
             });
         }
         let planned = plan(&ring, NOW, LIMITS);

@@ -9,8 +9,9 @@ use super::plan::{
 use crate::{
     audit::{Event, EventKind},
     failure::Unavailable,
+    json::Map,
     keys::{Algorithm, KeyRing, PublicKeys, thumbprint},
-    ports::{Audit, Clock, GenerateKey, Randomness, RingVersions, random},
+    ports::{Audit, Clock, GenerateKey, Promotion, Randomness, RingVersions, random},
 };
 
 /// Secrets Manager's steps, in their order.
@@ -70,6 +71,10 @@ pub enum RotationFault {
         "key {0} was changed by hand after createSecret: take AWSPENDING from this version, start another rotation"
     )]
     RingChanged(String),
+    /// Another version became the current one while [`Step::Finish`] compared the new ring with the one before it. The
+    /// step may be tried again: it then compares with that version.
+    #[error("the key ring was changed by somebody else just now: nothing was changed here, try finishSecret again")]
+    RingReplaced,
     /// The published keys do not verify a signature of the key with this id.
     #[error("key {0} does not verify what it signs under the published keys")]
     KeyFailed(String),
@@ -120,7 +125,7 @@ impl<V: RingVersions> Rotation<'_, V> {
             return Ok(());
         }
         let current = self.versions.current().await?;
-        let (_, ring) = read("current", &current)?;
+        let (_, ring) = read("current", &current.ring)?;
         let now = self.clock.now().unix_seconds();
         let mut ring = self.carry_out(plan(&ring, now, self.limits))?;
         if let Some(secret) = self.versions.librechat_secret().await? {
@@ -147,11 +152,12 @@ impl<V: RingVersions> Rotation<'_, V> {
                 publish_at,
                 sign_from,
                 retire_at: None,
+                other: Map::new(),
             });
         }
         if let Some(NewTagKey { kid, use_from }) = plan.new_tagging {
             let secret = URL_SAFE_NO_PAD.encode(random::<32>(self.randomness)?);
-            ring.tagging.push(TagEntry { kid, secret, use_from, retire_at: None });
+            ring.tagging.push(TagEntry { kid, secret, use_from, retire_at: None, other: Map::new() });
         }
         Ok(ring)
     }
@@ -182,7 +188,8 @@ impl<V: RingVersions> Rotation<'_, V> {
     async fn finish(&self, version: &str) -> Result<(), RotationFault> {
         let (ring, document) = self.pending(version).await?;
         let now = self.clock.now().unix_seconds();
-        let (_, current) = read("current", &self.versions.current().await?)?;
+        let compared = self.versions.current().await?;
+        let (_, current) = read("current", &compared.ring)?;
         if let Some(kid) = key_changed_by_hand(&current, &document, now) {
             return Err(RotationFault::RingChanged(kid));
         }
@@ -190,9 +197,13 @@ impl<V: RingVersions> Rotation<'_, V> {
         if !ring.public_keys(now).is_within(&published) {
             return Err(RotationFault::NotPublished);
         }
-        self.versions.make_current(version).await?;
-        self.audit.record(&Event::new(EventKind::KeysRotated));
-        Ok(())
+        match self.versions.make_current(version, &compared.version).await? {
+            Promotion::Promoted => {
+                self.audit.record(&Event::new(EventKind::KeysRotated));
+                Ok(())
+            }
+            Promotion::RingChanged => Err(RotationFault::RingReplaced),
+        }
     }
 
     async fn published(&self) -> Result<PublicKeys, RotationFault> {
@@ -224,6 +235,7 @@ fn import_librechat_secret(ring: &mut RingDocument, secret: String) -> Result<()
             publish_at: 0,
             sign_from: 0,
             retire_at: None,
+            other: Map::new(),
         }),
     }
     Ok(())
@@ -233,7 +245,7 @@ fn import_librechat_secret(ring: &mut RingDocument, secret: String) -> Result<()
 mod tests {
     use super::*;
     use crate::{
-        ports::VersionStages,
+        ports::{CurrentRing, VersionStages},
         testing::{NOW, es256_pem, hs256_entry, rsa_pem},
         values::Timestamp,
     };
@@ -261,6 +273,8 @@ mod tests {
         published: Option<String>,
         librechat: Option<String>,
         writes: usize,
+        /// What somebody else puts in force just before the rotation does.
+        overtaken_by: Option<String>,
     }
 
     struct FakeVersions(Mutex<Secrets>);
@@ -276,9 +290,11 @@ mod tests {
             Ok(is_known.then_some(stages))
         }
 
-        async fn current(&self) -> Result<String, Unavailable> {
+        async fn current(&self) -> Result<CurrentRing, Unavailable> {
             let secrets = self.0.lock().unwrap();
-            secrets.values.get(&secrets.current).cloned().ok_or_else(|| Unavailable::new("secret", "no current"))
+            let ring = secrets.values.get(&secrets.current).cloned();
+            let ring = ring.ok_or_else(|| Unavailable::new("secret", "no current"))?;
+            Ok(CurrentRing { version: secrets.current.clone(), ring })
         }
 
         async fn value(&self, version: &str) -> Result<Option<String>, Unavailable> {
@@ -293,12 +309,19 @@ mod tests {
             Ok(())
         }
 
-        async fn make_current(&self, version: &str) -> Result<(), Unavailable> {
+        async fn make_current(&self, version: &str, replaced: &str) -> Result<Promotion, Unavailable> {
             let mut secrets = self.0.lock().unwrap();
+            if let Some(ring) = secrets.overtaken_by.take() {
+                secrets.values.insert("by-hand".to_owned(), ring);
+                secrets.current = "by-hand".to_owned();
+            }
+            if secrets.current != replaced {
+                return Ok(Promotion::RingChanged);
+            }
             secrets.writes += 1;
             secrets.current = version.to_owned();
             secrets.pending = None;
-            Ok(())
+            Ok(Promotion::Promoted)
         }
 
         async fn published(&self) -> Result<Option<String>, Unavailable> {
@@ -387,7 +410,11 @@ mod tests {
         }
 
         fn ring(&self) -> KeyRing {
-            KeyRing::parse(&now_or_never(self.versions.current()).unwrap()).unwrap()
+            KeyRing::parse(&self.text()).unwrap()
+        }
+
+        fn text(&self) -> String {
+            now_or_never(self.versions.current()).unwrap().ring
         }
 
         fn writes(&self) -> usize {
@@ -496,8 +523,7 @@ mod tests {
             world.start("v2");
             world.step(Step::Create, "v2").unwrap();
             world.step(Step::Set, "v2").unwrap();
-            let mut ring: RingDocument =
-                serde_json::from_str(&now_or_never(world.versions.current()).unwrap()).unwrap();
+            let mut ring: RingDocument = serde_json::from_str(&world.text()).unwrap();
             ring.signing.sort_by_key(|key| key.kid == "hs");
             let changed = change(&mut ring);
             world.versions.0.lock().unwrap().values.insert("v1".to_owned(), serde_json::to_string(&ring).unwrap());
@@ -508,6 +534,34 @@ mod tests {
             );
             *world.clock.lock().unwrap() = NOW.plus(2);
             world.rotate("v3");
+        }
+    }
+
+    #[test]
+    fn a_ring_that_is_changed_while_it_is_compared_is_compared_again() {
+        for added in [None, Some(hs256_entry("added", &"x".repeat(32)))] {
+            let world = World::new(EMPTY);
+            world.rotate("v1");
+            *world.clock.lock().unwrap() = NOW.plus(1);
+            world.start("v2");
+            for step in [Step::Create, Step::Set, Step::Test] {
+                world.step(step, "v2").unwrap();
+            }
+            let key = added.as_ref().map(|added| format!("{added},")).unwrap_or_default();
+            let changed = world.text().replacen(r#""signing":["#, &format!(r#""signing": [{key}"#), 1);
+            world.versions.0.lock().unwrap().overtaken_by = Some(changed.clone());
+            let writes = world.writes();
+            assert!(matches!(world.step(Step::Finish, "v2"), Err(RotationFault::RingReplaced)));
+            assert_eq!((world.text(), world.writes()), (changed, writes), "what was done by hand is in force");
+            assert_eq!(world.events.lock().unwrap().len(), 1, "the first rotation alone");
+
+            let again = world.step(Step::Finish, "v2");
+            match added {
+                None => again.unwrap(),
+                Some(_) => {
+                    assert!(matches!(&again, Err(RotationFault::RingChanged(kid)) if kid == "added"), "{again:?}");
+                }
+            }
         }
     }
 
@@ -543,8 +597,7 @@ mod tests {
             set(secret);
             *world.clock.lock().unwrap() = world.now().plus(1);
             world.rotate(version);
-            let text = now_or_never(world.versions.current()).unwrap();
-            let ring: RingDocument = serde_json::from_str(&text).unwrap();
+            let ring: RingDocument = serde_json::from_str(&world.text()).unwrap();
             let key = ring.signing.iter().find(|key| key.kid == "librechat-hs").unwrap();
             assert_eq!(key.secret.as_deref(), Some(secret));
             assert!(!world.versions.0.lock().unwrap().published.as_ref().unwrap().contains("librechat-hs"));
