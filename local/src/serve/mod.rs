@@ -1,5 +1,6 @@
 //! The local server.
 
+mod connections;
 pub mod demo;
 pub mod dynamodb;
 mod functions;
