@@ -59,6 +59,8 @@ impl Route {
 const NOT_A_FORM: &str = "not a form of percent-encoded UTF-8";
 const TWICE: &str = "a parameter stands twice";
 const NOT_JSON: &str = "the body is not a JSON object, holds a member twice, or is nested deeper than 16";
+const SUBJECT: &str = "subject must be 1 to 255 bytes without control, zero-width or bidirectional characters, and without \
+                       white space at its ends";
 const QUERY: &str = "parameters belong in the body, not in the query string";
 
 pub async fn bodies(row: Row) {
@@ -334,7 +336,10 @@ pub async fn query_strings(row: Row) {
         ("", Expected::invalid_request("subject is missing")),
         ("subject=", Expected::invalid_request("subject is missing")),
         ("client_id=librechat", Expected::invalid_request("subject is missing")),
-        ("subject=a%00b", Expected::invalid_request("subject must be 1 to 255 bytes without control characters")),
+        ("subject=a%00b", Expected::invalid_request(SUBJECT)),
+        ("subject=alice+", Expected::invalid_request(SUBJECT)),
+        ("subject=alice%E2%80%8B", Expected::invalid_request(SUBJECT)),
+        ("subject=%E2%80%AEecila", Expected::invalid_request(SUBJECT)),
         (
             "subject=alice&client_id=other",
             Expected::error(400, "unauthorized_client", "this issuer may not act for that client"),
@@ -701,12 +706,32 @@ pub async fn issuing(row: Row) {
         );
     }
     let long = "x".repeat(256);
-    for subject in ["\0", "a\nb", "a\u{7f}", "a\u{85}b", "\u{1b}[31m", long.as_str(), &"é".repeat(128)] {
-        refuse(
-            format!("subject {subject:.8?}"),
-            &[("subject", subject)],
-            Expected::invalid_request("subject must be 1 to 255 bytes without control characters"),
-        );
+    for subject in [
+        "\0",
+        "a\nb",
+        "a\u{7f}",
+        "a\u{85}b",
+        "\u{1b}[31m",
+        long.as_str(),
+        &"é".repeat(128),
+        // What an operator would take for alice.
+        " alice",
+        "alice ",
+        "alice\u{a0}",
+        "\u{3000}alice",
+        "alice\u{2028}",
+        "ali\u{200b}ce",
+        "ali\u{200d}ce",
+        "ali\u{2060}ce",
+        "ali\u{ad}ce",
+        "ali\u{180e}ce",
+        "\u{feff}alice",
+        "\u{202e}ecila",
+        "\u{2067}alice\u{2069}",
+        "alice\u{200e}",
+        "alice\u{61c}",
+    ] {
+        refuse(format!("subject {subject:.8?}"), &[("subject", subject)], Expected::invalid_request(SUBJECT));
     }
     for nonce in ["a\nb", "\0", long.as_str()] {
         refuse(

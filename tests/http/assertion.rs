@@ -162,6 +162,8 @@ async fn whatever_is_wrong_with_an_assertion_the_answer_is_the_same_and_nothing_
         (es256(&claims(json!({"iat": now + 61}))), "assertion_from_the_future"),
         (es256(&claims(json!({"sub": null}))), "assertion_subject"),
         (es256(&claims(json!({"sub": "a\nb"}))), "assertion_subject"),
+        (es256(&claims(json!({"sub": "alice "}))), "assertion_subject"),
+        (es256(&claims(json!({"sub": "ali\u{200b}ce"}))), "assertion_subject"),
         (of_our_own_key, "assertion_signature"),
         (public_key_as_secret, "assertion_algorithm"),
         (with_header(json!({"alg": "ES256", "kid": "another"})), "assertion_unknown_kid"),

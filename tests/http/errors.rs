@@ -33,7 +33,8 @@ async fn malformed_requests() {
         &issue(FORM, "subject=a%00b").await,
         400,
         "invalid_request",
-        "subject must be 1 to 255 bytes without control characters",
+        "subject must be 1 to 255 bytes without control, zero-width or bidirectional characters, and without white space \
+         at its ends",
     );
     exactly(
         &issue(FORM, "subject=a&expires_in=0").await,

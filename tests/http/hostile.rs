@@ -1,5 +1,7 @@
 //! Input that nobody sends by accident. Nothing of it changes a record.
 
+use std::time::Duration;
+
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use jsonwebtoken::{Algorithm, EncodingKey};
 use lambda_http::http::{HeaderValue, Request};
@@ -245,6 +247,31 @@ async fn hostile_headers_stay_in_one_log_line() {
     app.send(request.body(body.into_bytes()).unwrap()).await.tokens();
     let lines = logs::audit_of(tokens.0["session_id"].as_str().unwrap());
     assert_eq!(lines.last().unwrap()["user_agent"], r#"evil???31m?{"event":"x"}"#.replace("???", "??"));
+}
+
+#[tokio::test]
+async fn who_sends_no_whole_headers_is_disconnected_after_10_s() {
+    let app = App::start().await;
+    let address = app.url.strip_prefix("http://").unwrap().to_owned();
+    let mut connections = Vec::new();
+    for bytes in [&b""[..], b"POST /tok", b"POST /token HTTP/1.1\r\nHost: x\r\nAuthorization: Basic "] {
+        let mut connection = tokio::net::TcpStream::connect(&address).await.unwrap();
+        connection.write_all(bytes).await.unwrap();
+        connections.push(connection);
+    }
+    app.issue().await;
+    // From here on time passes only when it is told to.
+    tokio::time::pause();
+    let is_closed = |connection: &tokio::net::TcpStream| matches!(connection.try_read(&mut [0]), Ok(0));
+    tokio::time::advance(Duration::from_secs(6)).await;
+    assert!(!connections.iter().any(is_closed));
+    tokio::time::advance(Duration::from_secs(5)).await;
+    for _ in 0..100_000 {
+        tokio::task::yield_now().await;
+    }
+    assert!(connections.iter().all(is_closed));
+    tokio::time::resume();
+    app.issue().await;
 }
 
 #[tokio::test]

@@ -100,6 +100,20 @@ async fn the_record_is_the_contracts() {
 }
 
 #[tokio::test]
+async fn a_subject_has_nothing_that_an_operator_would_not_see() {
+    let app = App::start().await;
+    for subject in [" alice", "alice\u{a0}", "ali\u{200b}ce", "alice\u{200e}", "\u{202e}ecila", "\u{feff}alice"] {
+        let answer = app.issue_form(&[("client_id", "librechat"), ("subject", subject)]).await;
+        answer.refused(400, "invalid_request");
+    }
+    assert!(app.records().await.is_empty());
+    for subject in ["Ada Lovelace", "山田\u{3000}太郎", "אליס"] {
+        let tokens = app.issue_form(&[("client_id", "librechat"), ("subject", subject)]).await.tokens();
+        assert_eq!(tokens.claims()["sub"], subject);
+    }
+}
+
+#[tokio::test]
 async fn form_and_json_say_the_same() {
     let app = App::start().await;
     let body = json!({

@@ -129,3 +129,13 @@ async fn expiry_is_what_the_record_says() {
     app.clock.advance(50);
     app.renew(&renewed).await.invalid_grant();
 }
+
+#[tokio::test]
+async fn a_client_whose_tokens_outlive_an_idle_session_is_warned_of_at_the_start() {
+    // "graceful" has 86400 s and an hour of grace of its own; no other client has more than 86400 s.
+    App::with(&[("LATCHKEY_IDLE_SECONDS", "89999")]).await;
+    let warnings = logs::lines(|line| line.to_string().contains("longer than the idle time of 89999 s"));
+    let [warning] = warnings.as_slice() else { panic!("{warnings:?}") };
+    assert_eq!(warning["level"], "WARN");
+    assert!(warning.to_string().contains("its access tokens live 86400 s with 3600 s of grace"), "{warning}");
+}

@@ -78,7 +78,7 @@ fn parse(request: &Request) -> Result<IssueRequest, EdgeError> {
 
 fn statement(authorization: &Authorization, parameters: &mut Parameters) -> Result<IssuerGrant, RequestFault> {
     let subject = Subject::parse(&parameters.required("subject")?)
-        .ok_or_else(|| RequestFault::invalid("subject must be 1 to 255 bytes without control characters"))?;
+        .ok_or_else(|| RequestFault::invalid(format!("subject must be {}", Subject::RULE)))?;
     Ok(IssuerGrant::Statement {
         issuer: credentials::issuer(authorization, parameters)?,
         subject,

@@ -81,7 +81,7 @@ where
         return Ok(Answer::Ended { ended });
     }
     let subject = Subject::parse(&query.required("subject")?)
-        .ok_or_else(|| RequestFault::invalid("subject must be 1 to 255 bytes without control characters"))?;
+        .ok_or_else(|| RequestFault::invalid(format!("subject must be {}", Subject::RULE)))?;
     let filter = SessionFilter { subject, client_id: query.text("client_id")? };
     match *request.method() {
         Method::GET => {

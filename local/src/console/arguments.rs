@@ -3,8 +3,8 @@
 use latchkey_token::values::{ClientId, SessionKey, Subject};
 
 /// A subject as it is given on the command line.
-pub(crate) fn subject(text: &str) -> Result<Subject, &'static str> {
-    Subject::parse(text).ok_or("a subject has 1 to 255 bytes and no control characters")
+pub(crate) fn subject(text: &str) -> Result<Subject, String> {
+    Subject::parse(text).ok_or_else(|| format!("a subject has {}", Subject::RULE))
 }
 
 /// A session by its id.

@@ -10,13 +10,11 @@ use std::{
 };
 
 use axum::{
-    Router,
     body::Body as HttpBody,
-    extract::{ConnectInfo, State},
     http::{HeaderValue, Method, Request, Response, StatusCode, header},
-    serve::ListenerExt,
 };
 use http_body_util::BodyExt;
+use hyper::body::Incoming;
 use latchkey_token::routes::{self, Found, Function};
 use latchkey_token_lambda::{
     Body,
@@ -26,7 +24,7 @@ use latchkey_token_lambda::{
 };
 use tokio::{net::TcpListener, sync::watch};
 
-use super::functions::Functions;
+use super::{connections, functions::Functions};
 
 /// The one route that only the local server has: a protected resource to try tokens on.
 const DEMO_ME: &str = "/demo/me";
@@ -37,26 +35,13 @@ const MAX_DRAINED_BYTES: usize = 1024 * 1024;
 
 /// Serves until `stopped` says so.
 pub(super) async fn serve(listener: TcpListener, functions: Arc<Functions>, mut stopped: watch::Receiver<bool>) {
-    let app = Router::new().fallback(answer).with_state(functions);
-    let listener = listener.tap_io(|connection| {
-        // Answers are small; waiting to fill a packet only costs time.
-        let _ = connection.set_nodelay(true);
-    });
-    let served = axum::serve(listener, app.into_make_service_with_connect_info::<SocketAddr>()).with_graceful_shutdown(
-        async move {
-            let _ = stopped.wait_for(|stopped| *stopped).await;
-        },
-    );
-    if let Err(error) = served.await {
-        tracing::error!(%error, "the server has stopped");
-    }
+    let stopped = async move {
+        let _ = stopped.wait_for(|stopped| *stopped).await;
+    };
+    connections::serve(listener, stopped, move |peer, request| answer(Arc::clone(&functions), peer, request)).await;
 }
 
-async fn answer(
-    State(functions): State<Arc<Functions>>,
-    ConnectInfo(peer): ConnectInfo<SocketAddr>,
-    request: Request<HttpBody>,
-) -> Response<HttpBody> {
+async fn answer(functions: Arc<Functions>, peer: SocketAddr, request: Request<Incoming>) -> Response<HttpBody> {
     let (parts, body) = request.into_parts();
     let body = match read(body).await {
         Ok(body) => body,
@@ -123,7 +108,7 @@ fn only(methods: &str) -> Response<Body> {
 }
 
 /// Reads a little more than any handler accepts, and drains the rest, so that the refusal reaches the client.
-async fn read(mut body: HttpBody) -> Result<Vec<u8>, Response<Body>> {
+async fn read(mut body: Incoming) -> Result<Vec<u8>, Response<Body>> {
     let reading = async {
         let mut bytes = Vec::new();
         let mut length = 0;

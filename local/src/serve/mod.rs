@@ -1,5 +1,6 @@
 //! The local server.
 
+mod connections;
 pub mod demo;
 pub mod dynamodb;
 mod functions;
@@ -144,7 +145,6 @@ impl Server {
             Settings::local(|name| environment(name), &url).map_err(|faults| StartError(faults.to_string()))?;
         let (audience, cache_seconds) =
             AuthorizerSettings::local(|name| environment(name)).map_err(|faults| StartError(faults.to_string()))?;
-        settings.log_warnings();
 
         let directory = options.data.directory();
         if let Some(directory) = directory {
@@ -169,6 +169,7 @@ impl Server {
         for missing in in_force.missing_keys(options.clock.now()) {
             tracing::warn!("{missing}: its requests will be answered with 503");
         }
+        settings.log_warnings(&in_force);
 
         let (stop, stopped) = watch::channel(false);
         let mut serving = Vec::new();

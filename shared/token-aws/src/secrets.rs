@@ -155,12 +155,11 @@ impl<L: Load> Cached<L> {
         Self { observer: Some(observer), ..self }
     }
 
-    /// Loads it before the first request asks. A source that does not answer, or has nothing yet, is no reason not to
-    /// start: requests look again.
-    pub async fn warm_up(&self, now: Timestamp) {
-        if let Err(unavailable) = self.current(now).await {
-            tracing::warn!(error = %unavailable, "nothing to start with");
-        }
+    /// Loads it before the first request asks, and returns it. A source that does not answer, or has nothing yet, is no
+    /// reason not to start: requests look again.
+    pub async fn warm_up(&self, now: Timestamp) -> Option<Arc<L::Loaded>> {
+        let loaded = self.current(now).await;
+        loaded.inspect_err(|unavailable| tracing::warn!(error = %unavailable, "nothing to start with")).ok()
     }
 
     /// The value, if it is no older than `seconds`.

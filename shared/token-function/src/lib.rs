@@ -23,7 +23,7 @@ pub async fn service() -> Result<Service<DynamoDbSessions, CachedDocuments>, Set
 }
 
 /// The session table, connected to, and the documents, loaded: as far as that takes no longer than a start may. Both tell
-/// the metrics what they do.
+/// the metrics what they do. Logs what the documents allow and is rarely meant.
 pub async fn store_and_documents(function: &FunctionSettings) -> (DynamoDbSessions, CachedDocuments) {
     let FunctionSettings { settings, signing_keys, clients } = function;
     let sdk = sdk::config().await;
@@ -32,6 +32,11 @@ pub async fn store_and_documents(function: &FunctionSettings) -> (DynamoDbSessio
     let store = DynamoDbSessions::new(&sdk, settings.table.clone()).observed(metrics::store_answered);
     let documents = Cached::new(secrets, settings.secrets_ttl_seconds).observed(metrics::documents_served);
     let now = SystemClock.now();
-    prepare(async { tokio::join!(store.connect(), documents.warm_up(now)) }).await;
+    let load = async {
+        if let Some(loaded) = documents.warm_up(now).await {
+            settings.log_warnings(&loaded);
+        }
+    };
+    prepare(async { tokio::join!(store.connect(), load) }).await;
     (store, documents)
 }

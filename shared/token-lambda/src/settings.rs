@@ -5,6 +5,7 @@
 use std::fmt;
 
 use latchkey_token::{
+    documents::Documents,
     policy::{
         MAX_ACCESS_TOKEN_SECONDS, MAX_GRACE_SECONDS, MAX_RETRY_CONFIDENTIAL_SECONDS, MAX_RETRY_PUBLIC_SECONDS,
         MAX_SESSION_SECONDS, Policy,
@@ -94,9 +95,7 @@ pub struct FunctionSettings {
 impl FunctionSettings {
     /// Reads the process's environment.
     pub fn from_env() -> Result<Self, SettingsFaults> {
-        let read = Self::read(|name| std::env::var(name).ok())?;
-        read.settings.log_warnings();
-        Ok(read)
+        Self::read(|name| std::env::var(name).ok())
     }
 
     /// Reads the variables that `lookup` gives.
@@ -209,25 +208,11 @@ impl Settings {
         environment.finish(settings)
     }
 
-    /// Logs what is allowed, and yet rarely meant.
-    pub fn log_warnings(&self) {
-        for warning in self.warnings() {
+    /// Logs what these settings and the registrations of `documents` allow together, and yet is rarely meant.
+    pub fn log_warnings(&self, documents: &Documents) {
+        for warning in documents.warnings(&self.policy) {
             tracing::warn!("{warning}");
         }
-    }
-
-    fn warnings(&self) -> Vec<String> {
-        let policy = &self.policy;
-        let renewable = policy.access_token_seconds.saturating_add(policy.grace_seconds);
-        let mut warnings = Vec::new();
-        if policy.idle_seconds < renewable {
-            warnings.push(format!(
-                "LATCHKEY_IDLE_SECONDS ({}) is shorter than an access token's life and grace period ({renewable}): \
-                 sessions end while their access tokens could still be renewed",
-                policy.idle_seconds
-            ));
-        }
-        warnings
     }
 }
 
@@ -405,7 +390,6 @@ mod tests {
         assert_eq!(read.settings.cors, Cors::default());
         assert_eq!(read.clients, "file:clients.json");
         assert!(read.signing_keys.starts_with("arn:"));
-        assert!(read.settings.warnings().is_empty());
     }
 
     #[test]
@@ -450,13 +434,6 @@ mod tests {
             assert!(faults.contains(&format!("\n  LATCHKEY_{name}: ")), "{name} in {faults}");
         }
         assert_eq!(faults.lines().count(), 17);
-    }
-
-    #[test]
-    fn a_session_that_idles_out_before_its_token_is_warned_of() {
-        let mut variables = NEEDED.to_vec();
-        variables.push(("LATCHKEY_IDLE_SECONDS", "86399"));
-        assert_eq!(read(&variables).unwrap().settings.warnings().len(), 1);
     }
 
     #[test]

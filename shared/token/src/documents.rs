@@ -4,6 +4,7 @@ use crate::{
     failure::Unavailable,
     json::Faults,
     keys::{Algorithm, KeyRing, SigningKey, TagKey},
+    policy::Policy,
     registrations::{Client, Registrations},
     values::{OPENID, Timestamp},
 };
@@ -42,6 +43,23 @@ impl Documents {
         let missing = |client| Signers::choose(&self.keys, client, now).err().map(|unavailable| unavailable.detail);
         self.registrations.clients().iter().filter_map(missing).collect()
     }
+
+    /// What `policy` and the registrations allow together, and what is rarely meant: one line for each client whose
+    /// sessions may end before their access tokens do.
+    pub fn warnings(&self, policy: &Policy) -> Vec<String> {
+        let outlived = |client: &Client| {
+            let times = policy.for_client(client);
+            let (life, grace, idle) = (times.access_token_seconds, times.grace_seconds, times.idle_seconds);
+            (life.saturating_add(grace) > idle).then(|| {
+                format!(
+                    "client {:?}: its access tokens live {life} s with {grace} s of grace, longer than the idle time of \
+                     {idle} s: a session can end while its token is still good, and cannot be renewed then",
+                    client.client_id.as_str()
+                )
+            })
+        };
+        self.registrations.clients().iter().filter_map(outlived).collect()
+    }
 }
 
 /// The keys of one answer, chosen before anything is written.
@@ -67,5 +85,50 @@ impl<'a> Signers<'a> {
             (true, _) => Some(access),
         };
         Ok(Self { access, id, tagger: keys.tagger(seconds).ok_or_else(|| missing("tag"))? })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Public clients with these members beside what every client needs.
+    fn documents(clients: &[(&str, &str)]) -> Documents {
+        let keys =
+            r#"{"signing":[{"kid":"hs","alg":"HS256","secret":"a test secret of at least 32 bytes"}],"tagging":[]}"#;
+        let client = |(id, members): &(&str, &str)| {
+            format!(r#"{{"client_id":"{id}","type":"public","audience":["{id}"],"alg":"HS256","kid":"hs"{members}}}"#)
+        };
+        let clients: Vec<String> = clients.iter().map(client).collect();
+        Documents::parse(keys, &format!(r#"{{"issuers":[],"clients":[{}]}}"#, clients.join(","))).unwrap()
+    }
+
+    #[test]
+    fn a_client_whose_tokens_outlive_an_idle_session_is_warned_of_by_name() {
+        let documents = documents(&[
+            ("deployments", ""),
+            ("long", r#","access_token_seconds":604800"#),
+            ("graceful", r#","access_token_seconds":3600,"renewal":{"grace_seconds":1}"#),
+            ("equal", r#","access_token_seconds":3000,"renewal":{"grace_seconds":600}"#),
+        ]);
+        let policy =
+            Policy { access_token_seconds: 600, idle_seconds: 3600, ..Policy::new("https://latchkey.example") };
+        let warnings = documents.warnings(&policy);
+        assert_eq!(
+            warnings.first().map(String::as_str),
+            Some(
+                "client \"long\": its access tokens live 604800 s with 0 s of grace, longer than the idle time of 3600 s: \
+                 a session can end while its token is still good, and cannot be renewed then"
+            )
+        );
+        assert!(warnings.iter().skip(1).all(|warning| warning.starts_with("client \"graceful\": ")), "{warnings:?}");
+        assert_eq!(warnings.len(), 2);
+        let by_default = documents.warnings(&Policy { grace_seconds: 3001, ..policy });
+        assert!(by_default.iter().any(|warning| warning.starts_with("client \"deployments\": ")), "{by_default:?}");
+    }
+
+    #[test]
+    fn the_defaults_are_nothing_to_warn_of() {
+        assert!(documents(&[("spa", "")]).warnings(&Policy::new("https://latchkey.example")).is_empty());
     }
 }

@@ -21,7 +21,7 @@ use latchkey_token::{
         Audit, DocumentSource, InsertSession, ReadSession, RedeemAssertion, RedemptionFailure, RenewSession,
         RenewalOutcome, RevokeSession,
     },
-    registrations::Epochs,
+    registrations::{Credentials, Epochs},
     session::{Renewal, Revocation, Session, WriteOutcome},
     tokens::SingleUse,
     values::{SessionKey, Timestamp},
@@ -474,8 +474,41 @@ async fn a_scope_narrows_one_answer_and_spaces_do_not_matter() {
     let malformed = world.renew_with(&narrowed, &narrowed.access_token, Some("\"email\"")).await;
     assert!(matches!(malformed, Err(Failure::Refused(Refusal::InvalidScope))));
     assert_eq!(world.last_event().reason.map(Reason::name), Some("scope_malformed"));
+    assert_eq!(world.last_event().client_id.as_deref(), Some("desk"));
     let whole = ok(world.renew_with(&narrowed, &narrowed.access_token, None).await);
     assert_eq!(whole.scope.to_string(), "profile email");
+}
+
+#[tokio::test]
+async fn a_malformed_scope_is_answered_after_the_client_and_before_the_tokens() {
+    let world = World::new();
+    let tokens = ok(world.issue_for("desk").await);
+    let ask = async |client, refresh_token: &str, access_token: Option<&str>| {
+        let (refresh_token, access_token) = (refresh_token.to_owned(), access_token.map(str::to_owned));
+        let answer = world.answer(RenewRequest { client, refresh_token, access_token, scope: Some("\"".into()) }).await;
+        let Err(Failure::Refused(refusal)) = answer else { panic!("a refusal") };
+        (refusal, world.last_event().reason.map(Reason::name))
+    };
+    let desk = || ClientIdentification::Named(vec!["desk".into()]);
+    let known: [(_, &str, Option<&str>); 4] = [
+        (desk(), &tokens.refresh_token, Some(&tokens.access_token)),
+        (desk(), "forged", Some("forged")),
+        (desk(), &tokens.refresh_token, None),
+        // The access token has to tell which client it is, and the form of the request is cheaper to judge.
+        (ClientIdentification::FromAccessToken, &tokens.refresh_token, Some("forged")),
+    ];
+    for (client, refresh_token, access_token) in known {
+        let answer = ask(client, refresh_token, access_token).await;
+        assert_eq!(answer, (Refusal::InvalidScope, Some("scope_malformed")));
+    }
+    let credentials = |id: &str| vec![Credentials { id: id.into(), secret: "wrong".into() }];
+    for (client, reason) in [
+        (ClientIdentification::Named(vec!["nobody".into()]), "client_unknown"),
+        (ClientIdentification::Named(vec!["server".into()]), "client_not_authenticated"),
+        (ClientIdentification::Authenticated(credentials("server")), "client_unauthenticated"),
+    ] {
+        assert_eq!(ask(client, "forged", None).await, (Refusal::InvalidClient, Some(reason)));
+    }
 }
 
 #[tokio::test]

@@ -94,6 +94,8 @@ class Directed:
             ({"subject": 1}, "invalid_request"),
             ({"subject": "a\nb"}, "invalid_request"),
             ({"subject": "é" * 128}, "invalid_request"),
+            ({"subject": "alice "}, "invalid_request"),
+            ({"subject": "ali\u200bce"}, "invalid_request"),
             (alice | {"scope": "admin"}, "invalid_scope"),
             (alice | {"scope": "openid  email"}, "invalid_scope"),
             (alice | {"claims": {"sub": "mallory"}}, "invalid_request"),
@@ -197,7 +199,7 @@ class Directed:
         carol = [issue(client, "carol", scope="openid")["session_id"] for client in ("librechat", "oauth")]
         one = "DELETE /sessions/{session_id}"
         for label in ("GET /sessions", "DELETE /sessions"):
-            for query in [{}, {"subject": ""}, {"subject": "a\nb"}, {"subject": "carol", "token": "x"}]:
+            for query in [{}, {"subject": ""}, {"subject": "a\nb"}, {"subject": "\u202ecarol"}, {"subject": "carol", "token": "x"}]:
                 self.send(label, 400, "invalid_request", auth=portal, params=query)
             self.send(label, 400, "unauthorized_client", auth=portal, params={"subject": "carol", "client_id": "nobody"})
         self.send(one, 400, "invalid_request", auth=portal, path={"session_id": "carol"})

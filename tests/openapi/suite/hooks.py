@@ -166,8 +166,10 @@ def authorization(case, value):
 
 
 def cut_to_bytes(members, name):
-    """255 characters may be more than 255 bytes, which a schema cannot say."""
-    members[name] = members[name].encode()[:255].decode(errors="ignore")
+    """255 characters may be more than 255 bytes, which a schema cannot say. The cut leaves no white space at the end."""
+    text = members[name].encode()
+    if len(text) > 255:
+        members[name] = text[:255].decode(errors="ignore").rstrip()
 
 
 @schemathesis.hook

@@ -234,8 +234,7 @@ impl<S: InsertSession + RedeemAssertion, D: DocumentSource> Issue<'_, S, D> {
 
     fn scope(&self, client: &Client, asked: Option<&str>) -> Result<Scope, Refusal> {
         let Some(asked) = asked else { return Ok(client.scope.clone()) };
-        let asked = Scope::parse(asked).ok_or(Refusal::InvalidScope)?;
-        if asked.is_within(&client.scope) { Ok(asked) } else { Err(Refusal::InvalidScope) }
+        client.scope.choose(asked).ok_or(Refusal::InvalidScope)
     }
 
     fn reject(&self, issuer: &Issuer, client: &Client, refusal: Refusal, reason: Reason) -> Failure {

@@ -12,7 +12,7 @@ use crate::{
     registrations::Client,
     session::Session,
     tokens::{RefreshSecret, RefreshToken, access_token_type},
-    values::{Generation, OPENID, Scope, SessionKey, Timestamp, first_16},
+    values::{AskedScope, Generation, OPENID, Scope, SessionKey, Timestamp, first_16},
 };
 
 /// What issue and renewal answer. Holds live tokens: has no `Debug`.
@@ -57,9 +57,9 @@ impl Mint<'_> {
     }
 
     /// `asked` narrows this answer's access token; nothing in common leaves the session's scope.
-    pub(crate) fn narrowed_scope(&self, asked: Option<&Scope>) -> Scope {
+    pub(crate) fn narrowed_scope(&self, asked: Option<AskedScope<'_>>) -> Scope {
         let scope = self.scope();
-        match asked.map(|asked| scope.intersection(asked)) {
+        match asked.map(|asked| scope.narrowed_to(&asked)) {
             Some(narrowed) if !narrowed.is_empty() => narrowed,
             _ => scope,
         }

@@ -1,7 +1,7 @@
 //! Renewal: the refresh token, and usually the current access token, for new ones.
 //!
-//! Order of checks: client → refresh token's tag → access token's signature and binding → a signer is at
-//! hand → access token's times → one conditional write → sign. Nothing before the write changes state.
+//! Order of checks: client → scope's form → refresh token's tag → access token's signature and binding → a signer
+//! is at hand → access token's times → one conditional write → sign. Nothing before the write changes state.
 
 use super::mint::{Mint, TokenSet, Validity};
 use crate::{
@@ -17,7 +17,7 @@ use crate::{
         AuthenticAccessToken, ClientAssertion, NotARefreshToken, RefreshSecret, RefreshToken, SealedSuccessor,
         UnverifiedAccessToken, UnverifiedRefreshToken,
     },
-    values::{Generation, Scope, Seconds, Timestamp},
+    values::{AskedScope, Generation, Seconds, Timestamp},
 };
 
 /// A retry this soon after the renewal repeats the renewal's claims; a later one gets a fresh access token.
@@ -68,7 +68,6 @@ struct Unverified<'a> {
     client: &'a ClientIdentification,
     refresh_token: Result<UnverifiedRefreshToken, NotARefreshToken>,
     access_token: Option<Result<UnverifiedAccessToken<'a>, Reason>>,
-    scope: Option<Scope>,
     now: Timestamp,
 }
 
@@ -89,7 +88,7 @@ struct Authentic<'a> {
     policy: ClientPolicy,
     token: RefreshToken,
     access_token: Option<AuthenticAccessToken>,
-    scope: Option<Scope>,
+    scope: Option<AskedScope<'a>>,
     now: Timestamp,
 }
 
@@ -191,16 +190,16 @@ where
             client: &request.client,
             refresh_token: UnverifiedRefreshToken::parse(&request.refresh_token),
             access_token: request.access_token.as_deref().map(UnverifiedAccessToken::parse),
-            scope: self.scope(request.scope.as_deref())?,
             now,
         };
         let mut documents = self.documents.current(now).await?;
-        // A stranger must not be able to have the keys reloaded.
-        self.stated_client(&documents.registrations, unverified.client, now)?;
+        // Who only claims to be a client must not be able to have the keys reloaded, or a scope read.
+        let client = self.stated_client(&documents.registrations, unverified.client, now)?;
+        let scope = self.scope(client, request.scope.as_deref())?;
         if unverified.names_a_key_unknown_to(&documents.keys) {
             documents = self.documents.reloaded(now).await?;
         }
-        let authentic = self.authenticate(&documents, unverified)?;
+        let authentic = self.authenticate(&documents, unverified, scope)?;
         let signers = Signers::choose(&documents.keys, authentic.client, now)?;
         if !authentic.times_hold_at(now) {
             let record = self.store.read(&authentic.token.session).await?;
@@ -214,19 +213,23 @@ where
         }
     }
 
-    /// Clients are careless with the spaces between names, and here a scope only narrows.
-    fn scope(&self, text: Option<&str>) -> Result<Option<Scope>, Failure> {
+    /// Looks at the form only. That is judged before the tokens are: a client with a bug in it learns which.
+    fn scope<'t>(&self, client: Option<&Client>, text: Option<&'t str>) -> Result<Option<AskedScope<'t>>, Failure> {
         let Some(text) = text else { return Ok(None) };
-        match Scope::from_names(text.split(' ').filter(|name| !name.is_empty())) {
-            Some(scope) => Ok(Some(scope)),
-            None => {
-                self.audit.record(&Event::new(EventKind::RenewalRejected).because(Reason::ScopeMalformed));
-                Err(Refusal::InvalidScope.into())
-            }
-        }
+        let Some(asked) = AskedScope::parse(text) else {
+            let event = Event::new(EventKind::RenewalRejected).because(Reason::ScopeMalformed);
+            self.audit.record(&client.map_or(event.clone(), |client| event.client(&client.client_id)));
+            return Err(Refusal::InvalidScope.into());
+        };
+        Ok(Some(asked))
     }
 
-    fn authenticate<'a>(&self, documents: &'a Documents, request: Unverified<'_>) -> Result<Authentic<'a>, Failure> {
+    fn authenticate<'a>(
+        &self,
+        documents: &'a Documents,
+        request: Unverified<'_>,
+        scope: Option<AskedScope<'a>>,
+    ) -> Result<Authentic<'a>, Failure> {
         let now = request.now;
         // The dear check comes last, unless nothing else names the client.
         let verify = |token: &Result<UnverifiedAccessToken<'_>, Reason>| match token {
@@ -272,7 +275,7 @@ where
                 return Err(invalid_grant(Reason::AccessTokenOfAnotherSession));
             }
         }
-        Ok(Authentic { documents, client, policy, token, access_token, scope: request.scope, now })
+        Ok(Authentic { documents, client, policy, token, access_token, scope, now })
     }
 
     /// The client that the request itself states, with a secret or without; `None` if the access token must tell.
@@ -455,7 +458,7 @@ where
         let Answer { kind, generation, secret, tag_key, validity } = answer;
         let client = authentic.client;
         let mint = Mint { session, client, issuer: &self.policy.issuer, signers, now: authentic.now };
-        let scope = mint.narrowed_scope(authentic.scope.as_ref());
+        let scope = mint.narrowed_scope(authentic.scope);
         let tokens = mint.token_set(generation, secret, tag_key, validity, scope, None)?;
         let lacks_id = client.profile == Profile::LibreChat && session.claims.get("id").is_none();
         self.audit.record(&Event {

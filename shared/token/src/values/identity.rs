@@ -35,14 +35,24 @@ fn audit_hash(bytes: &[u8]) -> String {
     sha256_16(&[bytes]).iter().take(8).map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// The user, as the external system names it (`sub`): 1 to 255 bytes of UTF-8, no control characters.
+/// The user, as the external system names it (`sub`): 1 to 255 bytes of UTF-8.
+///
+/// An operator reads subjects, and copies them into commands that end sessions. So a subject has no character that cannot
+/// be seen, and none that changes the order of others.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Subject(String);
 
 impl Subject {
-    /// `None` when the text is empty, longer than 255 bytes, or holds a control character.
+    /// What a subject has to be, for whoever gave one that it is not.
+    pub const RULE: &str =
+        "1 to 255 bytes without control, zero-width or bidirectional characters, and without white space at its ends";
+
+    /// `None` when the text is empty, longer than 255 bytes, begins or ends with white space, or holds a control, zero-width
+    /// or bidirectional character.
     pub fn parse(text: &str) -> Option<Self> {
-        let fits = (1..=255).contains(&text.len()) && !text.chars().any(char::is_control);
+        let fits = (1..=255).contains(&text.len())
+            && text.trim().len() == text.len()
+            && !text.chars().any(|character| character.is_control() || is_invisible(character));
         fits.then(|| Self(text.to_owned()))
     }
 
@@ -55,6 +65,21 @@ impl Subject {
     pub fn audit_name(&self) -> String {
         audit_hash(self.0.as_bytes())
     }
+}
+
+/// The soft hyphen, zero-width characters, and those that direct text to the left or to the right.
+fn is_invisible(character: char) -> bool {
+    matches!(
+        character,
+        '\u{ad}'
+            | '\u{61c}'
+            | '\u{180e}'
+            | '\u{200b}'..='\u{200f}'
+            | '\u{202a}'..='\u{202e}'
+            | '\u{2060}'..='\u{2064}'
+            | '\u{2066}'..='\u{2069}'
+            | '\u{feff}'
+    )
 }
 
 macro_rules! registered_id {
@@ -268,6 +293,40 @@ mod tests {
         assert!(Subject::parse("").is_none());
         assert!(Subject::parse("a\nb").is_none());
         assert!(Subject::parse("a\u{85}b").is_none());
+    }
+
+    #[test]
+    fn subject_has_no_white_space_at_its_ends() {
+        for fine in ["Ada Lovelace", "a\u{a0}b", "山田\u{3000}太郎"] {
+            assert!(Subject::parse(fine).is_some(), "{fine:?}");
+        }
+        for space in [
+            ' ', '\t', '\n', '\u{a0}', '\u{1680}', '\u{2000}', '\u{200a}', '\u{2028}', '\u{2029}', '\u{202f}',
+            '\u{205f}', '\u{3000}',
+        ] {
+            for bad in [format!("{space}alice"), format!("alice{space}"), space.to_string()] {
+                assert!(Subject::parse(&bad).is_none(), "{bad:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn subject_has_no_zero_width_or_bidirectional_characters() {
+        let refused = ['\u{ad}', '\u{61c}', '\u{180e}', '\u{feff}']
+            .into_iter()
+            .chain('\u{200b}'..='\u{200f}')
+            .chain('\u{202a}'..='\u{202e}')
+            .chain('\u{2060}'..='\u{2064}')
+            .chain('\u{2066}'..='\u{2069}');
+        for character in refused {
+            for bad in [format!("al{character}ice"), format!("{character}alice"), format!("alice{character}")] {
+                assert!(Subject::parse(&bad).is_none(), "{bad:?}");
+            }
+        }
+        // Their neighbours can be seen: a hyphen, a dash, a fraction.
+        for fine in ["o\u{2010}brien", "a\u{2015}b", "a\u{2044}b", "אליס", "علي", "👩🏽"] {
+            assert!(Subject::parse(fine).is_some(), "{fine:?}");
+        }
     }
 
     #[test]

@@ -13,5 +13,5 @@ pub use self::{
 };
 pub(crate) use self::{
     identity::{first_16, sha256},
-    scope::OPENID,
+    scope::{AskedScope, OPENID},
 };

@@ -1,11 +1,14 @@
 //! OAuth scopes (RFC 6749 §3.3).
 
-use std::fmt;
+use std::{cmp::Ordering, collections::BTreeSet, fmt, mem};
 
 /// The scope that asks for an ID token (OpenID Connect Core §3.1.2.1).
 pub(crate) const OPENID: &str = "openid";
 
 /// An ordered set of scope names. Empty is allowed: a client need not have any.
+///
+/// A request body has room for thousands of names. So no method compares every name with every other: for n names in all,
+/// the work is at most n log n, names being sorted or found by halving.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Scope(Vec<String>);
 
@@ -23,16 +26,17 @@ impl Scope {
 
     /// Builds a scope from single names; `None` when one is not a `scope-token`.
     pub fn from_names<'a>(names: impl IntoIterator<Item = &'a str>) -> Option<Self> {
-        let mut scope = Self::default();
+        let mut scope = Vec::new();
+        let mut seen = BTreeSet::new();
         for name in names {
             if name.is_empty() || !name.bytes().all(is_scope_character) {
                 return None;
             }
-            if !scope.contains(name) {
-                scope.0.push(name.to_owned());
+            if seen.insert(name) {
+                scope.push(name.to_owned());
             }
         }
-        Some(scope)
+        Some(Self(scope))
     }
 
     /// Whether `name` is one of the names; upper and lower case differ.
@@ -47,12 +51,90 @@ impl Scope {
 
     /// Whether `other` has every name of `self`. An empty scope is within every other.
     pub fn is_within(&self, other: &Self) -> bool {
-        self.0.iter().all(|name| other.contains(name))
+        let mut others = Marks::none_of(other);
+        self.names().all(|name| others.mark(name).is_some())
     }
 
     /// The names of `self` that `other` has too, in the order of `self`.
     pub fn intersection(&self, other: &Self) -> Self {
-        Self(self.0.iter().filter(|name| other.contains(name)).cloned().collect())
+        self.those_among(other.names())
+    }
+
+    /// The names of `self` that are asked for too, in the order of `self`.
+    pub(crate) fn narrowed_to(&self, asked: &AskedScope<'_>) -> Self {
+        self.those_among(asked.0.split(' '))
+    }
+
+    /// What `text` asks for, if that is well-formed (as for [`Self::parse`]) and within `self`: its names in the order of
+    /// `text`. Stops at the first name that is not.
+    pub(crate) fn choose(&self, text: &str) -> Option<Self> {
+        if text.is_empty() {
+            return Some(Self::default());
+        }
+        let mut marks = Marks::none_of(self);
+        let mut chosen = Vec::new();
+        for name in text.split(' ') {
+            match marks.mark(name)? {
+                Marked::Now => chosen.push(name.to_owned()),
+                Marked::Before => {}
+            }
+        }
+        Some(Self(chosen))
+    }
+
+    fn those_among<'a>(&self, names: impl Iterator<Item = &'a str>) -> Self {
+        let mut marks = Marks::none_of(self);
+        for name in names {
+            marks.mark(name);
+        }
+        Self(self.0.iter().filter(|name| marks.mark(name) == Some(Marked::Before)).cloned().collect())
+    }
+
+    fn names(&self) -> impl Iterator<Item = &str> {
+        self.0.iter().map(String::as_str)
+    }
+}
+
+/// The names of a scope, sorted, to find others among them and to tick off what was found.
+struct Marks<'a>(Vec<(&'a str, bool)>);
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Marked {
+    Now,
+    Before,
+}
+
+impl<'a> Marks<'a> {
+    fn none_of(scope: &'a Scope) -> Self {
+        let mut names: Vec<_> = scope.names().map(|name| (name, false)).collect();
+        names.sort_unstable_by(|(one, _), (other, _)| Self::order(one, other));
+        Self(names)
+    }
+
+    /// `None` if the scope has no such name.
+    fn mark(&mut self, name: &str) -> Option<Marked> {
+        let place = self.0.binary_search_by(|(own, _)| Self::order(own, name)).ok()?;
+        let (_, is_marked) = self.0.get_mut(place)?;
+        Some(if mem::replace(is_marked, true) { Marked::Before } else { Marked::Now })
+    }
+
+    /// Shorter ones first: most comparisons end with the length.
+    fn order(one: &str, other: &str) -> Ordering {
+        one.len().cmp(&other.len()).then_with(|| one.cmp(other))
+    }
+}
+
+/// What a renewal asks for: names that only narrow, so those that the session has not are passed over.
+///
+/// It is not taken apart before there is a session: whoever names a public client may have sent it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct AskedScope<'a>(&'a str);
+
+impl<'a> AskedScope<'a> {
+    /// `None` when a character is outside RFC 6749's `scope-token`. Clients are careless with the spaces between names:
+    /// any number will do.
+    pub(crate) fn parse(text: &'a str) -> Option<Self> {
+        text.bytes().all(|byte| byte == b' ' || is_scope_character(byte)).then_some(Self(text))
     }
 }
 
@@ -64,11 +146,13 @@ impl fmt::Display for Scope {
 
 /// `NQCHAR`: printable ASCII without space, `"` and `\`.
 fn is_scope_character(byte: u8) -> bool {
-    matches!(byte, 0x21 | 0x23..=0x5b | 0x5d..=0x7e)
+    byte.is_ascii_graphic() && byte != b'"' && byte != b'\\'
 }
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -77,6 +161,65 @@ mod tests {
         assert!(Scope::parse("").unwrap().is_empty());
         for bad in [" openid", "openid ", "a  b", "a\tb", "a\"b", "a\\b", "é", "a\u{7f}"] {
             assert!(Scope::parse(bad).is_none(), "{bad:?}");
+        }
+    }
+
+    /// What the contract says, name by name: every name compared with every other.
+    mod by_definition {
+        pub fn each_once<'a>(names: &[&'a str]) -> Vec<&'a str> {
+            let is_first = |(place, name): &(usize, &&str)| !names[..*place].contains(*name);
+            names.iter().enumerate().filter(is_first).map(|(_, name)| *name).collect()
+        }
+
+        pub fn both<'a>(first: &[&'a str], second: &[&str]) -> Vec<&'a str> {
+            each_once(first).into_iter().filter(|name| second.contains(name)).collect()
+        }
+
+        pub fn is_within(first: &[&str], second: &[&str]) -> bool {
+            first.iter().all(|name| second.contains(name))
+        }
+    }
+
+    proptest! {
+        /// Of few letters, so that names stand twice and scopes have some in common.
+        #[test]
+        fn scopes_are_the_sets_of_their_definition(
+            first in proptest::collection::vec("[abA]{1,2}", 0..12),
+            second in proptest::collection::vec("[abA]{1,2}", 0..12),
+        ) {
+            let [first, second] = [&first, &second].map(|names| names.iter().map(String::as_str).collect::<Vec<_>>());
+            let [one, other] = [&first, &second].map(|names| Scope::from_names(names.iter().copied()).unwrap());
+            let [asked, text] = [second.join("  "), second.join(" ")];
+            let each_once = by_definition::each_once(&second);
+            let both = by_definition::both(&first, &second);
+            let is_within = by_definition::is_within(&second, &first);
+            prop_assert_eq!(other.names().collect::<Vec<_>>(), &each_once[..]);
+            prop_assert_eq!(&Scope::parse(&text).unwrap(), &other);
+            let common = one.intersection(&other);
+            prop_assert_eq!(common.names().collect::<Vec<_>>(), &both[..]);
+            prop_assert_eq!(&one.narrowed_to(&AskedScope::parse(&asked).unwrap()), &common);
+            prop_assert_eq!(other.is_within(&one), is_within);
+            prop_assert_eq!(one.choose(&text), is_within.then_some(other));
+        }
+    }
+
+    #[test]
+    fn what_is_chosen_is_as_well_formed_as_what_is_parsed() {
+        let registered = Scope::parse("openid email").unwrap();
+        assert_eq!(registered.choose("email openid email").unwrap().to_string(), "email openid");
+        for bad in [" openid", "openid ", "openid  email", "openid\temail", "openid admin", "Openid", "é"] {
+            assert!(registered.choose(bad).is_none(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn what_a_renewal_asks_for_may_have_any_spaces_but_no_other_characters() {
+        let session = Scope::parse("openid profile email").unwrap();
+        let asked = AskedScope::parse("  email unknown   openid email ").unwrap();
+        assert_eq!(session.narrowed_to(&asked).to_string(), "openid email");
+        assert!(session.narrowed_to(&AskedScope::parse(" ").unwrap()).is_empty());
+        for bad in ["a\tb", "a\"b", "a\\b", "é", "a\u{7f}", "\0"] {
+            assert!(AskedScope::parse(bad).is_none(), "{bad:?}");
         }
     }
 
