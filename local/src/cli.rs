@@ -141,7 +141,7 @@ pub fn run() -> ExitCode {
         Command::Serve(arguments) => serve(arguments).map_err(Failed::from),
         Command::Token(TokenCommand::Inspect(arguments)) => inspect_token(&arguments).map_err(Failed::from),
         Command::Client(command) => command.run(SystemClock.now()).map_err(Failed::from),
-        Command::Issuer(command) => command.run().map_err(Failed::from),
+        Command::Issuer(command) => command.run(SystemClock.now()).map_err(Failed::from),
         Command::Keys(command) => command.run(SystemClock.now()).map_err(Failed::from),
         Command::Sessions(command) => command.run().map_err(Failed::from),
         Command::Audit(command) => command.run().map_err(Failed::from),

@@ -11,77 +11,11 @@ use latchkey_token::ports::{Promotion, RingVersions};
 use latchkey_token_aws::SecretsManagerRing;
 use serde_json::{Value, json};
 use support::{
-    Server, basic, latchkey, output, run,
+    basic,
+    files::{Files, words},
+    latchkey, output, run,
     secrets_manager::{CURRENT, Fate, Secret, SecretsManager},
 };
-
-/// Words of a command line, without anything that a shell would do.
-fn words(line: &str) -> Vec<&str> {
-    line.split_whitespace().collect()
-}
-
-/// A directory with files to edit.
-struct Files(tempfile::TempDir);
-
-impl Files {
-    fn new() -> Self {
-        Self(tempfile::tempdir().unwrap())
-    }
-
-    fn path(&self, name: &str) -> String {
-        self.0.path().join(name).to_str().unwrap().to_owned()
-    }
-
-    fn read(&self, name: &str) -> String {
-        fs::read_to_string(self.path(name)).unwrap()
-    }
-
-    fn json(&self, name: &str) -> Value {
-        serde_json::from_str(&self.read(name)).unwrap()
-    }
-
-    /// Runs `line` in the directory: exit code, standard output, standard error.
-    fn latchkey_fed(&self, line: &str, input: &str) -> (i32, String, String) {
-        let (done, out, said) = run(latchkey().args(words(line)).current_dir(self.0.path()), input);
-        (done.status.code().unwrap(), out, said)
-    }
-
-    fn latchkey(&self, line: &str) -> (i32, String, String) {
-        self.latchkey_fed(line, "")
-    }
-
-    /// Runs `line`, which must succeed; its standard output.
-    fn done(&self, line: &str) -> String {
-        let (code, out, said) = self.latchkey(line);
-        assert_eq!(code, 0, "{line}: {said}");
-        out
-    }
-
-    /// Runs `line`, which must print one secret and nothing else on standard output.
-    fn secret(&self, line: &str) -> String {
-        let (code, out, said) = self.latchkey(line);
-        assert_eq!(code, 0, "{line}: {said}");
-        let secret = out.strip_suffix('\n').unwrap();
-        assert!(secret.len() == 64 && secret.bytes().all(|byte| byte.is_ascii_hexdigit()), "{line}");
-        assert!(!said.contains(secret), "printed twice by {line}");
-        secret.to_owned()
-    }
-
-    /// Runs `line`, which must fail and change nothing; standard error.
-    fn refused(&self, line: &str, file: &str) -> String {
-        let before = fs::read(self.path(file)).ok();
-        let (code, out, said) = self.latchkey(line);
-        assert_eq!((code, out.as_str()), (1, ""), "{line}: {said}");
-        assert_eq!(fs::read(self.path(file)).ok(), before, "{line}");
-        said
-    }
-
-    fn serve(&self) -> Server {
-        let (clients, keys) = (self.path("clients.json"), self.path("keys.json"));
-        let flags = ["--data", ":memory:", "--clients", &clients, "--keys", &keys];
-        Server::start_with(&flags, &[("LATCHKEY_SECRETS_TTL_SECONDS", "0")])
-    }
-}
 
 fn header_of(tokens: &Value) -> Value {
     let token = tokens["access_token"].as_str().unwrap();
@@ -473,6 +407,8 @@ fn of_two_changes_made_at_once_both_are_there() {
         for (done, _, said) in [&disabled, &rotated] {
             assert!(done.status.success(), "{said}");
         }
+        add_issuer(&mut before, &id);
+        before["issuers"].as_array_mut().unwrap().last_mut().unwrap()["disabled"] = true.into();
         before = with_new_secret(before, &rotated.1);
         assert_eq!(stub.current(), before, "round {round}");
     }

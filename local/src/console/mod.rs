@@ -8,7 +8,7 @@ mod table;
 mod waiting;
 
 pub(crate) use self::{
-    arguments::{client_id, session_key, subject},
+    arguments::{Moment, client_id, issuer_id, moment, session_key, subject},
     failure::Failure,
     output::{print, reveal},
     table::table,

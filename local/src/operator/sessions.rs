@@ -22,7 +22,7 @@ use serde::Serialize;
 use serde_json::json;
 use sessions::ListedSession;
 
-use super::documents::Place;
+use super::documents::{AllSessions, Place};
 use crate::{
     console::{Failure, block_on, client_id, print, progress, session_key, subject, table},
     serve::{SESSIONS_FILE, dynamodb},
@@ -52,7 +52,11 @@ pub(crate) struct List {
     query: Query,
 }
 
-/// End a subject's live sessions, or one session, at once
+/// End a subject's live sessions, one session, or all of a client, of an issuer or of the deployment
+///
+/// A subject's and a single one are ended in the table, at once; all of somebody's by an epoch in the registrations, which
+/// costs no scan: what was issued before it is over as soon as every instance has read it (300 s). Access tokens of those are
+/// refused by introspection and the authorizer as well.
 ///
 /// Asks nothing, and says what it has ended; --dry-run says what it would end. No renewal succeeds afterwards, and what
 /// is over cannot be brought back. Whoever verifies access tokens offline accepts those that are out until their exp.
@@ -65,13 +69,18 @@ pub(crate) struct List {
   latchkey sessions revoke --table latchkey --client librechat --subject alice --dry-run
   latchkey sessions revoke --table latchkey --client librechat --subject alice
   latchkey sessions revoke --table latchkey --session SESSION_ID --json
-  latchkey sessions revoke --data .latchkey --subject alice 2>> audit.log")]
+  latchkey sessions revoke --data .latchkey --subject alice 2>> audit.log
+  latchkey sessions revoke --client librechat --secret-id latchkey/clients
+  latchkey sessions revoke --issuer portal --before 2026-01-31T09:30:00Z --secret-id latchkey/clients
+  latchkey sessions revoke --all --secret-id latchkey/clients --dry-run")]
 pub(crate) struct Revoke {
     /// Say what would be ended, and end nothing
     #[arg(long)]
     dry_run: bool,
     #[command(flatten)]
     query: Query,
+    #[command(flatten)]
+    all_sessions: AllSessions,
 }
 
 /// Which sessions are meant, and how to tell of them.
@@ -88,9 +97,9 @@ struct Query {
     clients: Clients,
 }
 
-/// Where the sessions are; exactly one of the two is given.
+/// Where the sessions are; one of the two is given.
 #[derive(Args)]
-#[group(required = true, multiple = false)]
+#[group(multiple = false)]
 #[command(next_help_heading = "Where the sessions are (one of them)")]
 struct TableLocation {
     /// The DynamoDB table; region, credentials and endpoint come from the usual AWS_* variables
@@ -101,9 +110,9 @@ struct TableLocation {
     data: Option<PathBuf>,
 }
 
-/// Which sessions; exactly one of the two is given.
+/// Which sessions; one of the two is given.
 #[derive(Args)]
-#[group(required = true, multiple = false)]
+#[group(multiple = false)]
 #[command(next_help_heading = "Which sessions (one of them)")]
 struct Selection {
     /// All sessions of this user, as the external system names it
@@ -159,6 +168,9 @@ impl List {
 
 impl Revoke {
     fn run(&self, now: Timestamp) -> Result<(), Failure> {
+        if self.all_sessions.are_meant() {
+            return self.all_sessions.end(&self.query.clients.client, self.dry_run, self.query.json, now);
+        }
         self.query.ask(async |store, found| {
             if let (Some(key), true) = (&self.query.selection.session, found.is_empty()) {
                 return Err(self.query.location.fail(format!(
@@ -250,12 +262,27 @@ impl Query {
         &self,
         then: impl AsyncFnOnce(DynamoDbSessions, Vec<Session>) -> Result<T, Failure>,
     ) -> Result<T, Failure> {
+        self.check()?;
         let clients = self.client_ids()?;
         block_on(async {
             let store = self.location.open().await?;
             let found = self.selection.find(&store, &clients).await.map_err(|failed| self.location.explain(failed))?;
             then(store, found).await
         })
+    }
+
+    /// That it says which sessions and where; a command line that names neither may have meant all of somebody's.
+    fn check(&self) -> Result<(), Failure> {
+        let Self { selection, location, .. } = self;
+        let missing = if selection.subject.is_none() && selection.session.is_none() {
+            "which sessions? --subject SUBJECT or --session SESSION_ID; `latchkey sessions revoke --help` tells how all of \
+             a client or an issuer are ended"
+        } else if location.table.is_none() && location.data.is_none() {
+            "where are the sessions? --table NAME or --data DIR"
+        } else {
+            return Ok(());
+        };
+        Err(Failure::Usage(missing.into()))
     }
 
     /// The clients at which to look for a subject; none are needed for a session, whose id says where it is.

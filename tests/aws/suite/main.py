@@ -232,6 +232,9 @@ class Suite:
                 disabled = operators.submit(self.latchkey, "issuer", "disable", f"passing-{number}")
                 rotated = operators.submit(self.latchkey, "client", "rotate-secret", "edited")
                 assert disabled.result() == {"issuer_id": f"passing-{number}"}, disabled.result()
+                (passing,) = [issuer for issuer in self.registrations()["issuers"] if issuer["issuer_id"] == f"passing-{number}"]
+                assert passing["disabled"] is True, passing
+                before["issuers"].append(passing)
                 _, secret = self.credentials(rotated.result(), "client")
                 edited["secret_sha256"].append(hashlib.sha256(secret.encode()).hexdigest())
                 assert self.registrations() == before, f"pair {number}: a change is lost"

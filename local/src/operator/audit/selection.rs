@@ -1,7 +1,5 @@
 //! Which audit lines the operator wants to see.
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
-
 use clap::{Args, builder::PossibleValuesParser};
 use latchkey_token::{
     audit::EventKind,
@@ -9,7 +7,7 @@ use latchkey_token::{
 };
 
 use super::line::AuditLine;
-use crate::console::subject;
+use crate::console::{Moment, moment, subject};
 
 /// All that are given must hold; of several values of one, any.
 #[derive(Args)]
@@ -35,44 +33,12 @@ pub(super) struct Selection {
     until: Option<Moment>,
 }
 
-/// A point in time as operators say it.
-#[derive(Clone, Copy)]
-enum Moment {
-    At(Timestamp),
-    Ago(Duration),
-}
-
 fn session(text: &str) -> Result<String, &'static str> {
     let is_name = text.len() == 16 && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
     match SessionKey::parse(text) {
         Some(key) => Ok(key.audit_name()),
         None if is_name => Ok(text.to_owned()),
         None => Err("neither a session's id (43 characters) nor its name in the audit trail (16 hex digits)"),
-    }
-}
-
-fn moment(text: &str) -> Result<Moment, &'static str> {
-    if let Ok(ago) = humantime::parse_duration(text) {
-        return Ok(Moment::Ago(ago));
-    }
-    let at = humantime::parse_rfc3339_weak(text).ok().and_then(timestamp);
-    at.map(Moment::At).ok_or("neither a time (2026-01-31T09:30:00Z, in UTC) nor how long ago (90min, 12h, 7d)")
-}
-
-fn timestamp(time: SystemTime) -> Option<Timestamp> {
-    let since_epoch = time.duration_since(UNIX_EPOCH).ok()?;
-    i64::try_from(since_epoch.as_millis()).ok().map(Timestamp::from_unix_millis)
-}
-
-impl Moment {
-    fn before(self, now: Timestamp) -> Timestamp {
-        match self {
-            Self::At(at) => at,
-            Self::Ago(ago) => {
-                let millis = i64::try_from(ago.as_millis()).unwrap_or(i64::MAX);
-                Timestamp::from_unix_millis(now.unix_millis().saturating_sub(millis))
-            }
-        }
     }
 }
 

@@ -14,8 +14,8 @@ use serde_json::json;
 
 use super::{
     document::{Checked, strings},
-    party::{Disable, List, RotateSecret, reveal},
-    place::{Location, read_file, read_json},
+    party::{List, RotateSecret, reveal},
+    place::{Change, Location, read_file, read_json},
     registrations::{self, Party},
 };
 use crate::{
@@ -31,14 +31,6 @@ pub(crate) enum ClientCommand {
   latchkey client list --file clients.json
   latchkey client list --secret-id latchkey/clients --json")]
     List(List),
-    /// Remove a client's registration
-    ///
-    /// Renewals of its sessions are then answered with 401 invalid_client, and no issuer can issue for it. Its sessions
-    /// are not ended: if the same id is registered again before they expire, they can be renewed again; `latchkey sessions
-    /// revoke --client` ends a subject's. Access tokens that are out stay good until their exp wherever they are verified
-    /// offline.
-    #[command(after_help = "Example:
-  latchkey client disable librechat --file clients.json")]
     Disable(Disable),
     /// Give a client a second secret, or drop the old one with --finish
     ///
@@ -49,6 +41,21 @@ pub(crate) enum ClientCommand {
   # when LibreChat uses the new secret:
   latchkey client rotate-secret librechat --file clients.json --finish")]
     RotateSecret(RotateSecret),
+}
+
+/// Remove a client's registration
+///
+/// Renewals of its sessions are then answered with 401 invalid_client, and no issuer can issue for it. Its sessions
+/// are not ended: if the same id is registered again before they expire, they can be renewed again. Access tokens that
+/// are out stay good until their exp wherever they are verified offline.
+#[derive(Args)]
+#[command(after_help = "Example:
+  latchkey client disable librechat --file clients.json")]
+pub(crate) struct Disable {
+    /// The client's id
+    id: String,
+    #[command(flatten)]
+    change: Change,
 }
 
 /// Register a client and print its secret, once
@@ -129,14 +136,28 @@ impl ClientCommand {
             Self::List(list) => list.run(Party::Client, as_table, |checked, client| {
                 Some(("issuers", json!(issuers_of(checked, text(client, "client_id", "")))))
             }),
-            Self::Disable(disable) => disable.run(
-                Party::Client,
-                "- renewals of its sessions are answered with 401 invalid_client, and no issuer can issue for it
-- its sessions are not ended: registered again under this id, it can renew them until they expire
-- access tokens that are out stay good until their exp wherever they are verified offline",
-            ),
+            Self::Disable(disable) => disable.run(),
             Self::RotateSecret(rotate) => rotate.run(Party::Client),
         }
+    }
+}
+
+impl Disable {
+    fn run(&self) -> Result<(), Failure> {
+        self.change.make(|draft| {
+            registrations::remove(draft, Party::Client, &self.id);
+            Ok(())
+        })?;
+        eprintln!(
+            "Removing client {:?} means, within the servers' cache time (300 s by default):
+- renewals of its sessions are answered with 401 invalid_client, and no issuer can issue for it
+- its sessions are not ended: registered again under this id, it can renew them until they expire
+- access tokens that are out stay good until their exp wherever they are verified offline",
+            self.id
+        );
+        let (is, place) = (self.change.verb("is", "would be"), self.change.place());
+        eprintln!("client {:?} {is} removed from {place}", self.id);
+        self.change.tell([("client_id", json!(self.id))])
     }
 }
 

@@ -66,6 +66,11 @@ impl<F: Format> Draft<F> {
         self.members.get_mut(name)?.as_array_mut()
     }
 
+    /// The members beside the lists, to be edited.
+    pub(super) fn members_mut(&mut self) -> &mut Map<String, Value> {
+        &mut self.members
+    }
+
     /// Notes what the parser cannot know; the draft will be refused.
     pub(super) fn fault(&mut self, fault: impl Into<String>) {
         self.faults.push(fault.into());

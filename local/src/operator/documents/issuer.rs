@@ -6,19 +6,24 @@ use clap::{Args, Subcommand};
 use latchkey_token::{
     json::{Map, Value},
     registrations::Registrations,
+    values::{Seconds, Timestamp},
 };
 use serde_json::json;
 
 use super::{
     document::{Checked, strings},
-    party::{Disable, List, RotateSecret, reveal},
-    place::{Location, read_file, read_json},
+    epochs::{self, Governed},
+    party::{List, RotateSecret, reveal},
+    place::{Change, Location, read_file, read_json},
     registrations::{self, Party},
 };
 use crate::{
     console::{Failure, print, table},
     secrets::{new_secret, sha256_hex},
 };
+
+/// An instance that cannot reach Secrets Manager goes on for a day with the registrations that it has; an hour for clocks.
+const UNTIL_EVERY_INSTANCE_KNOWS: Seconds = 25 * 3_600;
 
 #[derive(Subcommand)]
 pub(crate) enum IssuerCommand {
@@ -28,13 +33,9 @@ pub(crate) enum IssuerCommand {
   latchkey issuer list --file clients.json
   latchkey issuer list --secret-id latchkey/clients --json")]
     List(List),
-    /// Remove an issuer's registration
-    ///
-    /// It is then answered with 401 invalid_client and can neither issue tokens nor end sessions. The sessions that it
-    /// has issued are not ended: their clients renew them until they expire.
-    #[command(after_help = "Example:
-  latchkey issuer disable portal --file clients.json")]
     Disable(Disable),
+    Enable(Enable),
+    Remove(Remove),
     /// Give an issuer a second secret, or drop the old one with --finish
     ///
     /// The new secret is printed once, alone on standard output; only its SHA-256 is kept, as the last of
@@ -44,6 +45,56 @@ pub(crate) enum IssuerCommand {
   # when the portal uses the new secret:
   latchkey issuer rotate-secret portal --file clients.json --finish")]
     RotateSecret(RotateSecret),
+}
+
+/// Shut an issuer out: it is answered as an unknown one
+///
+/// Within the functions' cache time (300 s) it can neither issue tokens nor end sessions (401 invalid_client). Its sessions go
+/// on, unless --end-sessions ends them: then whatever it issues in the next 25 hours is over as well, since an instance that
+/// cannot reach Secrets Manager may not know of it for a day. `latchkey issuer enable` lets it in again.
+#[derive(Args)]
+#[command(after_help = "Examples:
+  latchkey issuer disable portal --secret-id latchkey/clients --end-sessions
+  latchkey issuer disable portal --file clients.json --dry-run")]
+pub(crate) struct Disable {
+    /// The issuer's id
+    id: String,
+    #[command(flatten)]
+    change: Change,
+    /// End all sessions that it has issued, too
+    #[arg(long)]
+    end_sessions: bool,
+}
+
+/// Let an issuer in again that was disabled
+///
+/// If its sessions were ended, those from before this moment stay ended.
+#[derive(Args)]
+#[command(after_help = "Example:
+  latchkey issuer enable portal --secret-id latchkey/clients")]
+pub(crate) struct Enable {
+    /// The issuer's id
+    id: String,
+    #[command(flatten)]
+    change: Change,
+}
+
+/// Remove an issuer's registration, once none of its sessions can be left
+///
+/// Its sessions are kept ended by its registration, so it is refused until one absolute lifetime after the time that
+/// `latchkey issuer disable --end-sessions` has set. There is no hurry: a disabled issuer can do nothing.
+#[derive(Args)]
+#[command(after_help = "Examples:
+  latchkey issuer remove portal --secret-id latchkey/clients
+  latchkey issuer remove portal --file clients.json --absolute-seconds 604800")]
+pub(crate) struct Remove {
+    /// The issuer's id
+    id: String,
+    #[command(flatten)]
+    change: Change,
+    /// The longest absolute lifetime of a session since it was registered
+    #[arg(long, value_name = "SECONDS", env = "LATCHKEY_ABSOLUTE_SECONDS", default_value_t = 2_592_000)]
+    absolute_seconds: Seconds,
 }
 
 /// Register an issuer and print its secret, once
@@ -126,17 +177,61 @@ impl Assertions {
 }
 
 impl IssuerCommand {
-    pub(crate) fn run(&self) -> Result<(), Failure> {
+    pub(crate) fn run(&self, now: Timestamp) -> Result<(), Failure> {
         match self {
             Self::Add(add) => add.run(),
             Self::List(list) => list.run(Party::Issuer, as_table, |_, _| None),
-            Self::Disable(disable) => disable.run(
-                Party::Issuer,
-                "- it is answered with 401 invalid_client: it can neither issue tokens nor end sessions
-- the sessions that it has issued are not ended: their clients renew them until they expire",
-            ),
+            Self::Disable(disable) => disable.run(now),
+            Self::Enable(enable) => enable.run(now),
+            Self::Remove(remove) => remove.run(now),
             Self::RotateSecret(rotate) => rotate.run(Party::Issuer),
         }
+    }
+}
+
+impl Disable {
+    fn run(&self, now: Timestamp) -> Result<(), Failure> {
+        let (_, epoch) = self.change.make(|draft| {
+            epochs::disable(draft, &self.id);
+            let governed = Governed::Of(Party::Issuer, &self.id);
+            Ok(self.end_sessions.then(|| epochs::advance(draft, &governed, now.plus(UNTIL_EVERY_INSTANCE_KNOWS))))
+        })?;
+        let (is, place) = (self.change.verb("is", "would be"), self.change.place());
+        eprintln!("issuer {:?} {is} disabled in {place}, and is answered with 401 invalid_client", self.id);
+        match epoch {
+            Some(epoch) => eprintln!(
+                "sessions of it that were issued before {epoch} {}",
+                self.change.verb("are over", "would be over")
+            ),
+            None => eprintln!("its sessions go on: --end-sessions ends them"),
+        }
+        let epoch = epoch.map(|epoch| ("sessions_not_before", json!(epoch.unix_seconds())));
+        self.change.tell([("issuer_id", json!(self.id))].into_iter().chain(epoch))
+    }
+}
+
+impl Enable {
+    fn run(&self, now: Timestamp) -> Result<(), Failure> {
+        self.change.make(|draft| {
+            epochs::enable(draft, &self.id, now);
+            Ok(())
+        })?;
+        let (may, place) = (self.change.verb("may", "could"), self.change.place());
+        eprintln!("issuer {:?} {may} issue again, by its registration in {place}", self.id);
+        self.change.tell([("issuer_id", json!(self.id))])
+    }
+}
+
+impl Remove {
+    fn run(&self, now: Timestamp) -> Result<(), Failure> {
+        self.change.make(|draft| {
+            epochs::has_outlived(draft, &self.id, self.absolute_seconds, now);
+            registrations::remove(draft, Party::Issuer, &self.id);
+            Ok(())
+        })?;
+        let (is, place) = (self.change.verb("is", "would be"), self.change.place());
+        eprintln!("issuer {:?} {is} removed from {place}", self.id);
+        self.change.tell([("issuer_id", json!(self.id))])
     }
 }
 
@@ -171,7 +266,8 @@ fn as_table(checked: &Checked<Registrations>) -> String {
             issuer.get("issuer_id").and_then(Value::as_str).unwrap_or_default().to_owned(),
             strings(issuer, "secret_sha256").len().to_string(),
             strings(issuer, "clients").join(" "),
+            if issuer.get("disabled") == Some(&Value::Bool(true)) { "disabled" } else { "issues" }.to_owned(),
         ]
     };
-    table(["ISSUER", "SECRETS", "CLIENTS"], checked.list("issuers").iter().map(row))
+    table(["ISSUER", "SECRETS", "CLIENTS", "STATE"], checked.list("issuers").iter().map(row))
 }

@@ -2,13 +2,13 @@
 
 mod client;
 mod document;
+mod epochs;
 mod issuer;
-mod key_ring;
 mod keys;
 mod party;
 mod place;
 mod registrations;
 mod secret;
 
-pub(super) use self::place::Place;
 pub(crate) use self::{client::ClientCommand, issuer::IssuerCommand, keys::KeysCommand};
+pub(super) use self::{epochs::AllSessions, place::Place};

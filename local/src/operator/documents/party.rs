@@ -24,17 +24,6 @@ pub(crate) struct List {
 }
 
 #[derive(Args)]
-pub(crate) struct Disable {
-    /// Whose registration
-    id: String,
-    #[command(flatten)]
-    location: Location,
-    /// Print the id of what was removed as one JSON object
-    #[arg(long)]
-    json: bool,
-}
-
-#[derive(Args)]
 pub(crate) struct RotateSecret {
     /// Whose secret
     id: String,
@@ -66,24 +55,6 @@ impl List {
             shown
         });
         print(&format!("{}\n", json!({party.list(): registrations.collect::<Vec<_>>()})))
-    }
-}
-
-impl Disable {
-    /// Removes the registration; `meaning` is what the operator is told of it.
-    pub(super) fn run(&self, party: Party, meaning: &str) -> Result<(), Failure> {
-        let place = self.location.place();
-        place.edit(|draft| {
-            registrations::remove(draft, party, &self.id);
-            Ok(())
-        })?;
-        let noun = party.noun();
-        eprintln!("Removing {noun} {:?} means, within the servers' cache time (300 s by default):\n{meaning}", self.id);
-        eprintln!("{noun} {:?} is removed from {place}", self.id);
-        if self.json {
-            return print(&format!("{}\n", json!({party.id_member(): self.id})));
-        }
-        Ok(())
     }
 }
 

@@ -8,7 +8,7 @@ use std::{
 
 use clap::Args;
 use latchkey_token::{
-    json::{self, Faults, Value},
+    json::{self, Faults, Map, Value},
     registrations::Registrations,
 };
 use tokio::time::sleep;
@@ -18,7 +18,7 @@ use super::{
     secret::{Secret, Swap},
 };
 use crate::{
-    console::{Failure, block_on},
+    console::{Failure, block_on, print},
     secrets::write_file,
 };
 
@@ -45,6 +45,59 @@ impl Location {
             (Some(path), _) => Place::File(path.clone()),
             (None, id) => Place::Secret(id.clone().unwrap_or_default()),
         }
+    }
+}
+
+/// A change that is asked for: to which document, and whether to make it.
+#[derive(Args)]
+pub(super) struct Change {
+    #[command(flatten)]
+    location: Location,
+    /// Say what would be changed, and change nothing
+    #[arg(long)]
+    dry_run: bool,
+    /// Print one JSON object
+    #[arg(long)]
+    json: bool,
+}
+
+impl Change {
+    pub(super) fn of(place: Place, dry_run: bool, json: bool) -> Self {
+        let location = match place {
+            Place::File(path) => Location { file: Some(path), secret_id: None },
+            Place::Secret(id) => Location { file: None, secret_id: Some(id) },
+        };
+        Self { location, dry_run, json }
+    }
+
+    pub(super) fn place(&self) -> Place {
+        self.location.place()
+    }
+
+    /// Makes the change as [`Place::edit`] does, or only finds out what it would do.
+    pub(super) fn make<F: Format, T>(
+        &self,
+        change: impl Fn(&mut Draft<F>) -> Result<T, Failure>,
+    ) -> Result<(Checked<F>, T), Failure> {
+        if self.dry_run { self.place().try_out(change) } else { self.place().edit(change) }
+    }
+
+    /// What to call it: what is done, or what would be.
+    pub(super) fn verb(&self, done: &'static str, tried: &'static str) -> &'static str {
+        if self.dry_run { tried } else { done }
+    }
+
+    /// Prints `members` as one JSON object, if that was asked for.
+    pub(super) fn tell(&self, members: impl IntoIterator<Item = (&'static str, Value)>) -> Result<(), Failure> {
+        if !self.json {
+            return Ok(());
+        }
+        let mut told: Map<String, Value> =
+            members.into_iter().map(|(member, value)| (member.to_owned(), value)).collect();
+        if self.dry_run {
+            told.insert("dry_run".into(), true.into());
+        }
+        print(&format!("{}\n", Value::Object(told)))
     }
 }
 
@@ -82,14 +135,11 @@ impl Place {
 
     /// The document, to be looked at: there must be one.
     pub(super) fn load<F: Format>(&self) -> Result<Checked<F>, Failure> {
-        let (text, missing) = match self {
-            Self::File(path) => (self.read(path)?, "does not exist"),
-            Self::Secret(id) => {
-                let held = block_on(async { Secret::open(id).await.read().await })?;
-                (held.map(|held| held.text), "has no value yet, or does not exist")
-            }
+        let missing = match self {
+            Self::File(_) => "does not exist",
+            Self::Secret(_) => "has no value yet, or does not exist",
         };
-        let checked = self.parse(&text.ok_or_else(|| self.fail(missing))?)?.check();
+        let checked = self.parse(&self.text()?.ok_or_else(|| self.fail(missing))?)?.check();
         checked.map_err(|faults| Failure::Unusable { place: self.to_string(), faults })
     }
 
@@ -112,12 +162,7 @@ impl Place {
         accept: impl Fn(&F) -> Result<(), Faults>,
     ) -> Result<(Checked<F>, T), Failure> {
         let edited = |text: Option<&str>| {
-            if text.is_none() {
-                self.tell_that_it_is_new();
-            }
-            let mut draft = self.parse(text.unwrap_or_default())?;
-            let told = change(&mut draft)?;
-            let checked = draft.check().map_err(|faults| self.refuse(faults))?;
+            let (checked, told) = self.edited(text, &change)?;
             accept(&checked.parsed).map_err(|faults| self.refuse(faults.lines().to_vec()))?;
             Ok((checked, told))
         };
@@ -131,6 +176,35 @@ impl Place {
             }
             Self::Secret(id) => block_on(self.edit_secret(id, edited)),
         }
+    }
+
+    /// What [`Place::edit`] would make of the document; writes nothing.
+    fn try_out<F: Format, T>(
+        &self,
+        change: impl Fn(&mut Draft<F>) -> Result<T, Failure>,
+    ) -> Result<(Checked<F>, T), Failure> {
+        self.edited(self.text()?.as_deref(), &change)
+    }
+
+    /// The text that is kept there now.
+    fn text(&self) -> Result<Option<String>, Failure> {
+        match self {
+            Self::File(path) => self.read(path),
+            Self::Secret(id) => Ok(block_on(async { Secret::open(id).await.read().await })?.map(|held| held.text)),
+        }
+    }
+
+    fn edited<F: Format, T>(
+        &self,
+        text: Option<&str>,
+        change: &impl Fn(&mut Draft<F>) -> Result<T, Failure>,
+    ) -> Result<(Checked<F>, T), Failure> {
+        if text.is_none() {
+            self.tell_that_it_is_new();
+        }
+        let mut draft = self.parse(text.unwrap_or_default())?;
+        let told = change(&mut draft)?;
+        Ok((draft.check().map_err(|faults| self.refuse(faults))?, told))
     }
 
     async fn edit_secret<F, T>(

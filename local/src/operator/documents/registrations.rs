@@ -56,7 +56,7 @@ pub(super) fn add(draft: &mut Draft<Registrations>, party: Party, id: &str, regi
         let noun = party.noun();
         draft.fault(format!(
             "{noun} {id:?} is registered already: `latchkey {noun} rotate-secret` gives it another secret, `latchkey \
-             {noun} disable` removes it"
+             {noun} disable` shuts it out"
         ));
     }
     if let Some(list) = draft.list_mut(party.list()) {
@@ -119,7 +119,11 @@ pub(super) fn shown(registration: &Value) -> Map<String, Value> {
 }
 
 /// The registration of `id`. That there is none is a fault.
-fn registration<'a>(draft: &'a mut Draft<Registrations>, party: Party, id: &str) -> Option<&'a mut Map<String, Value>> {
+pub(super) fn registration<'a>(
+    draft: &'a mut Draft<Registrations>,
+    party: Party,
+    id: &str,
+) -> Option<&'a mut Map<String, Value>> {
     let Some(index) = draft.list(party.list()).iter().position(|other| party.is(other, id)) else {
         let noun = party.noun();
         draft.fault(format!("no {noun} {id:?} is registered: see `latchkey {noun} list` and `latchkey {noun} add`"));

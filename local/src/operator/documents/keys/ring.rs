@@ -9,8 +9,8 @@ use latchkey_token::{
     values::{Seconds, Timestamp},
 };
 
-use super::document::{Checked, Draft};
-use crate::secrets::new_tag_key;
+use super::super::document::{Checked, Draft};
+use crate::secrets::{new_signing_key, new_tag_key};
 
 /// What a key does now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -141,6 +141,61 @@ pub(super) fn ensure_tag_key(draft: &mut Draft<KeyRing>, now: Timestamp) -> Resu
         list.push(key);
     }
     Ok(Some(kid))
+}
+
+/// Removes a signing key. If none of its algorithm signs then, the one that was to be the next does so at once, or a new
+/// one. Returns the kid of that; never for HS256, whose keys are imported.
+pub(super) fn revoke(draft: &mut Draft<KeyRing>, kid: &str, now: Timestamp) -> Result<Option<String>, Unavailable> {
+    let keys = draft.list("signing");
+    let Some(revoked) = keys.iter().find(|key| text(key, "kid") == kid).cloned() else {
+        draft.fault(format!("no key {kid:?} is in it: see `latchkey keys show`"));
+        return Ok(None);
+    };
+    let seconds = now.unix_seconds();
+    let is_left = |key: &Value| {
+        text(key, "kid") != kid
+            && text(key, "alg") == text(&revoked, "alg")
+            && retire_at(key).is_none_or(|retire_at| seconds < retire_at)
+    };
+    let signs = |key: &Value| time(key, "publish_at").max(time(key, "sign_from")) <= seconds;
+    let has_signer = keys.iter().any(|key| is_left(key) && signs(key));
+    // The one that has been published for the longest is in most caches.
+    let next = keys.iter().filter(|key| is_left(key)).min_by_key(|key| time(key, "publish_at"));
+    let next = next.map(|key| text(key, "kid").to_owned());
+    let Some(list) = draft.list_mut("signing") else { return Ok(None) };
+    list.retain(|key| text(key, "kid") != kid);
+    let Some(algorithm) = Algorithm::parse(text(&revoked, "alg")).filter(|algorithm| *algorithm != Algorithm::Hs256)
+    else {
+        return Ok(None);
+    };
+    if has_signer {
+        return Ok(None);
+    }
+    let Some(next) = next else {
+        let key = new_signing_key(algorithm, seconds, seconds)?;
+        let kid = text(&key, "kid").to_owned();
+        list.push(key);
+        return Ok(Some(kid));
+    };
+    for key in list.iter_mut().filter(|key| text(key, "kid") == next) {
+        let publish_at = time(key, "publish_at").min(seconds);
+        if let Some(members) = key.as_object_mut() {
+            members.insert("publish_at".into(), publish_at.into());
+            members.insert("sign_from".into(), seconds.into());
+        }
+    }
+    Ok(Some(next))
+}
+
+/// One new tag key in the place of all: its number is the next one, so that no old tag is asked of it.
+pub(super) fn replace_tag_keys(draft: &mut Draft<KeyRing>) -> Result<u8, Unavailable> {
+    let last = draft.list("tagging").iter().map(|key| time(key, "kid")).max().unwrap_or(0);
+    let kid = u8::try_from(last).ok().and_then(|last| last.checked_add(1)).unwrap_or(1);
+    let key = new_tag_key(kid)?;
+    if let Some(list) = draft.list_mut("tagging") {
+        *list = vec![key];
+    }
+    Ok(kid)
 }
 
 fn text<'a>(key: &'a Value, member: &str) -> &'a str {

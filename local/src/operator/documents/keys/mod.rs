@@ -1,19 +1,25 @@
 //! `latchkey keys`: the key ring.
 
-use std::io::{IsTerminal, Read};
+mod ring;
+
+use std::{
+    io::{IsTerminal, Read},
+    path::PathBuf,
+};
 
 use clap::{Args, Subcommand, builder::PossibleValuesParser, builder::TypedValueParser};
 use latchkey_token::{
     json::Value,
     keys::{Algorithm, KeyRing, NOT_YET},
+    registrations::{Client, Registrations},
     values::{Seconds, Timestamp},
 };
 use serde_json::json;
 
+use self::ring::{ShownKey, ShownTagKey};
 use super::{
     document::{Checked, Draft},
-    key_ring::{self, ShownKey, ShownTagKey},
-    place::Location,
+    place::{Change, Location, Place},
 };
 use crate::{
     console::{Failure, print, table},
@@ -28,6 +34,8 @@ pub(crate) enum KeysCommand {
     Show(Show),
     Generate(Generate),
     ImportHs256(ImportHs256),
+    Revoke(Revoke),
+    ReplaceTag(ReplaceTag),
 }
 
 /// Show all keys, when each is in use and what it does now; never key material
@@ -50,7 +58,8 @@ pub(crate) struct Show {
 ///
 /// The first key of its algorithm signs at once. Any other is published at once and signs later, when everybody knows
 /// it: a key must not sign before the last cached JWKS without it has run out. The old key stays published, so that
-/// its tokens stay good. Prints the new key's id. Not while a rotation of the secret is under way: that would undo it.
+/// its tokens stay good. Prints the new key's id. A rotation of the
+/// secret that is under way meanwhile fails, and is begun again.
 #[derive(Args)]
 #[command(after_help = "Examples:
   latchkey keys generate --alg RS256 --file signing-keys.json
@@ -73,8 +82,8 @@ pub(crate) struct Generate {
 /// Add LibreChat's own secret (JWT_SECRET) as an HS256 key, for clients of the profile librechat
 ///
 /// The secret is read from standard input, so that it is in no shell history and no list of processes. It is taken
-/// verbatim, without one newline at its end, and must have at least 32 bytes. Adds a tag key if there is none. Not
-/// while a rotation of the secret is under way: that would undo it.
+/// verbatim, without one newline at its end, and must have at least 32 bytes. Adds a tag key if there is none. A
+/// rotation of the secret that is under way meanwhile fails, and is begun again.
 #[derive(Args)]
 #[command(after_help = "Examples:
   latchkey keys import-hs256 --kid librechat-hs --file signing-keys.json < jwt-secret.txt
@@ -91,6 +100,47 @@ pub(crate) struct ImportHs256 {
     json: bool,
 }
 
+/// Take a signing key out that has leaked: nothing that it has signed is accepted any more
+///
+/// Within the functions' cache time (300 s) its access tokens are void for renewal, introspection and the authorizer, and
+/// its id is gone from the published keys; verifiers that keep those forget it after that (300 s). Clients of
+/// "requires":"access_token" sign their users in again, the others renew. If no other key of its algorithm signs, the
+/// newest that waits for its time signs at once, and if there is none, a new one is made.
+///
+/// Not for a key that a client names: no request can be answered while one names a key that is gone. Change LibreChat's
+/// own secret (HS256) in LibreChat, import the new one, name it in the client's registration, and revoke the old one then.
+#[derive(Args)]
+#[command(after_help = "Examples:
+  latchkey keys revoke KID --secret-id latchkey/signing-keys --dry-run
+  latchkey keys revoke KID --secret-id latchkey/signing-keys --clients-secret latchkey/clients
+  latchkey keys revoke KID --file keys.json --clients clients.json")]
+pub(crate) struct Revoke {
+    /// The key's id, as in the header of its tokens and in `latchkey keys show`
+    kid: String,
+    #[command(flatten)]
+    change: Change,
+    /// The registrations, in a file, to see that no client names the key
+    #[arg(long, value_name = "FILE", conflicts_with = "clients_secret")]
+    clients: Option<PathBuf>,
+    /// The registrations, in a secret of AWS Secrets Manager, for the same
+    #[arg(long, value_name = "ID")]
+    clients_secret: Option<String>,
+}
+
+/// Replace all tag keys by a new one: every refresh token from before is refused, and everybody signs in again
+///
+/// For a table that was restored from a backup, where sessions that have ended are alive again, and for a tag key that has
+/// leaked. Sessions are not ended: their access tokens are good until they expire. `latchkey sessions revoke --all` ends all
+/// sessions, access tokens included.
+#[derive(Args)]
+#[command(after_help = "Examples:
+  latchkey keys replace-tag --secret-id latchkey/signing-keys --dry-run
+  latchkey keys replace-tag --secret-id latchkey/signing-keys")]
+pub(crate) struct ReplaceTag {
+    #[command(flatten)]
+    change: Change,
+}
+
 fn asymmetric_algorithm() -> impl TypedValueParser<Value = Algorithm> {
     let names = [Algorithm::Rs256, Algorithm::Ps256, Algorithm::Es256, Algorithm::EdDsa].map(Algorithm::name);
     PossibleValuesParser::new(names).try_map(|name| Algorithm::parse(&name).ok_or("not an algorithm"))
@@ -102,6 +152,8 @@ impl KeysCommand {
             Self::Show(show) => show.run(now),
             Self::Generate(generate) => generate.run(now),
             Self::ImportHs256(import) => import.run(now),
+            Self::Revoke(revoke) => revoke.run(now),
+            Self::ReplaceTag(replace) => replace.run(),
         }
     }
 }
@@ -109,7 +161,7 @@ impl KeysCommand {
 impl Show {
     fn run(&self, now: Timestamp) -> Result<(), Failure> {
         let ring: Checked<KeyRing> = self.location.place().load()?;
-        let (signing, tagging) = (key_ring::signing_keys(&ring, now), key_ring::tag_keys(&ring, now));
+        let (signing, tagging) = (ring::signing_keys(&ring, now), ring::tag_keys(&ring, now));
         print(&if self.json { as_json(&signing, &tagging) } else { as_tables(&signing, &tagging) })
     }
 }
@@ -119,7 +171,7 @@ impl Generate {
         let place = self.location.place();
         let key = new_signing_key(self.alg, now.unix_seconds(), now.unix_seconds())?;
         let (_, (added, tag_key)) = place.edit(|draft| {
-            let added = key_ring::add_new(draft, key.clone(), self.publish_seconds, now);
+            let added = ring::add_new(draft, key.clone(), self.publish_seconds, now);
             Ok((added, ensure_tag_key(draft, now)?))
         })?;
         let (kid, sign_from) = added;
@@ -141,7 +193,7 @@ impl ImportHs256 {
         let place = self.location.place();
         let key = json!({"kid": self.kid, "alg": Algorithm::Hs256.name(), "secret": secret});
         let (_, tag_key) = place.edit(|draft| {
-            key_ring::add(draft, key.clone());
+            ring::add(draft, key.clone());
             ensure_tag_key(draft, now)
         })?;
         eprintln!("the HS256 key {:?} is in {place}; it signs at once for clients that name it{tag_key}", self.kid);
@@ -152,9 +204,54 @@ impl ImportHs256 {
     }
 }
 
+impl Revoke {
+    fn run(&self, now: Timestamp) -> Result<(), Failure> {
+        let registrations = match (&self.clients, &self.clients_secret) {
+            (Some(path), _) => Some(Place::File(path.clone()).registrations()?),
+            (None, Some(id)) => Some(Place::Secret(id.clone()).registrations()?),
+            (None, None) => None,
+        };
+        let namers = |registrations: &Registrations| {
+            let is_named = |client: &&Client| client.kid.as_ref().is_some_and(|kid| kid.as_str() == self.kid);
+            registrations
+                .clients()
+                .iter()
+                .filter(is_named)
+                .map(|client| client.client_id.to_string())
+                .collect::<Vec<_>>()
+        };
+        let named_by = registrations.as_ref().map(namers).unwrap_or_default();
+        let (_, signs) = self.change.make(|draft| {
+            for client in &named_by {
+                draft.fault(format!("client {client:?} names the key {:?}: let it name another one first", self.kid));
+            }
+            Ok(ring::revoke(draft, &self.kid, now)?)
+        })?;
+        if registrations.is_none() {
+            eprintln!(
+                "warning: whether a client names the key was not checked: --clients FILE or --clients-secret ID does"
+            );
+        }
+        let (done, place) = (self.change.verb("is taken out of", "would be taken out of"), self.change.place());
+        let successor = signs.as_ref().map(|kid| format!("; {kid:?} signs at once in its place")).unwrap_or_default();
+        eprintln!("the key {:?} {done} {place}{successor}", self.kid);
+        let signs = signs.map(|kid| ("signs", json!(kid)));
+        self.change.tell([("kid", json!(self.kid))].into_iter().chain(signs))
+    }
+}
+
+impl ReplaceTag {
+    fn run(&self) -> Result<(), Failure> {
+        let (_, kid) = self.change.make(|draft| Ok(ring::replace_tag_keys(draft)?))?;
+        let (done, place) = (self.change.verb("are replaced", "would be replaced"), self.change.place());
+        eprintln!("the tag keys of {place} {done} by number {kid}: every refresh token from before is refused");
+        self.change.tell([("kid", json!(kid))])
+    }
+}
+
 /// Adds a tag key if it is needed; what to tell of it.
 fn ensure_tag_key(draft: &mut Draft<KeyRing>, now: Timestamp) -> Result<String, Failure> {
-    let added = key_ring::ensure_tag_key(draft, now)?;
+    let added = ring::ensure_tag_key(draft, now)?;
     Ok(added.map(|kid| format!("; there was no tag key: number {kid} was made")).unwrap_or_default())
 }
 

@@ -1,0 +1,224 @@
+//! The commands for an incident, on the documents of a running server: what an operator ends is over.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
+mod support;
+
+use serde_json::{Value, json};
+use support::{
+    Server, basic,
+    files::{Files, words},
+    output,
+};
+
+/// A portal and a client, registered by command, and a server that reads the documents anew for each request.
+struct Incident {
+    files: Files,
+    server: Server,
+    portal: String,
+    client: String,
+}
+
+impl Incident {
+    fn new() -> Self {
+        let files = Files::new();
+        files.done("keys generate --alg ES256 --file keys.json");
+        let portal = files.secret("issuer add portal --file clients.json");
+        let client =
+            files.secret("client add app --alg ES256 --requires refresh_token --issuer portal --file clients.json");
+        let server = files.serve();
+        Self { files, server, portal: basic("portal", &portal), client: basic("app", &client) }
+    }
+
+    fn issue(&self) -> (u16, Value) {
+        self.server.post("/token", &self.portal, "subject=alice")
+    }
+
+    fn tokens(&self) -> Value {
+        let (status, tokens) = self.issue();
+        assert_eq!(status, 200, "{tokens}");
+        tokens
+    }
+
+    fn renews(&self, tokens: &Value) -> bool {
+        let body = format!("refresh_token={}", tokens["refresh_token"].as_str().unwrap());
+        let (status, answer) = self.server.post("/token/renew", &self.client, &body);
+        assert!(status == 200 || (status == 400 && answer["error"] == "invalid_grant"), "{status} {answer}");
+        status == 200
+    }
+
+    fn is_active(&self, tokens: &Value) -> bool {
+        let body = format!("token={}", tokens["access_token"].as_str().unwrap());
+        let (status, answer) = self.server.post("/token/introspect", &self.client, &body);
+        assert_eq!(status, 200, "{answer}");
+        answer["active"] == true
+    }
+
+    fn said(&self, line: &str) -> String {
+        let (code, _, said) = self.files.latchkey(line);
+        assert_eq!(code, 0, "{line}: {said}");
+        said
+    }
+}
+
+#[test]
+fn all_sessions_of_a_client_an_issuer_or_everybody_are_ended_by_an_epoch() {
+    for (whose, place) in [("--client app", "/clients/0"), ("--issuer portal", "/issuers/0"), ("--all", "")] {
+        let incident = Incident::new();
+        let tokens = incident.tokens();
+        assert!(incident.renews(&tokens) && incident.is_active(&tokens));
+        let revoke = format!("sessions revoke {whose} --file clients.json");
+
+        let before = incident.files.read("clients.json");
+        let tried: Value = serde_json::from_str(&incident.files.done(&format!("{revoke} --dry-run --json"))).unwrap();
+        assert_eq!(tried["dry_run"], true);
+        assert_eq!(incident.files.read("clients.json"), before, "a dry run changes nothing");
+
+        let told: Value = serde_json::from_str(&incident.files.done(&format!("{revoke} --json"))).unwrap();
+        assert!(!incident.renews(&tokens) && !incident.is_active(&tokens), "{whose}");
+        assert_eq!(incident.issue().0, 503, "an instance that does not know of it yet may still issue");
+        let epoch = incident.files.json("clients.json").pointer(place).unwrap()["sessions_not_before"].clone();
+        assert_eq!(told["epochs"][0]["sessions_not_before"], epoch, "{told}");
+
+        // Never back: what has ended stays so.
+        incident.files.done(&format!("{revoke} --before 12h"));
+        assert_eq!(incident.files.json("clients.json").pointer(place).unwrap()["sessions_not_before"], epoch);
+    }
+}
+
+#[test]
+fn sessions_from_before_a_time_are_ended_and_later_ones_go_on() {
+    let incident = Incident::new();
+    let tokens = incident.tokens();
+    let said = incident.said("sessions revoke --client app --before 1h --file clients.json");
+    assert!(said.contains(r#"client "app""#) && said.contains("before 20"), "{said}");
+    assert!(incident.renews(&tokens) && incident.is_active(&tokens), "issued later than that");
+    assert_eq!(incident.issue().0, 200);
+}
+
+#[test]
+fn a_disabled_issuer_is_unknown_and_its_sessions_end_only_if_that_was_asked_for() {
+    let incident = Incident::new();
+    let tokens = incident.tokens();
+    let said = incident.said("issuer disable portal --file clients.json");
+    assert!(said.contains("--end-sessions ends them"), "{said}");
+    assert_eq!(incident.issue().0, 401);
+    assert!(incident.renews(&tokens) && incident.is_active(&tokens), "its sessions go on");
+    assert!(incident.files.done("issuer list --file clients.json").contains("disabled"));
+
+    incident.said("issuer disable portal --end-sessions --file clients.json");
+    assert!(!incident.renews(&tokens) && !incident.is_active(&tokens));
+    assert_eq!(incident.issue().0, 401);
+
+    incident.said("issuer enable portal --file clients.json");
+    // An epoch is in whole seconds, and until the next one nothing is issued.
+    while incident.issue().0 == 503 {}
+    let later = incident.tokens();
+    assert!(incident.renews(&later) && !incident.renews(&tokens), "what has ended stays so");
+    let said = incident.files.refused("issuer enable portal --file clients.json", "clients.json");
+    assert!(said.contains("not disabled"), "{said}");
+}
+
+#[test]
+fn an_issuer_is_removed_when_none_of_its_sessions_can_be_left() {
+    let incident = Incident::new();
+    let remove = "issuer remove portal --absolute-seconds 3600 --file clients.json";
+    let said = incident.files.refused(remove, "clients.json");
+    assert!(said.contains("--end-sessions"), "says what to do: {said}");
+    incident.said("issuer disable portal --end-sessions --file clients.json");
+    let said = incident.files.refused(remove, "clients.json");
+    assert!(said.contains("may be removed from 20"), "{said}");
+
+    let mut document = incident.files.json("clients.json");
+    document["issuers"][0]["sessions_not_before"] = 1_700_000_000.into();
+    std::fs::write(incident.files.path("clients.json"), document.to_string()).unwrap();
+    assert_eq!(
+        incident.files.done(&format!("{remove} --dry-run --json")),
+        "{\"dry_run\":true,\"issuer_id\":\"portal\"}\n"
+    );
+    incident.said(remove);
+    assert_eq!(incident.files.json("clients.json")["issuers"], json!([]));
+}
+
+#[test]
+fn a_revoked_key_is_gone_and_the_next_one_signs() {
+    let incident = Incident::new();
+    let tokens = incident.tokens();
+    let kid = incident.files.json("keys.json")["signing"][0]["kid"].as_str().unwrap().to_owned();
+    let next = incident.files.done("keys generate --alg ES256 --file keys.json").trim().to_owned();
+    let revoke = |kid: &str| format!("keys revoke {kid} --file keys.json --clients clients.json --json");
+    assert!(incident.files.refused(&revoke("misspelt"), "keys.json").contains(r#"no key "misspelt""#));
+
+    let before = incident.files.read("keys.json");
+    incident.files.done(&format!("{} --dry-run", revoke(&kid)));
+    assert_eq!(incident.files.read("keys.json"), before);
+
+    let told: Value = serde_json::from_str(&incident.files.done(&revoke(&kid))).unwrap();
+    assert_eq!(told, json!({"kid": kid, "signs": next}), "it waited for its time");
+    assert!(!incident.is_active(&tokens), "nothing that the key has signed is accepted");
+    assert!(incident.renews(&tokens), "the session goes on");
+    let tokens = incident.tokens();
+    assert!(incident.is_active(&tokens));
+
+    // The last of its algorithm: a new one is made, and the clients of the algorithm are served.
+    let told: Value = serde_json::from_str(&incident.files.done(&revoke(&next))).unwrap();
+    let made = told["signs"].as_str().unwrap();
+    assert!(made != kid && made != next);
+    assert!(incident.is_active(&incident.tokens()));
+}
+
+#[test]
+fn a_key_that_a_client_names_is_not_revoked() {
+    let incident = Incident::new();
+    let kid = incident.files.json("keys.json")["signing"][0]["kid"].as_str().unwrap().to_owned();
+    incident.files.secret(&format!(
+        "client add pinned --alg ES256 --kid {kid} --keys keys.json --issuer portal --file clients.json"
+    ));
+    let said =
+        incident.files.refused(&format!("keys revoke {kid} --file keys.json --clients clients.json"), "keys.json");
+    assert!(said.contains(r#"client "pinned" names the key"#), "{said}");
+    let said = incident.said(&format!("keys revoke {kid} --file keys.json --dry-run"));
+    assert!(said.contains("was not checked"), "{said}");
+}
+
+#[test]
+fn new_tag_keys_void_every_refresh_token_and_no_access_token() {
+    let incident = Incident::new();
+    let tokens = incident.tokens();
+    assert_eq!(incident.files.done("keys replace-tag --file keys.json --json"), "{\"kid\":2}\n");
+    assert_eq!(incident.files.json("keys.json")["tagging"].as_array().unwrap().len(), 1);
+    assert!(!incident.renews(&tokens) && incident.is_active(&tokens));
+    let later = incident.tokens();
+    assert!(incident.renews(&later));
+}
+
+#[test]
+fn what_does_not_say_whose_sessions_and_where_is_wrong_usage() {
+    for line in [
+        "sessions revoke",
+        "sessions revoke --table t",
+        "sessions revoke --client app",
+        "sessions revoke --client app --table t",
+        "sessions revoke --all",
+        "sessions revoke --file clients.json",
+        "sessions revoke --all --client app --file clients.json",
+        "sessions revoke --all --issuer portal --file clients.json",
+        "sessions revoke --subject alice --file clients.json",
+        "sessions revoke --all --file a --secret-id b",
+        "sessions revoke --all --before never --file a",
+        "sessions list --subject alice",
+        "keys revoke --file keys.json",
+        "keys replace-tag",
+        "issuer enable portal",
+    ] {
+        assert_eq!(output(&words(line)).0.status.code(), Some(2), "{line}");
+    }
+    for line in
+        ["sessions revoke", "keys revoke", "keys replace-tag", "issuer disable", "issuer enable", "issuer remove"]
+    {
+        let (_, shown, _) = output(&words(&format!("{line} --help")));
+        for part in ["Example", &format!("latchkey {line} "), "--dry-run", "--json", "--file", "--secret-id"] {
+            assert!(shown.contains(part), "{line}: {part} in {shown}");
+        }
+    }
+}
