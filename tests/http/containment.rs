@@ -136,3 +136,42 @@ async fn a_narrowed_registration_reaches_tokens_that_are_out() {
     let renewed = app.renew_as("wide", &tokens).await.tokens();
     assert_eq!(renewed.claims()["aud"], "wide");
 }
+
+#[tokio::test]
+async fn a_client_that_moves_to_another_key_signs_nobody_out() {
+    let app = App::start().await;
+    let tokens = app.issue_for("hs").await;
+    app.rewrite(
+        "clients.json",
+        &changed(|document| {
+            let client = party(document, "clients", "client_id", "hs").as_object_mut().unwrap();
+            client.extend([("alg".into(), "RS256".into()), ("profile".into(), "standard".into())]);
+            client.remove("kid");
+            client.insert("previous_kids".into(), json!(["librechat-hs"]));
+        }),
+    );
+    assert!(!is_active(&app, &tokens).await, "the old key vouches for nobody any more");
+    let moved = app.renew_as("hs", &tokens).await.tokens();
+    assert!(is_active(&app, &moved).await);
+    // Signing out with what is left of before works as well.
+    let body = form(&[("token", tokens.access())]);
+    let answer = app.post("/token/revoke", Some(&basic("portal", &secret_of("portal"))), FORM, body).await;
+    assert_eq!(answer.status, 200, "{answer:?}");
+    assert!(!is_active(&app, &moved).await);
+}
+
+#[tokio::test]
+async fn a_deployment_that_moves_to_another_domain_signs_nobody_out() {
+    let app = App::with(&[("LATCHKEY_PREVIOUS_ISSUERS", "https://before.example, https://even.before.example")]).await;
+    let tokens = app.issue().await;
+    let of = |issuer: &str| {
+        let mut claims = tokens.claims();
+        claims["iss"] = issuer.into();
+        tokens.with_access(&keys::signed_rs256(&claims))
+    };
+    app.renew(&of("https://elsewhere.example")).await.invalid_grant();
+    let before = of("https://even.before.example");
+    assert!(!is_active(&app, &before).await && !is_let_in(&app, &before).await);
+    let renewed = app.renew(&before).await.tokens();
+    assert!(is_active(&app, &renewed).await && is_let_in(&app, &renewed).await);
+}

@@ -286,6 +286,17 @@ impl Environment<'_> {
         issuer
     }
 
+    /// Byte for byte, as `iss` was.
+    fn previous_issuers(&mut self) -> Vec<String> {
+        let listed = self.text("LATCHKEY_PREVIOUS_ISSUERS").unwrap_or_default();
+        let issuers: Vec<String> =
+            listed.split(',').map(str::trim).filter(|issuer| !issuer.is_empty()).map(str::to_owned).collect();
+        for issuer in &issuers {
+            self.url("LATCHKEY_PREVIOUS_ISSUERS", issuer);
+        }
+        issuers
+    }
+
     fn authorization_endpoint(&mut self) -> Option<String> {
         let endpoint = self.text("LATCHKEY_AUTHORIZATION_ENDPOINT")?;
         self.url("LATCHKEY_AUTHORIZATION_ENDPOINT", &endpoint);
@@ -342,6 +353,7 @@ impl Environment<'_> {
                 retry_confidential,
             ),
             clock_skew_seconds: self.seconds("LATCHKEY_CLOCK_SKEW_SECONDS", defaults.clock_skew_seconds, 0, 60),
+            previous_issuers: self.previous_issuers(),
             issuer: defaults.issuer,
         };
         Settings {

@@ -23,6 +23,8 @@ pub const MAX_LEGACY_AGE_SECONDS: Seconds = 315_360_000;
 pub struct Policy {
     /// `iss`, byte for byte.
     pub issuer: String,
+    /// Earlier values of `iss`: access tokens that have one renew and end their sessions, and let nobody in.
+    pub previous_issuers: Vec<String>,
     /// Life of an access token unless the client's registration says otherwise.
     pub access_token_seconds: Seconds,
     /// How long after `exp` an access token may still be presented for renewal.
@@ -47,6 +49,7 @@ impl Policy {
     pub fn new(issuer: impl Into<String>) -> Self {
         Self {
             issuer: issuer.into(),
+            previous_issuers: Vec::new(),
             access_token_seconds: 86_400,
             grace_seconds: 0,
             window_seconds: 0,

@@ -7,7 +7,7 @@ use latchkey_token::{
     documents::Documents,
     json::{Map, Value},
     policy::{MAX_ACCESS_TOKEN_SECONDS, Policy},
-    tokens::{AuthenticAccessToken, UnverifiedAccessToken},
+    tokens::{AuthenticAccessToken, Purpose, UnverifiedAccessToken},
     values::Timestamp,
 };
 
@@ -48,7 +48,12 @@ fn documents() -> &'static Documents {
 
 fn verified(token: &str) -> Option<AuthenticAccessToken> {
     let token = UnverifiedAccessToken::parse(token).ok()?;
-    token.verify(&documents().keys, &documents().registrations, ISSUER, NOW).ok()
+    let policy = Policy::new(ISSUER);
+    // What lets nobody in may accept more: the oracle is told of no earlier key or issuer, so both must agree.
+    let verified = token.verify(&documents().keys, &documents().registrations, &policy, Purpose::LetIn, NOW).ok();
+    let renewing = token.verify(&documents().keys, &documents().registrations, &policy, Purpose::RenewOrEnd, NOW);
+    assert_eq!(verified.is_some(), renewing.is_ok());
+    verified
 }
 
 /// A token of somebody who has none of our keys.

@@ -14,7 +14,7 @@ use crate::{
     registrations::{Client, ClientPolicy, Credentials, Profile, Registrations, RenewalRequirement},
     session::{Decision, Presented, Renewal, RenewalRules, Revocation, RevocationId, Session, Successor, decide},
     tokens::{
-        AuthenticAccessToken, ClientAssertion, NotARefreshToken, RefreshSecret, RefreshToken, SealedSuccessor,
+        AuthenticAccessToken, ClientAssertion, NotARefreshToken, Purpose, RefreshSecret, RefreshToken, SealedSuccessor,
         UnverifiedAccessToken, UnverifiedRefreshToken,
     },
     values::{AskedScope, Generation, Seconds, Timestamp},
@@ -233,7 +233,7 @@ where
         let now = request.now;
         // The dear check comes last, unless nothing else names the client.
         let verify = |token: &Result<UnverifiedAccessToken<'_>, Reason>| match token {
-            Ok(token) => token.verify(&documents.keys, &documents.registrations, &self.policy.issuer, now),
+            Ok(token) => token.verify(&documents.keys, &documents.registrations, self.policy, Purpose::RenewOrEnd, now),
             Err(rejection) => Err(*rejection),
         };
         let (client, naming_access_token) = match self.stated_client(&documents.registrations, request.client, now)? {

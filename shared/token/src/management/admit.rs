@@ -7,7 +7,7 @@ use crate::{
     policy::Policy,
     ports::{Audit, Clock, DocumentSource, ReadSession},
     session::Backing,
-    tokens::{AuthenticAccessToken, UnverifiedAccessToken},
+    tokens::{AuthenticAccessToken, Purpose, UnverifiedAccessToken},
 };
 
 /// What authorization needs.
@@ -56,7 +56,7 @@ impl<S: ReadSession, D: DocumentSource> Admit<'_, S, D> {
             documents = self.documents.reloaded(now).await?;
         }
         let registrations = &documents.registrations;
-        let token = match unverified.verify(&documents.keys, registrations, &self.policy.issuer, now) {
+        let token = match unverified.verify(&documents.keys, registrations, self.policy, Purpose::LetIn, now) {
             Ok(token) => token,
             Err(rejection) => return denied(rejection),
         };

@@ -14,7 +14,7 @@ use crate::{
     ports::{Audit, Clock, DocumentSource, ReadSession},
     registrations::{Client, Registrations},
     session::Session,
-    tokens::AuthenticAccessToken,
+    tokens::{AuthenticAccessToken, Purpose},
     values::Timestamp,
 };
 
@@ -40,7 +40,7 @@ impl<S: ReadSession, D: DocumentSource> Introspect<'_, S, D> {
         self.identify(identify(&documents.registrations, caller, self.policy, now, self.audit)?)?;
         let documents = documents_for(self.documents, documents, token, now).await?;
         let caller = self.identify(identify(&documents.registrations, caller, self.policy, now, self.audit)?)?;
-        let said = match recognise(token, caller, &documents, self.policy, now) {
+        let said = match recognise(token, caller, &documents, self.policy, Purpose::LetIn, now) {
             Err(reason) => Err(reason),
             Ok(CallersToken::Access(token)) => self.access_token(token, &documents.registrations, now).await?,
             Ok(CallersToken::Refresh(token, client)) => match caller {

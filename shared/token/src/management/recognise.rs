@@ -11,7 +11,7 @@ use crate::{
     ports::DocumentSource,
     registrations::{Client, ClientPolicy, Registrations},
     session::{Decision, Presented, RenewalRules, Session, Write, decide},
-    tokens::{AuthenticAccessToken, RefreshToken, UnverifiedAccessToken, UnverifiedRefreshToken},
+    tokens::{AuthenticAccessToken, Purpose, RefreshToken, UnverifiedAccessToken, UnverifiedRefreshToken},
     values::Timestamp,
 };
 
@@ -43,6 +43,7 @@ pub(crate) fn recognise<'a>(
     caller: Caller<'a>,
     documents: &'a Documents,
     policy: &Policy,
+    purpose: Purpose,
     now: Timestamp,
 ) -> Result<CallersToken<'a>, Reason> {
     if UnverifiedRefreshToken::parse(token).is_ok() {
@@ -54,7 +55,7 @@ pub(crate) fn recognise<'a>(
         return verified.ok_or(Reason::RefreshTokenTag);
     }
     let token = UnverifiedAccessToken::parse(token)?;
-    let token = token.verify(&documents.keys, &documents.registrations, &policy.issuer, now)?;
+    let token = token.verify(&documents.keys, &documents.registrations, policy, purpose, now)?;
     if caller.may_see(&token.client_id) {
         Ok(CallersToken::Access(token))
     } else {

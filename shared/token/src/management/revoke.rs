@@ -11,6 +11,7 @@ use crate::{
     policy::Policy,
     ports::{Audit, Clock, DocumentSource, Randomness, ReadSession, RevokeSession, random},
     session::{Revocation, RevocationId, Session},
+    tokens::Purpose,
     values::{ClientId, SessionKey, Subject, Timestamp},
 };
 
@@ -41,28 +42,29 @@ impl<S: ReadSession + RevokeSession, D: DocumentSource> Revoke<'_, S, D> {
         let documents = documents_for(self.documents, documents, token, now).await?;
         let caller = identify(&documents.registrations, caller, self.policy, now, self.audit)?;
         let denied = |reason| self.audit.record(&caller.mark(Event::new(EventKind::AccessDenied)).because(reason));
-        let (key, client_id, subject) = match recognise(token, caller, &documents, self.policy, now) {
-            Err(reason) => {
-                denied(reason);
-                return Ok(());
-            }
-            Ok(CallersToken::Access(token)) => {
-                if let Err(reason) = token.check_times(now, self.policy.clock_skew_seconds) {
+        let (key, client_id, subject) =
+            match recognise(token, caller, &documents, self.policy, Purpose::RenewOrEnd, now) {
+                Err(reason) => {
                     denied(reason);
                     return Ok(());
                 }
-                (token.session, token.client_id, Some(token.subject))
-            }
-            Ok(CallersToken::Refresh(token, client)) => {
-                // For the audit line alone. A record that cannot be read is ended like any other.
-                let record = self.store.read(&token.session).await.ok().flatten();
-                if record.as_ref().is_some_and(|record| record.revocation.is_some()) {
-                    denied(Reason::SessionNotLive);
-                    return Ok(());
+                Ok(CallersToken::Access(token)) => {
+                    if let Err(reason) = token.check_times(now, self.policy.clock_skew_seconds) {
+                        denied(reason);
+                        return Ok(());
+                    }
+                    (token.session, token.client_id, Some(token.subject))
                 }
-                (token.session, client.client_id.clone(), record.map(|record| record.subject))
-            }
-        };
+                Ok(CallersToken::Refresh(token, client)) => {
+                    // For the audit line alone. A record that cannot be read is ended like any other.
+                    let record = self.store.read(&token.session).await.ok().flatten();
+                    if record.as_ref().is_some_and(|record| record.revocation.is_some()) {
+                        denied(Reason::SessionNotLive);
+                        return Ok(());
+                    }
+                    (token.session, client.client_id.clone(), record.map(|record| record.subject))
+                }
+            };
         if key.sid.absolute_expires_at() <= now {
             denied(Reason::SessionNotLive);
             return Ok(());

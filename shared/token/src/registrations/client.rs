@@ -63,6 +63,8 @@ pub struct Client {
     pub algorithm: Algorithm,
     /// The signing key by name; always set for HS256.
     pub kid: Option<Kid>,
+    /// Keys that have signed its access tokens before a move: those renew and end their sessions, and let nobody in.
+    pub previous_kids: Vec<Kid>,
     /// `aud` of its access tokens (RFC 9068 §2.2); at least one, none empty.
     pub audience: Vec<String>,
     /// The scopes that its sessions may have.

@@ -229,6 +229,7 @@ fn read_client(path: String, value: Value, report: &mut Report) -> Option<Client
         }
     };
     let (algorithm, kid) = read_key_choice(&mut members, profile);
+    let previous_kids = read_previous_kids(&mut members);
     let audience = members.strings("audience");
     if audience.is_empty() || audience.iter().any(String::is_empty) {
         members.fault("audience", "must name at least one audience, none of them empty");
@@ -254,6 +255,7 @@ fn read_client(path: String, value: Value, report: &mut Report) -> Option<Client
         profile,
         algorithm,
         kid,
+        previous_kids,
         audience,
         scope,
         claims,
@@ -311,6 +313,16 @@ fn read_key_choice(members: &mut Members<'_>, profile: Profile) -> (Algorithm, O
         members.fault("kid", "an HS256 client must name its key");
     }
     (algorithm, kid)
+}
+
+/// They need not be in the ring: a key goes when its last tokens are over.
+fn read_previous_kids(members: &mut Members<'_>) -> Vec<Kid> {
+    let names = members.strings("previous_kids");
+    let kids: Vec<Kid> = names.iter().filter_map(|name| Kid::parse(name)).collect();
+    if kids.len() < names.len() {
+        members.fault("previous_kids", "must be 1 to 255 printable ASCII characters each");
+    }
+    kids
 }
 
 fn read_claim_names(members: &mut Members<'_>, profile: Profile) -> Vec<String> {

@@ -9,7 +9,7 @@ use crate::{
     audit::Reason,
     json::{Map, Value},
     keys::{Algorithm, KeyRing, SigningKey},
-    policy::{MAX_ACCESS_TOKEN_SECONDS, MAX_IAT_AHEAD_SECONDS},
+    policy::{MAX_ACCESS_TOKEN_SECONDS, MAX_IAT_AHEAD_SECONDS, Policy},
     registrations::{Client, ClientPolicy, Registrations},
     values::{ClientId, Owner, Seconds, SessionKey, Subject, Timestamp},
 };
@@ -46,7 +46,8 @@ impl<'a> UnverifiedAccessToken<'a> {
         &self,
         keys: &KeyRing,
         registrations: &Registrations,
-        issuer: &str,
+        policy: &Policy,
+        purpose: Purpose,
         now: Timestamp,
     ) -> Result<AuthenticAccessToken, Reason> {
         let key = keys.verifier(&self.kid, now.unix_seconds()).ok_or(Reason::AccessTokenUnknownKid)?;
@@ -59,13 +60,28 @@ impl<'a> UnverifiedAccessToken<'a> {
         if !self.token.is_signed_by(key.verifier(), key.algorithm()) {
             return Err(Reason::AccessTokenSignature);
         }
-        let token = read_claims(&self.token.claims().ok_or(Reason::AccessTokenClaims)?, issuer)?;
+        let is_issuer = |issuer: &str| {
+            let is_previous = || policy.previous_issuers.iter().any(|previous| previous == issuer);
+            issuer == policy.issuer || (purpose == Purpose::RenewOrEnd && is_previous())
+        };
+        let token = read_claims(&self.token.claims().ok_or(Reason::AccessTokenClaims)?, is_issuer)?;
         let client = registrations.client(token.client_id.as_str()).ok_or(Reason::AccessTokenUnknownClient)?;
-        if !is_key_for(key, client) {
+        let was_key_for = || purpose == Purpose::RenewOrEnd && client.previous_kids.contains(key.kid());
+        if !(is_key_for(key, client) || was_key_for()) {
             return Err(Reason::AccessTokenKeyNotTheClients);
         }
         Ok(token)
     }
+}
+
+/// What an access token is shown for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Purpose {
+    /// To let its bearer in, or to tell whether to.
+    LetIn,
+    /// To renew its session or to end it. Here a client's `previous_kids` and the deployment's previous issuers are
+    /// accepted as well, so that nobody is signed out by a move.
+    RenewOrEnd,
 }
 
 /// `typ` of an access token: RFC 9068 says `at+jwt`; for HS256, what LibreChat makes itself.
@@ -137,8 +153,8 @@ impl AuthenticAccessToken {
     }
 }
 
-fn read_claims(claims: &Map<String, Value>, issuer: &str) -> Result<AuthenticAccessToken, Reason> {
-    if text(claims, "iss")? != issuer {
+fn read_claims(claims: &Map<String, Value>, is_issuer: impl Fn(&str) -> bool) -> Result<AuthenticAccessToken, Reason> {
+    if !is_issuer(text(claims, "iss")?) {
         return Err(Reason::AccessTokenIssuer);
     }
     let token = AuthenticAccessToken {
@@ -200,12 +216,18 @@ mod tests {
             );
             let clients = r#"{"issuers":[],"clients":[
                 {"client_id":"librechat","type":"public","alg":"ES256","audience":["librechat"]},
-                {"client_id":"legacy","type":"public","alg":"HS256","kid":"hs","audience":["legacy"]}]}"#;
+                {"client_id":"legacy","type":"public","alg":"HS256","kid":"hs","audience":["legacy"]},
+                {"client_id":"moved","type":"public","alg":"ES256","previous_kids":["hs","gone"],"audience":["moved"]}]}"#;
             Self { keys: KeyRing::parse(&keys).unwrap(), registrations: Registrations::parse(clients).unwrap(), hs256 }
         }
 
         fn verify(&self, token: &str) -> Result<AuthenticAccessToken, Reason> {
-            UnverifiedAccessToken::parse(token)?.verify(&self.keys, &self.registrations, ISSUER, NOW)
+            self.verify_for(Purpose::LetIn, token)
+        }
+
+        fn verify_for(&self, purpose: Purpose, token: &str) -> Result<AuthenticAccessToken, Reason> {
+            let policy = Policy { previous_issuers: vec!["https://before.example".into()], ..Policy::new(ISSUER) };
+            UnverifiedAccessToken::parse(token)?.verify(&self.keys, &self.registrations, &policy, purpose, NOW)
         }
 
         fn es256(&self, header: &str, payload: &str) -> String {
@@ -379,6 +401,29 @@ mod tests {
         assert_eq!(fixture.verify(&another).unwrap_err(), Reason::AccessTokenKeyNotTheClients);
         let by_es256 = fixture.es256(HEADER, &claims_of("legacy"));
         assert_eq!(fixture.verify(&by_es256).unwrap_err(), Reason::AccessTokenKeyNotTheClients);
+    }
+
+    #[test]
+    fn what_signed_before_a_move_renews_and_ends_sessions_and_lets_nobody_in() {
+        let fixture = Fixture::new();
+        let moved = claims_of("moved");
+        let hs = testing::sign_hs256(&fixture.hs256, r#"{"alg":"HS256","kid":"hs","typ":"JWT"}"#, &moved);
+        let es = fixture.es256(HEADER, &moved);
+        let from_another_issuer = fixture.es256(HEADER, &moved.replace("issuer.example", "before.example"));
+        for (token, reason) in [
+            (&hs, Some(Reason::AccessTokenKeyNotTheClients)),
+            (&from_another_issuer, Some(Reason::AccessTokenIssuer)),
+            (&es, None),
+        ] {
+            assert_eq!(fixture.verify(token).err(), reason);
+            assert!(fixture.verify_for(Purpose::RenewOrEnd, token).is_ok());
+        }
+        // Of a key that the client does not name, and of an issuer that nobody names, nothing is accepted at all.
+        let unnamed = testing::sign_hs256(HS256_OF_ANOTHER, r#"{"alg":"HS256","kid":"hs2","typ":"JWT"}"#, &moved);
+        let foreign = fixture.es256(HEADER, &moved.replace("issuer.example", "elsewhere.example"));
+        for token in [&unnamed, &foreign] {
+            assert!(fixture.verify_for(Purpose::RenewOrEnd, token).is_err());
+        }
     }
 
     #[test]

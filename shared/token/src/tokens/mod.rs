@@ -10,7 +10,7 @@ mod seal;
 
 pub(crate) use self::issuer_assertion::UnverifiedAssertion;
 pub use self::{
-    access::{AuthenticAccessToken, UnverifiedAccessToken, access_token_type},
+    access::{AuthenticAccessToken, Purpose, UnverifiedAccessToken, access_token_type},
     client_assertion::{ClientAssertion, MAX_CLIENT_ASSERTION_SECONDS},
     issuer_assertion::{MAX_ASSERTION_SECONDS, SingleUse},
     refresh::{
