@@ -272,3 +272,45 @@ async fn one_session_ends_by_its_id_and_only_for_its_issuer() {
     app.renew(&tokens).await.invalid_grant();
     assert_eq!(send(&app, "GET", "portal", &path).await.status, 405);
 }
+
+#[tokio::test]
+async fn an_idle_session_is_listed_and_ended() {
+    let app = App::with(&[("LATCHKEY_IDLE_SECONDS", "60")]).await;
+    let first = app.issue().await;
+    app.issue_for("spa").await;
+    app.clock.advance(30);
+    let live = app.issue().await;
+    app.clock.advance(30);
+    let listed = send(&app, "GET", "portal", "/sessions?subject=alice").await.json();
+    let standing = |id: &Value| {
+        let sessions = listed["sessions"].as_array().unwrap();
+        sessions.iter().find(|session| session["session_id"] == *id).unwrap()["state"].clone()
+    };
+    assert_eq!(listed["sessions"].as_array().unwrap().len(), 3);
+    assert_eq!((standing(&first.0["session_id"]), standing(&live.0["session_id"])), ("idle".into(), "live".into()));
+    // Its access token lets in for a day; so it has to be possible to end it.
+    let introspected = async || {
+        let asked = form(&[("token", first.access())]);
+        app.post("/token/introspect", Some(&basic("portal", &secret_of("portal"))), FORM, asked).await.json()
+    };
+    assert_eq!(introspected().await["active"], true);
+    let path = format!("/sessions/{}", first.0["session_id"].as_str().unwrap());
+    assert_eq!(delete(&app, "portal", &path).await.json(), json!({"ended": 1}));
+    assert_eq!(introspected().await["active"], false);
+    assert_eq!(delete(&app, "portal", &path).await.json(), json!({"ended": 0}));
+    assert_eq!(delete(&app, "portal", "/sessions?subject=alice").await.json(), json!({"ended": 2}));
+    assert!(ids(&send(&app, "GET", "portal", "/sessions?subject=alice").await).is_empty());
+}
+
+#[tokio::test]
+async fn a_session_past_its_absolute_expiry_is_neither_listed_nor_ended() {
+    let app = App::with(&[("LATCHKEY_ABSOLUTE_SECONDS", "60")]).await;
+    let tokens = app.issue().await;
+    app.clock.advance(60);
+    assert!(ids(&send(&app, "GET", "portal", "/sessions?subject=alice").await).is_empty());
+    let path = format!("/sessions/{}", tokens.0["session_id"].as_str().unwrap());
+    for path in [path.as_str(), "/sessions?subject=alice"] {
+        assert_eq!(delete(&app, "portal", path).await.json(), json!({"ended": 0}));
+    }
+    assert!(!is_revoked(&app).await);
+}

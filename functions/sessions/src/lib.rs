@@ -5,7 +5,7 @@ use latchkey_token::{
     audit::EventKind,
     management::{SessionFilter, SubjectSessions},
     ports::{DocumentSource, ListSessions, ReadSession, RevokeSession},
-    session::Session,
+    session::{Session, Standing},
     values::{SessionKey, Subject},
 };
 use latchkey_token_lambda::{
@@ -20,7 +20,7 @@ use latchkey_token_lambda::{
 };
 use serde::Serialize;
 
-/// One live session. Times in Unix seconds.
+/// One session, as an issuer sees it. Times in Unix seconds.
 #[derive(Serialize)]
 pub struct ListedSession {
     session_id: String,
@@ -36,10 +36,19 @@ pub struct ListedSession {
     absolute_expires_at: i64,
 }
 
+/// A session that can still let somebody in, and how it stands.
+#[derive(Serialize)]
+struct StandingSession {
+    #[serde(flatten)]
+    session: ListedSession,
+    /// `live` or `idle`.
+    state: &'static str,
+}
+
 #[derive(Serialize)]
 #[serde(untagged)]
 enum Answer {
-    Listed { sessions: Vec<ListedSession> },
+    Listed { sessions: Vec<StandingSession> },
     Ended { ended: usize },
 }
 
@@ -86,10 +95,16 @@ where
     match *request.method() {
         Method::GET => {
             let sessions = within_deadline(use_case.list(&caller, &filter)).await?;
-            Ok(Answer::Listed { sessions: sessions.iter().map(ListedSession::from).collect() })
+            Ok(Answer::Listed { sessions: sessions.iter().map(StandingSession::from).collect() })
         }
         Method::DELETE => Ok(Answer::Ended { ended: within_deadline(use_case.end_all(&caller, &filter)).await? }),
         _ => Err(RequestFault::invalid("sessions are listed with GET and ended with DELETE").into()),
+    }
+}
+
+impl From<&(Session, Standing)> for StandingSession {
+    fn from((session, standing): &(Session, Standing)) -> Self {
+        Self { session: session.into(), state: standing.name() }
     }
 }
 

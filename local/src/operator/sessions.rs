@@ -9,6 +9,7 @@ use latchkey_token::{
     audit::{Event, EventKind, Reason},
     failure::Unavailable,
     ports::{Audit, Clock, ListSessions, Randomness, ReadSession, RevokeSession},
+    registrations::{Epochs, Registrations},
     session::{Revocation, RevocationId, Session},
     values::{ClientId, Owner, SessionKey, Subject, Timestamp},
 };
@@ -34,10 +35,11 @@ pub(crate) enum SessionsCommand {
     Revoke(Revoke),
 }
 
-/// Show a subject's live sessions, or one session whatever its state
+/// Show a subject's sessions that can still let somebody in, or one session whatever its state
 ///
-/// GEN says how often a session has been renewed, ENDS when it is over if nobody renews it. With --json, times are Unix
-/// seconds and "session" is the name that the audit trail has for the session.
+/// GEN says how often a session has been renewed, ENDS when it can no longer be renewed. A live session can be renewed; an
+/// idle one cannot, but its access tokens may be good. With --json, times are Unix seconds and "session" is the name that
+/// the audit trail has for the session. Epochs (sessions_not_before) count where the registrations are read.
 #[derive(Args)]
 #[command(after_help = "Examples:
   latchkey sessions list --data .latchkey --subject alice
@@ -52,7 +54,7 @@ pub(crate) struct List {
     query: Query,
 }
 
-/// End a subject's live sessions, one session, or all of a client, of an issuer or of the deployment
+/// End a subject's sessions, live and idle ones, one session, or all of a client, of an issuer or of the deployment
 ///
 /// A subject's and a single one are ended in the table, at once; all of somebody's by an epoch in the registrations, which
 /// costs no scan: what was issued before it is over as soon as every instance has read it (300 s). Access tokens of those are
@@ -150,11 +152,11 @@ impl SessionsCommand {
 
 impl List {
     fn run(&self, now: Timestamp) -> Result<(), Failure> {
-        let sessions = self.query.ask(async |_, found| Ok(found))?;
-        let mut shown: Vec<Shown<'_>> = sessions.iter().map(|session| Shown::new(session, now)).collect();
-        if self.query.selection.session.is_none() && !self.all {
-            shown.retain(|shown| shown.state == "live");
-        }
+        let (sessions, known) = self.query.ask(async |_, found, known| Ok((found, known)))?;
+        let wanted =
+            |session: &&Session| self.query.selection.session.is_some() || self.all || known.is_going(session, now);
+        let shown: Vec<Shown<'_>> =
+            sessions.iter().filter(wanted).map(|session| Shown::new(session, &known, now)).collect();
         if self.query.json {
             return print(&format!("{}\n", json!({"sessions": shown})));
         }
@@ -171,16 +173,16 @@ impl Revoke {
         if self.all_sessions.are_meant() {
             return self.all_sessions.end(&self.query.clients.client, self.dry_run, self.query.json, now);
         }
-        self.query.ask(async |store, found| {
+        self.query.ask(async |store, found, known| {
             if let (Some(key), true) = (&self.query.selection.session, found.is_empty()) {
                 return Err(self.query.location.fail(format!(
                     "there is no session {key} in it: check the id, and that it is the right table. Records go a day after \
                      their absolute expiry"
                 )));
             }
-            let live: Vec<Session> = found.iter().filter(|session| session.is_live_at(now)).cloned().collect();
-            let ended = if self.dry_run { Vec::new() } else { self.end(&store, &live, now).await? };
-            self.tell(&found, if self.dry_run { &live } else { &ended }, now)
+            let going: Vec<Session> = found.iter().filter(|session| known.is_going(session, now)).cloned().collect();
+            let affected = if self.dry_run { going } else { self.end(&store, &going, now).await? };
+            self.tell(&found, &affected, &known, now)
         })
     }
 
@@ -214,8 +216,8 @@ impl Revoke {
         Ok(ended)
     }
 
-    fn tell(&self, found: &[Session], affected: &[Session], now: Timestamp) -> Result<(), Failure> {
-        let shown: Vec<Shown<'_>> = affected.iter().map(|session| Shown::new(session, now)).collect();
+    fn tell(&self, found: &[Session], affected: &[Session], known: &Known, now: Timestamp) -> Result<(), Failure> {
+        let shown: Vec<Shown<'_>> = affected.iter().map(|session| Shown::new(session, known, now)).collect();
         if self.query.json {
             let count = if self.dry_run { "would_end" } else { "ended" };
             return print(&format!("{}\n", json!({count: shown.len(), "sessions": shown})));
@@ -223,7 +225,9 @@ impl Revoke {
         if shown.is_empty() {
             match found {
                 [] => eprintln!("{}", self.query.nothing_found()),
-                [one] => eprintln!("nothing to end: the session is over already: {}", Shown::new(one, now).state()),
+                [one] => {
+                    eprintln!("nothing to end: the session is over already: {}", Shown::new(one, known, now).state())
+                }
                 more => eprintln!("nothing to end: all {} sessions are over already", more.len()),
             }
             return Ok(());
@@ -260,14 +264,15 @@ impl Query {
     /// Finds the sessions, oldest first, and hands them on together with the table that they are in.
     fn ask<T>(
         &self,
-        then: impl AsyncFnOnce(DynamoDbSessions, Vec<Session>) -> Result<T, Failure>,
+        then: impl AsyncFnOnce(DynamoDbSessions, Vec<Session>, Known) -> Result<T, Failure>,
     ) -> Result<T, Failure> {
         self.check()?;
-        let clients = self.client_ids()?;
+        let known = Known(self.registrations()?);
+        let clients = self.client_ids(&known)?;
         block_on(async {
             let store = self.location.open().await?;
             let found = self.selection.find(&store, &clients).await.map_err(|failed| self.location.explain(failed))?;
-            then(store, found).await
+            then(store, found, known).await
         })
     }
 
@@ -285,34 +290,59 @@ impl Query {
         Err(Failure::Usage(missing.into()))
     }
 
-    /// The clients at which to look for a subject; none are needed for a session, whose id says where it is.
-    fn client_ids(&self) -> Result<Vec<ClientId>, Failure> {
-        let Self { location, selection, clients, .. } = self;
-        if selection.session.is_some() || !clients.client.is_empty() {
-            return Ok(clients.client.clone());
-        }
+    /// The registrations, from where the arguments say they are, or beside a data directory's sessions.
+    fn registrations(&self) -> Result<Option<Registrations>, Failure> {
+        let Self { location, clients, .. } = self;
         let default = || Some(location.data.as_ref()?.join("clients.json")).filter(|path| path.exists());
         let place = match (&clients.clients, &clients.clients_secret) {
-            (Some(path), _) => Place::File(path.clone()),
-            (None, Some(id)) => Place::Secret(id.clone()),
-            (None, None) => default().map(Place::File).ok_or_else(|| {
-                Failure::Usage(
-                    "the table keeps sessions by client: name the clients with --client CLIENT_ID, or where they are \
-                     registered with --clients FILE or --clients-secret ID"
-                        .into(),
-                )
-            })?,
+            (Some(path), _) => Some(Place::File(path.clone())),
+            (None, Some(id)) => Some(Place::Secret(id.clone())),
+            (None, None) => default().map(Place::File),
         };
-        let registrations = place.registrations()?;
+        place.map(|place| place.registrations()).transpose()
+    }
+
+    /// The clients at which to look for a subject; none are needed for a session, whose id says where it is.
+    fn client_ids(&self, known: &Known) -> Result<Vec<ClientId>, Failure> {
+        if self.selection.session.is_some() || !self.clients.client.is_empty() {
+            return Ok(self.clients.client.clone());
+        }
+        let Some(registrations) = &known.0 else {
+            return Err(Failure::Usage(
+                "the table keeps sessions by client: name the clients with --client CLIENT_ID, or where they are \
+                 registered with --clients FILE or --clients-secret ID"
+                    .into(),
+            ));
+        };
         Ok(registrations.clients().iter().map(|client| client.client_id.clone()).collect())
     }
 
     fn nothing_found(&self) -> String {
         let location = &self.location;
         match &self.selection.subject {
-            Some(subject) => format!("{location} has no live session of {:?} at these clients", subject.as_str()),
+            Some(subject) => format!(
+                "{location} has no session of {:?} at these clients that could let somebody in",
+                subject.as_str()
+            ),
             None => format!("{location} has no such session"),
         }
+    }
+}
+
+/// The registrations, where the command has been told of them: they say which sessions are over by an epoch.
+struct Known(Option<Registrations>);
+
+impl Known {
+    fn epochs(&self, session: &Session) -> Epochs {
+        let of_client = |registrations: &Registrations| {
+            Some(registrations.epochs(registrations.client(session.client_id.as_str())?))
+        };
+        self.0.as_ref().and_then(of_client).unwrap_or_default()
+    }
+
+    /// Whether the session can still let somebody in.
+    fn is_going(&self, session: &Session, now: Timestamp) -> bool {
+        session.standing(&self.epochs(session), now).is_some()
     }
 }
 
@@ -396,15 +426,17 @@ struct Shown<'a> {
 }
 
 impl<'a> Shown<'a> {
-    fn new(record: &'a Session, now: Timestamp) -> Self {
+    fn new(record: &'a Session, known: &Known, now: Timestamp) -> Self {
+        let standing = record.standing(&known.epochs(record), now);
         let revocation = record.revocation.as_ref();
         Self {
             listed: ListedSession::from(record),
             session: record.key.audit_name(),
-            state: match revocation {
-                Some(_) => "revoked",
-                None if record.is_live_at(now) => "live",
-                None => "expired",
+            state: match (revocation, standing) {
+                (Some(_), _) => "revoked",
+                (None, Some(standing)) => standing.name(),
+                (None, None) if record.absolute_expires_at <= now => "expired",
+                (None, None) => "before_epoch",
             },
             revoked_at: revocation.map(|revocation| revocation.at.unix_seconds()),
             revoked_reason: revocation.map(|revocation| revocation.reason.as_str()),

@@ -93,7 +93,7 @@ impl StateMachineTest for Lives {
             Step::List { subject } => {
                 let listed = system.list(subject).unwrap();
                 let number = |key| system.keys.iter().position(|known| *known == key).unwrap();
-                let mut sessions: Vec<usize> = listed.iter().map(|session| number(session.key)).collect();
+                let mut sessions: Vec<usize> = listed.iter().map(|(session, _)| number(session.key)).collect();
                 sessions.sort_unstable();
                 assert_eq!(Expected::Listed(sessions), world.expected);
             }

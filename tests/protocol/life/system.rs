@@ -25,7 +25,7 @@ use latchkey_token::{
     },
     registrations::Credentials,
     rotation::{RingDocument, RotationLimits, SigningEntry, TagEntry, plan},
-    session::{Renewal, Revocation, Session, WriteOutcome},
+    session::{Renewal, Revocation, Session, Standing, WriteOutcome},
     tokens::SingleUse,
     values::{Owner, SessionKey, Subject, Timestamp},
 };
@@ -244,7 +244,7 @@ impl System {
         done(self.sessions().end_all(&identification(Caller::Issuer), &filter(subject)))
     }
 
-    pub fn list(&self, subject: &str) -> Result<Vec<Session>, Failure> {
+    pub fn list(&self, subject: &str) -> Result<Vec<(Session, Standing)>, Failure> {
         done(self.sessions().list(&identification(Caller::Issuer), &filter(subject)))
     }
 

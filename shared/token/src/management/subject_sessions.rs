@@ -10,7 +10,7 @@ use crate::{
     policy::Policy,
     ports::{Audit, Clock, DocumentSource, ListSessions, Randomness, ReadSession, RevokeSession},
     registrations::{Client, Issuer, Registrations},
-    session::Session,
+    session::{Session, Standing},
     values::{Owner, SessionKey, Subject, Timestamp},
 };
 
@@ -40,12 +40,16 @@ pub struct SubjectSessions<'a, S, D> {
 }
 
 impl<S: ListSessions + ReadSession + RevokeSession, D: DocumentSource> SubjectSessions<'_, S, D> {
-    /// The live sessions, oldest first.
-    pub async fn list(&self, caller: &CallerIdentification, filter: &SessionFilter) -> Result<Vec<Session>, Failure> {
+    /// The sessions that can still let somebody in, oldest first.
+    pub async fn list(
+        &self,
+        caller: &CallerIdentification,
+        filter: &SessionFilter,
+    ) -> Result<Vec<(Session, Standing)>, Failure> {
         let now = self.clock.now();
         let documents = self.documents.current(now).await?;
         let issuer = self.issuer(&documents.registrations, caller, now)?;
-        self.live(issuer, &documents.registrations, filter, now).await
+        self.going(issuer, &documents.registrations, filter, now).await
     }
 
     /// Ends them all; how many were still going. A session that is issued meanwhile may escape.
@@ -54,7 +58,7 @@ impl<S: ListSessions + ReadSession + RevokeSession, D: DocumentSource> SubjectSe
         let documents = self.documents.current(now).await?;
         let issuer = self.issuer(&documents.registrations, caller, now)?;
         let mut ended = 0;
-        for session in self.live(issuer, &documents.registrations, filter, now).await? {
+        for (session, _) in self.going(issuer, &documents.registrations, filter, now).await? {
             ended += usize::from(
                 end(self.store, self.randomness, self.audit, Caller::Issuer(issuer), (&session).into(), now).await?,
             );
@@ -62,18 +66,20 @@ impl<S: ListSessions + ReadSession + RevokeSession, D: DocumentSource> SubjectSe
         Ok(ended)
     }
 
-    /// Ends one; 0 if it is unknown, another issuer's, or over.
+    /// Ends one, idle or not; 0 if it is unknown, another issuer's, or over.
     pub async fn end_one(&self, caller: &CallerIdentification, key: &SessionKey) -> Result<usize, Failure> {
         let now = self.clock.now();
         let documents = self.documents.current(now).await?;
         let issuer = self.issuer(&documents.registrations, caller, now)?;
-        let record = self.store.read(key).await?;
-        match record.filter(|record| record.is_live_at(now) && issuer.clients.contains(&record.client_id)) {
-            Some(record) => Ok(usize::from(
-                end(self.store, self.randomness, self.audit, Caller::Issuer(issuer), (&record).into(), now).await?,
-            )),
-            None => Ok(0),
+        let Some(record) = self.store.read(key).await? else { return Ok(0) };
+        let own = issuer.clients.contains(&record.client_id).then_some(&record.client_id);
+        let client = own.and_then(|id| documents.registrations.client(id.as_str()));
+        let epochs = client.map(|client| documents.registrations.epochs(client));
+        if epochs.is_none_or(|epochs| record.standing(&epochs, now).is_none()) {
+            return Ok(0);
         }
+        let caller = Caller::Issuer(issuer);
+        Ok(usize::from(end(self.store, self.randomness, self.audit, caller, (&record).into(), now).await?))
     }
 
     fn issuer<'r>(
@@ -92,19 +98,23 @@ impl<S: ListSessions + ReadSession + RevokeSession, D: DocumentSource> SubjectSe
         }
     }
 
-    async fn live(
+    async fn going(
         &self,
         issuer: &Issuer,
         registrations: &Registrations,
         filter: &SessionFilter,
         now: Timestamp,
-    ) -> Result<Vec<Session>, Failure> {
+    ) -> Result<Vec<(Session, Standing)>, Failure> {
         let mut sessions = Vec::new();
         for client in self.clients(issuer, registrations, filter)? {
-            sessions.extend(self.store.list(&Owner::of(&client.client_id, &filter.subject)).await?);
+            let epochs = registrations.epochs(client);
+            let records = self.store.list(&Owner::of(&client.client_id, &filter.subject)).await?;
+            sessions.extend(records.into_iter().filter_map(|record| {
+                let standing = record.standing(&epochs, now)?;
+                Some((record, standing))
+            }));
         }
-        sessions.retain(|session| session.is_live_at(now));
-        sessions.sort_by_key(|session| (session.issued_at, session.key));
+        sessions.sort_by_key(|(session, _)| (session.issued_at, session.key));
         Ok(sessions)
     }
 
