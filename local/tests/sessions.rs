@@ -23,9 +23,14 @@ impl Demo {
     }
 
     fn start_with(flags: &[&str]) -> Self {
+        Self::start_in(flags, &[])
+    }
+
+    /// With environment variables.
+    fn start_in(flags: &[&str], variables: &[(&str, &str)]) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let data = directory.path().join("data");
-        let server = Server::start_with(&[&["--data", data.to_str().unwrap()], flags].concat(), &[]);
+        let server = Server::start_with(&[&["--data", data.to_str().unwrap()], flags].concat(), variables);
         let kept = std::fs::read_to_string(data.join("demo-credentials.json")).unwrap();
         let kept: Value = serde_json::from_str(&kept).unwrap();
         let secret = |name: &str| kept[name].as_str().unwrap().to_owned();
@@ -91,7 +96,7 @@ fn a_subjects_sessions_are_listed_at_all_registered_clients_while_the_server_run
     assert_eq!(table.lines().count(), 2, "{table}");
     assert!(table.starts_with("SESSION_ID") && table.contains(id(&first)) && table.contains("live"), "{table}");
     let (code, out, said) = demo.sessions("list --subject carol");
-    assert!(code == 0 && out.is_empty() && said.contains("no live session of \"carol\""), "{said}");
+    assert!(code == 0 && out.is_empty() && said.contains("no session of \"carol\""), "{said}");
 }
 
 #[test]
@@ -119,6 +124,23 @@ fn a_revoked_session_cannot_be_renewed_and_the_others_can() {
     assert!(code == 0 && out.is_empty() && said.contains("over already: revoked (operator)"), "{said}");
     assert_eq!(demo.json("list --subject alice")["sessions"].as_array().unwrap().len(), 1, "live ones");
     assert_eq!(demo.json("list --subject alice --all")["sessions"].as_array().unwrap().len(), 2);
+}
+
+#[test]
+fn an_idle_session_is_listed_and_ended_by_id_and_by_subject() {
+    let demo = Demo::start_in(&[], &[("LATCHKEY_IDLE_SECONDS", "1")]);
+    let (one, other) = (demo.issue("librechat", "alice"), demo.issue("librechat-oauth", "alice"));
+    let states = || -> Vec<Value> {
+        let listed = demo.json("list --subject alice");
+        listed["sessions"].as_array().unwrap().iter().map(|session| session["state"].clone()).collect()
+    };
+    while states().iter().any(|state| state == "live") {}
+    assert_eq!(states(), ["idle", "idle"]);
+    assert_eq!(demo.json(&format!("revoke --session {}", id(&one)))["ended"], 1);
+    assert_eq!(demo.json(&format!("list --session {}", id(&one)))["sessions"][0]["state"], "revoked");
+    let ended = demo.json("revoke --subject alice");
+    assert_eq!((&ended["ended"], &ended["sessions"][0]["session_id"]), (&1.into(), &id(&other).into()));
+    assert_eq!(demo.json("revoke --subject alice")["ended"], 0);
 }
 
 #[test]

@@ -322,37 +322,67 @@ pub async fn query_strings(row: Row) {
         attempts.push(Attempt::new(format_args!("/demo/me?{name}"), request, Expected::invalid_token()));
     }
     let portal = bench.basic("portal");
-    let known = "the query string may hold subject and client_id only";
-    for (query, expected) in [
-        ("subject=alice&subject=bob", Expected::invalid_request(TWICE)),
-        ("subject=alice&%73ubject=bob", Expected::invalid_request(TWICE)),
-        ("subject=alice&issuer_secret=x", Expected::invalid_request(known)),
-        ("subject=alice&access_token=x", Expected::invalid_request(known)),
-        ("subject=alice&x", Expected::invalid_request(known)),
-        ("SUBJECT=alice", Expected::invalid_request(known)),
-        ("subject[]=alice", Expected::invalid_request(known)),
-        ("subject=%ff", Expected::invalid_request(NOT_A_FORM)),
-        ("subject=%", Expected::invalid_request(NOT_A_FORM)),
-        ("", Expected::invalid_request("subject is missing")),
-        ("subject=", Expected::invalid_request("subject is missing")),
-        ("client_id=librechat", Expected::invalid_request("subject is missing")),
-        ("subject=a%00b", Expected::invalid_request(SUBJECT)),
-        ("subject=alice+", Expected::invalid_request(SUBJECT)),
-        ("subject=alice%E2%80%8B", Expected::invalid_request(SUBJECT)),
-        ("subject=%E2%80%AEecila", Expected::invalid_request(SUBJECT)),
-        (
-            "subject=alice&client_id=other",
-            Expected::error(400, "unauthorized_client", "this issuer may not act for that client"),
-        ),
-        (
-            "subject=alice&client_id=nobody",
-            Expected::error(400, "unauthorized_client", "this issuer may not act for that client"),
-        ),
-    ] {
-        for method in [Method::GET, Method::DELETE] {
+    const KNOWN: &str = "the query string may hold subject and client_id only";
+    const KNOWN_OF_LIST: &str = "the query string may hold subject, client_id, limit and next only";
+    const LIMIT: &str = "limit must be a whole number from 1 to 1000";
+    const NEXT: &str = "next is of no answer to this query";
+    for (method, known) in [(Method::GET, KNOWN_OF_LIST), (Method::DELETE, KNOWN)] {
+        for (query, expected) in [
+            ("subject=alice&subject=bob", Expected::invalid_request(TWICE)),
+            ("subject=alice&%73ubject=bob", Expected::invalid_request(TWICE)),
+            ("subject=alice&issuer_secret=x", Expected::invalid_request(known)),
+            ("subject=alice&access_token=x", Expected::invalid_request(known)),
+            ("subject=alice&x", Expected::invalid_request(known)),
+            ("SUBJECT=alice", Expected::invalid_request(known)),
+            ("subject[]=alice", Expected::invalid_request(known)),
+            ("subject=%ff", Expected::invalid_request(NOT_A_FORM)),
+            ("subject=%", Expected::invalid_request(NOT_A_FORM)),
+            ("", Expected::invalid_request("subject is missing")),
+            ("subject=", Expected::invalid_request("subject is missing")),
+            ("client_id=librechat", Expected::invalid_request("subject is missing")),
+            ("subject=a%00b", Expected::invalid_request(SUBJECT)),
+            ("subject=alice+", Expected::invalid_request(SUBJECT)),
+            ("subject=alice%E2%80%8B", Expected::invalid_request(SUBJECT)),
+            ("subject=%E2%80%AEecila", Expected::invalid_request(SUBJECT)),
+            (
+                "subject=alice&client_id=other",
+                Expected::error(400, "unauthorized_client", "this issuer may not act for that client"),
+            ),
+            (
+                "subject=alice&client_id=nobody",
+                Expected::error(400, "unauthorized_client", "this issuer may not act for that client"),
+            ),
+        ] {
             let request = request(method.clone(), &format!("/sessions?{query}"), &[("authorization", &portal)], vec![]);
-            attempts.push(Attempt::new(format_args!("{method} /sessions?{query}"), request, expected.clone()));
+            attempts.push(Attempt::new(format_args!("{method} /sessions?{query}"), request, expected));
         }
+    }
+    let own = bench.tokens.0["session_id"].as_str().unwrap();
+    let of_nobody = "A".repeat(43);
+    for (query, expected) in [
+        ("limit=0", LIMIT),
+        ("limit=1001", LIMIT),
+        ("limit=-1", LIMIT),
+        ("limit=%2B1", LIMIT),
+        ("limit=1.0", LIMIT),
+        ("limit=99999999999999999999999", LIMIT),
+        ("limit=x", LIMIT),
+        ("limit=1&limit=1000", TWICE),
+        ("next=x", NEXT),
+        (&format!("next={of_nobody}"), NEXT),
+        (&format!("next={}", &own[..42]), NEXT),
+        (&format!("next={own}%3D"), NEXT),
+        // Of the subject, at another client.
+        (&format!("client_id=spa&next={own}"), NEXT),
+    ] {
+        let path = format!("/sessions?subject=alice&{query}");
+        let request = request(Method::GET, &path, &[("authorization", &portal)], vec![]);
+        attempts.push(Attempt::new(format_args!("GET {path}"), request, Expected::invalid_request(expected)));
+    }
+    for query in ["limit=1".to_owned(), format!("next={own}")] {
+        let path = format!("/sessions?subject=alice&{query}");
+        let request = request(Method::DELETE, &path, &[("authorization", &portal)], vec![]);
+        attempts.push(Attempt::new(format_args!("DELETE {path}"), request, Expected::invalid_request(KNOWN)));
     }
     bench.genuine_is_let_in().await;
     bench.refuse(attempts).await;

@@ -175,3 +175,30 @@ async fn a_deployment_that_moves_to_another_domain_signs_nobody_out() {
     let renewed = app.renew(&before).await.tokens();
     assert!(is_active(&app, &renewed).await && is_let_in(&app, &renewed).await);
 }
+
+#[tokio::test]
+async fn a_session_from_before_its_epoch_is_in_no_list() {
+    let app = App::start().await;
+    let before = app.issue().await;
+    let of_another_client = app.issue_for("spa").await;
+    let epoch = app.now() + 1;
+    app.rewrite(
+        "clients.json",
+        &changed(|document| {
+            party(document, "clients", "client_id", "librechat")["sessions_not_before"] = epoch.into();
+        }),
+    );
+    let after = app.issue().await;
+    let portal = basic("portal", &secret_of("portal"));
+    let ask = async |method: &str, path: &str| {
+        let request = lambda_http::http::Request::builder().method(method).uri(path).header("authorization", &portal);
+        app.send(request.body(Vec::new()).unwrap()).await.json()
+    };
+    let listed = ask("GET", "/sessions?subject=alice").await;
+    let ids: Vec<&Value> =
+        listed["sessions"].as_array().unwrap().iter().map(|session| &session["session_id"]).collect();
+    assert!(ids.len() == 2 && ids.contains(&&after.0["session_id"]), "{listed}");
+    assert!(ids.contains(&&of_another_client.0["session_id"]));
+    let path = format!("/sessions/{}", before.0["session_id"].as_str().unwrap());
+    assert_eq!(ask("DELETE", &path).await, json!({"ended": 0}), "it is over already");
+}

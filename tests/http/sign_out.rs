@@ -2,6 +2,7 @@
 
 use std::time::Instant;
 
+use aws_sdk_dynamodb::types::AttributeValue;
 use lambda_http::http::Request;
 use serde_json::{Value, json};
 
@@ -271,4 +272,126 @@ async fn one_session_ends_by_its_id_and_only_for_its_issuer() {
     assert_eq!(delete(&app, "portal", &path).await.json(), json!({"ended": 1}));
     app.renew(&tokens).await.invalid_grant();
     assert_eq!(send(&app, "GET", "portal", &path).await.status, 405);
+}
+
+#[tokio::test]
+async fn an_idle_session_is_listed_and_ended() {
+    let app = App::with(&[("LATCHKEY_IDLE_SECONDS", "60")]).await;
+    let first = app.issue().await;
+    app.issue_for("spa").await;
+    app.clock.advance(30);
+    let live = app.issue().await;
+    app.clock.advance(30);
+    let listed = send(&app, "GET", "portal", "/sessions?subject=alice").await.json();
+    let standing = |id: &Value| {
+        let sessions = listed["sessions"].as_array().unwrap();
+        sessions.iter().find(|session| session["session_id"] == *id).unwrap()["state"].clone()
+    };
+    assert_eq!(listed["sessions"].as_array().unwrap().len(), 3);
+    assert_eq!((standing(&first.0["session_id"]), standing(&live.0["session_id"])), ("idle".into(), "live".into()));
+    // Its access token lets in for a day; so it has to be possible to end it.
+    let introspected = async || {
+        let asked = form(&[("token", first.access())]);
+        app.post("/token/introspect", Some(&basic("portal", &secret_of("portal"))), FORM, asked).await.json()
+    };
+    assert_eq!(introspected().await["active"], true);
+    let path = format!("/sessions/{}", first.0["session_id"].as_str().unwrap());
+    assert_eq!(delete(&app, "portal", &path).await.json(), json!({"ended": 1}));
+    assert_eq!(introspected().await["active"], false);
+    assert_eq!(delete(&app, "portal", &path).await.json(), json!({"ended": 0}));
+    assert_eq!(delete(&app, "portal", "/sessions?subject=alice").await.json(), json!({"ended": 2}));
+    assert!(ids(&send(&app, "GET", "portal", "/sessions?subject=alice").await).is_empty());
+}
+
+#[tokio::test]
+async fn a_session_past_its_absolute_expiry_is_neither_listed_nor_ended() {
+    let app = App::with(&[("LATCHKEY_ABSOLUTE_SECONDS", "60")]).await;
+    let tokens = app.issue().await;
+    app.clock.advance(60);
+    assert!(ids(&send(&app, "GET", "portal", "/sessions?subject=alice").await).is_empty());
+    let path = format!("/sessions/{}", tokens.0["session_id"].as_str().unwrap());
+    for path in [path.as_str(), "/sessions?subject=alice"] {
+        assert_eq!(delete(&app, "portal", path).await.json(), json!({"ended": 0}));
+    }
+    assert!(!is_revoked(&app).await);
+}
+
+#[tokio::test]
+async fn a_record_that_cannot_be_read_is_left_out_of_lists_and_ended_like_any_other() {
+    let app = App::start().await;
+    app.issue().await;
+    app.plant("scope", AttributeValue::N("1".into())).await;
+    let readable = app.issue().await;
+    let listed = send(&app, "GET", "portal", "/sessions?subject=alice").await;
+    assert_eq!(ids(&listed), [readable.0["session_id"].clone()]);
+    assert_eq!(delete(&app, "portal", "/sessions?subject=alice").await.json(), json!({"ended": 2}));
+    assert!(app.records().await.values().all(|record| record.contains("revoked_at")));
+    assert_eq!(delete(&app, "portal", "/sessions?subject=alice").await.json(), json!({"ended": 0}));
+}
+
+#[tokio::test]
+async fn ending_all_asks_for_keys_alone() {
+    let app = App::start().await;
+    for _ in 0..3 {
+        app.issue().await;
+    }
+    app.operations();
+    delete(&app, "portal", "/sessions?subject=alice&client_id=librechat").await;
+    assert_eq!(app.operations(), ["Query", "UpdateItem", "UpdateItem", "UpdateItem"]);
+}
+
+#[tokio::test]
+async fn a_list_is_paged_by_client_and_then_by_session() {
+    let app = App::start().await;
+    for client in ["spa", "librechat", "librechat", "spa", "librechat"] {
+        app.issue_for(client).await;
+        app.clock.advance(1);
+    }
+    let whole = send(&app, "GET", "portal", "/sessions?subject=alice").await;
+    assert_eq!((ids(&whole).len(), whole.json().get("next")), (5, None));
+    for limit in 1..=6 {
+        let (mut all, mut pages, mut next) = (Vec::new(), 0, String::new());
+        loop {
+            let page = send(&app, "GET", "portal", &format!("/sessions?subject=alice&limit={limit}{next}")).await;
+            let own = ids(&page);
+            assert!(!own.is_empty() && own.len() <= limit, "{limit}: {page:?}");
+            pages += 1;
+            all.extend(own);
+            let Some(id) = page.json().get("next").cloned() else { break };
+            assert_eq!(Some(&id), all.last());
+            next = format!("&next={}", id.as_str().unwrap());
+        }
+        assert_eq!((all, pages), (ids(&whole), 5_usize.div_ceil(limit)), "{limit}");
+    }
+    let clients = |answer: &Answer| -> Vec<String> {
+        let json = answer.json();
+        let sessions = json["sessions"].as_array().unwrap();
+        sessions.iter().map(|session| session["client_id"].as_str().unwrap().to_owned()).collect()
+    };
+    assert_eq!(clients(&whole), ["librechat", "librechat", "librechat", "spa", "spa"]);
+    // A page goes on behind a session that has been ended meanwhile.
+    let first = send(&app, "GET", "portal", "/sessions?subject=alice&limit=2").await.json()["next"].clone();
+    let first = first.as_str().unwrap().to_owned();
+    delete(&app, "portal", &format!("/sessions/{first}")).await;
+    let rest = send(&app, "GET", "portal", &format!("/sessions?subject=alice&next={first}")).await;
+    assert_eq!(ids(&rest), ids(&whole)[2..]);
+}
+
+#[tokio::test]
+async fn a_next_that_no_answer_to_the_query_can_have_is_refused() {
+    let app = App::start().await;
+    let own = app.issue().await.0["session_id"].as_str().unwrap().to_owned();
+    let bobs = app.issue_form(&[("client_id", "librechat"), ("subject", "bob")]).await.tokens();
+    let bobs = bobs.0["session_id"].as_str().unwrap();
+    for query in [format!("next={bobs}"), format!("client_id=spa&next={own}"), "next=x".into()] {
+        let answer = send(&app, "GET", "portal", &format!("/sessions?subject=alice&{query}")).await;
+        answer.refused(400, "invalid_request");
+    }
+    send(&app, "GET", "portal", &format!("/sessions?subject=alice&next={own}")).await.json();
+    for limit in ["0", "1001", "x", "-1"] {
+        send(&app, "GET", "portal", &format!("/sessions?subject=alice&limit={limit}"))
+            .await
+            .refused(400, "invalid_request");
+    }
+    delete(&app, "portal", "/sessions?subject=alice&limit=1").await.refused(400, "invalid_request");
 }

@@ -3,9 +3,9 @@
 use lambda_http::http::Method;
 use latchkey_token::{
     audit::EventKind,
-    management::{SessionFilter, SubjectSessions},
+    management::{PageLimit, SessionFilter, SubjectSessions},
     ports::{DocumentSource, ListSessions, ReadSession, RevokeSession},
-    session::Session,
+    session::{Session, Standing},
     values::{SessionKey, Subject},
 };
 use latchkey_token_lambda::{
@@ -20,7 +20,7 @@ use latchkey_token_lambda::{
 };
 use serde::Serialize;
 
-/// One live session. Times in Unix seconds.
+/// One session, as an issuer sees it. Times in Unix seconds.
 #[derive(Serialize)]
 pub struct ListedSession {
     session_id: String,
@@ -36,11 +36,29 @@ pub struct ListedSession {
     absolute_expires_at: i64,
 }
 
+/// A session that can still let somebody in, and how it stands.
+#[derive(Serialize)]
+struct StandingSession {
+    #[serde(flatten)]
+    session: ListedSession,
+    /// `live` or `idle`.
+    state: &'static str,
+}
+
 #[derive(Serialize)]
 #[serde(untagged)]
 enum Answer {
-    Listed { sessions: Vec<ListedSession> },
-    Ended { ended: usize },
+    Listed {
+        sessions: Vec<StandingSession>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        next: Option<String>,
+    },
+    Ended {
+        ended: usize,
+        /// Time was up: the same request ends the rest.
+        #[serde(skip_serializing_if = "std::ops::Not::not")]
+        more: bool,
+    },
 }
 
 /// Answers one request: `GET /sessions`, `DELETE /sessions`, `DELETE /sessions/{session_id}`; a stage may stand in front
@@ -61,7 +79,11 @@ where
     D: DocumentSource,
 {
     let authorization = Authorization::read(request.headers())?;
-    let mut query = Parameters::of_query(request.uri(), &["subject", "client_id"])?;
+    let known: &[_] = match *request.method() {
+        Method::GET => &["subject", "client_id", "limit", "next"],
+        _ => &["subject", "client_id"],
+    };
+    let mut query = Parameters::of_query(request.uri(), known)?;
     let caller = credentials::of_header(authorization);
     let use_case = SubjectSessions {
         store: &service.store,
@@ -78,18 +100,40 @@ where
         }
         let key = SessionKey::parse(last).ok_or_else(|| RequestFault::invalid("the path ends in no session_id"))?;
         let ended = within_deadline(use_case.end_one(&caller, &key)).await?;
-        return Ok(Answer::Ended { ended });
+        return Ok(Answer::Ended { ended, more: false });
     }
     let subject = Subject::parse(&query.required("subject")?)
         .ok_or_else(|| RequestFault::invalid(format!("subject must be {}", Subject::RULE)))?;
     let filter = SessionFilter { subject, client_id: query.text("client_id")? };
     match *request.method() {
         Method::GET => {
-            let sessions = within_deadline(use_case.list(&caller, &filter)).await?;
-            Ok(Answer::Listed { sessions: sessions.iter().map(ListedSession::from).collect() })
+            let limit = limit(query.text("limit")?)?;
+            let after = query.text("next")?.map(|next| {
+                SessionKey::parse(&next).ok_or_else(|| RequestFault::invalid("next is of no answer to this query"))
+            });
+            let after = after.transpose()?;
+            let page = within_deadline(use_case.list(&caller, &filter, limit, after.as_ref())).await?;
+            let sessions = page.sessions.iter().map(StandingSession::from).collect();
+            Ok(Answer::Listed { sessions, next: page.next.map(|key| key.to_string()) })
         }
-        Method::DELETE => Ok(Answer::Ended { ended: within_deadline(use_case.end_all(&caller, &filter)).await? }),
+        Method::DELETE => {
+            let ended = within_deadline(use_case.end_all(&caller, &filter)).await?;
+            Ok(Answer::Ended { ended: ended.count, more: ended.has_more })
+        }
         _ => Err(RequestFault::invalid("sessions are listed with GET and ended with DELETE").into()),
+    }
+}
+
+fn limit(text: Option<String>) -> Result<PageLimit, RequestFault> {
+    let Some(text) = text else { return Ok(PageLimit::MAX) };
+    let is_number = text.bytes().all(|byte| byte.is_ascii_digit());
+    let limit = is_number.then(|| text.parse().ok().and_then(PageLimit::new)).flatten();
+    limit.ok_or_else(|| RequestFault::invalid("limit must be a whole number from 1 to 1000"))
+}
+
+impl From<&(Session, Standing)> for StandingSession {
+    fn from((session, standing): &(Session, Standing)) -> Self {
+        Self { session: session.into(), state: standing.name() }
     }
 }
 

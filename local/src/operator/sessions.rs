@@ -1,16 +1,23 @@
 //! `latchkey sessions`: what the table knows of a subject or a session, and ending it, with the store code of the
 //! functions.
 
-use std::{fmt, io, path::PathBuf};
+use std::{
+    collections::BTreeSet,
+    fmt, io,
+    path::PathBuf,
+    sync::{Mutex, PoisonError},
+};
 
 use clap::{Args, Subcommand};
 use dynoxide::Database;
 use latchkey_token::{
     audit::{Event, EventKind, Reason},
-    failure::Unavailable,
+    failure::{self as use_case, Unavailable},
+    management::EndSessions,
     ports::{Audit, Clock, ListSessions, Randomness, ReadSession, RevokeSession},
+    registrations::{Epochs, Registrations},
     session::{Revocation, RevocationId, Session},
-    values::{ClientId, Owner, SessionKey, Subject, Timestamp},
+    values::{ClientId, Owner, SessionKey, Sid, Subject, Timestamp},
 };
 use latchkey_token_aws::{DynamoDbSessions, sdk};
 use latchkey_token_lambda::{
@@ -34,10 +41,11 @@ pub(crate) enum SessionsCommand {
     Revoke(Revoke),
 }
 
-/// Show a subject's live sessions, or one session whatever its state
+/// Show a subject's sessions that can still let somebody in, or one session whatever its state
 ///
-/// GEN says how often a session has been renewed, ENDS when it is over if nobody renews it. With --json, times are Unix
-/// seconds and "session" is the name that the audit trail has for the session.
+/// GEN says how often a session has been renewed, ENDS when it can no longer be renewed. A live session can be renewed; an
+/// idle one cannot, but its access tokens may be good. With --json, times are Unix seconds and "session" is the name that
+/// the audit trail has for the session. Epochs (sessions_not_before) count where the registrations are read.
 #[derive(Args)]
 #[command(after_help = "Examples:
   latchkey sessions list --data .latchkey --subject alice
@@ -52,14 +60,15 @@ pub(crate) struct List {
     query: Query,
 }
 
-/// End a subject's live sessions, one session, or all of a client, of an issuer or of the deployment
+/// End a subject's sessions, live and idle ones, one session, or all of a client, of an issuer or of the deployment
 ///
 /// A subject's and a single one are ended in the table, at once; all of somebody's by an epoch in the registrations, which
 /// costs no scan: what was issued before it is over as soon as every instance has read it (300 s). Access tokens of those are
 /// refused by introspection and the authorizer as well.
 ///
 /// Asks nothing, and says what it has ended; --dry-run says what it would end. No renewal succeeds afterwards, and what
-/// is over cannot be brought back. Whoever verifies access tokens offline accepts those that are out until their exp.
+/// is over cannot be brought back. It goes on until all of them are ended, 16 at a time, also those whose records cannot be
+/// read. Whoever verifies access tokens offline accepts those that are out until their exp.
 /// Running it again is safe. A session that is issued at the same moment may escape: stop the issuer first, if it must not.
 ///
 /// For each session that was ended, the audit line (session_revoked, reason operator) goes to standard error: no function
@@ -150,11 +159,26 @@ impl SessionsCommand {
 
 impl List {
     fn run(&self, now: Timestamp) -> Result<(), Failure> {
-        let sessions = self.query.ask(async |_, found| Ok(found))?;
-        let mut shown: Vec<Shown<'_>> = sessions.iter().map(|session| Shown::new(session, now)).collect();
-        if self.query.selection.session.is_none() && !self.all {
-            shown.retain(|shown| shown.state == "live");
+        let query = &self.query;
+        query.check()?;
+        let known = Known(query.registrations()?);
+        let clients = query.client_ids(&known)?;
+        let (sessions, unreadable) = block_on(async {
+            let store = query.location.open().await?;
+            let found = query.selection.find(&store, &clients).await;
+            let found = found.map_err(|failed| query.location.explain(failed))?;
+            let unreadable = query.selection.unreadable(&store, &clients, &found, now).await;
+            Ok::<_, Failure>((found, unreadable.map_err(|failed| query.location.explain(failed))?))
+        })?;
+        for key in unreadable {
+            eprintln!(
+                "the record of session {key} cannot be read, so it is not listed; `sessions revoke` ends it like any other"
+            );
         }
+        let wanted =
+            |session: &&Session| self.query.selection.session.is_some() || self.all || known.is_going(session, now);
+        let shown: Vec<Shown<'_>> =
+            sessions.iter().filter(wanted).map(|session| Shown::new(session, &known, now)).collect();
         if self.query.json {
             return print(&format!("{}\n", json!({"sessions": shown})));
         }
@@ -171,106 +195,221 @@ impl Revoke {
         if self.all_sessions.are_meant() {
             return self.all_sessions.end(&self.query.clients.client, self.dry_run, self.query.json, now);
         }
-        self.query.ask(async |store, found| {
-            if let (Some(key), true) = (&self.query.selection.session, found.is_empty()) {
-                return Err(self.query.location.fail(format!(
+        let query = &self.query;
+        query.check()?;
+        let known = Known(query.registrations()?);
+        let clients = query.client_ids(&known)?;
+        block_on(async {
+            let store = query.location.open().await?;
+            match (&query.selection.session, &query.selection.subject) {
+                (Some(key), _) => self.one(&store, key, &known, now).await,
+                (None, Some(subject)) if self.dry_run => {
+                    let found = query.selection.find(&store, &clients).await;
+                    let mut found = found.map_err(|failed| query.location.explain(failed))?;
+                    found.retain(|session| known.is_going(session, now));
+                    self.would_end(&found, &known, now)
+                }
+                (None, Some(subject)) => {
+                    let ended = self.all(&store, &clients, subject).await?;
+                    self.tell(&ended)
+                }
+                (None, None) => Ok(()),
+            }
+        })
+    }
+
+    async fn one(
+        &self,
+        store: &DynamoDbSessions,
+        key: &SessionKey,
+        known: &Known,
+        now: Timestamp,
+    ) -> Result<(), Failure> {
+        let location = &self.query.location;
+        let record = match store.read(key).await {
+            Ok(Some(record)) => Some(record),
+            Ok(None) => {
+                return Err(location.fail(format!(
                     "there is no session {key} in it: check the id, and that it is the right table. Records go a day after \
                      their absolute expiry"
                 )));
             }
-            let live: Vec<Session> = found.iter().filter(|session| session.is_live_at(now)).cloned().collect();
-            let ended = if self.dry_run { Vec::new() } else { self.end(&store, &live, now).await? };
-            self.tell(&found, if self.dry_run { &live } else { &ended }, now)
-        })
+            // It may be the record that cannot be read: its session can be ended all the same.
+            Err(_) if !self.dry_run => None,
+            Err(failed) => return Err(location.explain(failed)),
+        };
+        if let Some(record) = record.as_ref().filter(|record| !known.is_going(record, now)) {
+            eprintln!("nothing to end: the session is over already: {}", Shown::new(record, known, now).state());
+            return if self.query.json { self.print(&[]) } else { Ok(()) };
+        }
+        if let (true, Some(record)) = (self.dry_run, &record) {
+            return self.would_end(std::slice::from_ref(record), known, now);
+        }
+        let mut id = [0; 16];
+        SystemRandomness.fill(&mut id)?;
+        let revocation = Revocation::new(now, Reason::Operator, RevocationId::from_bytes(id));
+        let outcome = store.revoke(key, &revocation).await.map_err(|failed| location.explain(failed))?;
+        let ended = EndedSession {
+            key: *key,
+            client_id: record.as_ref().map(|record| record.client_id.clone()),
+            subject: record.map(|record| record.subject),
+        };
+        if !outcome.is_done() {
+            return self.tell(&[]);
+        }
+        ended.record();
+        self.tell(&[ended])
     }
 
-    /// Ends `sessions`; which of them were still going.
-    async fn end(
+    /// Goes on until all are ended, however many they are.
+    async fn all(
         &self,
         store: &DynamoDbSessions,
-        sessions: &[Session],
-        now: Timestamp,
-    ) -> Result<Vec<Session>, Failure> {
-        let progress = progress::counted("ending sessions", sessions.len());
-        let mut ended = Vec::new();
-        for session in sessions {
-            let mut id = [0; 16];
-            SystemRandomness.fill(&mut id)?;
-            let revocation = Revocation::new(now, Reason::Operator, RevocationId::from_bytes(id));
-            let outcome = store.revoke(&session.key, &revocation).await.map_err(|failed| {
-                self.query.location.fail(format!(
-                    "{failed}. Of {} sessions {} were ended before that; run the same command again for the rest",
-                    sessions.len(),
-                    ended.len()
-                ))
-            })?;
-            if outcome.is_done() {
-                progress.suspend(|| record(session));
-                ended.push(session.ended(&revocation));
-            }
-            progress.inc(1);
+        clients: &[ClientId],
+        subject: &Subject,
+    ) -> Result<Vec<EndedSession>, Failure> {
+        let progress = progress::endless("ending sessions");
+        let ended = Mutex::new(Vec::new());
+        let (clock, randomness) = (&SystemClock, &SystemRandomness);
+        let ending = EndSessions { store, clock, randomness, reason: Reason::Operator, until: None };
+        for client in clients {
+            let told = |key: &SessionKey| {
+                let session =
+                    EndedSession { key: *key, client_id: Some(client.clone()), subject: Some(subject.clone()) };
+                progress.suspend(|| session.record());
+                progress.inc(1);
+                ended.lock().unwrap_or_else(PoisonError::into_inner).push(session);
+            };
+            let answer = ending.of(&Owner::of(client, subject), &told).await;
+            answer.map_err(|failure| self.stopped(failure, &ended))?;
         }
         progress.finish_and_clear();
+        let mut ended = ended.into_inner().unwrap_or_else(PoisonError::into_inner);
+        ended.sort_by(|one, other| (&one.client_id, one.key).cmp(&(&other.client_id, other.key)));
         Ok(ended)
     }
 
-    fn tell(&self, found: &[Session], affected: &[Session], now: Timestamp) -> Result<(), Failure> {
-        let shown: Vec<Shown<'_>> = affected.iter().map(|session| Shown::new(session, now)).collect();
+    fn stopped(&self, failure: use_case::Failure, ended: &Mutex<Vec<EndedSession>>) -> Failure {
+        let count = ended.lock().unwrap_or_else(PoisonError::into_inner).len();
+        match failure {
+            use_case::Failure::Unavailable(failed) | use_case::Failure::Unrepeatable(failed) if count == 0 => {
+                self.query.location.explain(failed)
+            }
+            use_case::Failure::Unavailable(failed) | use_case::Failure::Unrepeatable(failed) => {
+                self.query.location.fail(format!(
+                    "{failed}. {} ended before that; run the same command again for the rest",
+                    counted(count, "was", "were")
+                ))
+            }
+            use_case::Failure::Refused(refusal) => self.query.location.fail(format!("{refusal:?}")),
+        }
+    }
+
+    fn would_end(&self, sessions: &[Session], known: &Known, now: Timestamp) -> Result<(), Failure> {
+        let shown: Vec<Shown<'_>> = sessions.iter().map(|session| Shown::new(session, known, now)).collect();
         if self.query.json {
-            let count = if self.dry_run { "would_end" } else { "ended" };
-            return print(&format!("{}\n", json!({count: shown.len(), "sessions": shown})));
+            return print(&format!("{}\n", json!({"would_end": shown.len(), "sessions": shown})));
         }
         if shown.is_empty() {
-            match found {
-                [] => eprintln!("{}", self.query.nothing_found()),
-                [one] => eprintln!("nothing to end: the session is over already: {}", Shown::new(one, now).state()),
-                more => eprintln!("nothing to end: all {} sessions are over already", more.len()),
-            }
+            eprintln!("{}", self.query.nothing_found());
             return Ok(());
         }
         print(&as_table(&shown))?;
-        let count = match shown.len() {
-            1 => "1 session".to_owned(),
-            count => format!("{count} sessions"),
-        };
-        if self.dry_run {
-            eprintln!("{count} would be ended; without --dry-run they are");
-        } else {
-            eprintln!(
-                "{count} ended; access tokens that are out stay good until their exp wherever they are verified offline"
-            );
+        eprintln!("{} be ended; without --dry-run they are", counted(shown.len(), "would", "would"));
+        Ok(())
+    }
+
+    fn print(&self, ended: &[EndedSession]) -> Result<(), Failure> {
+        let sessions: Vec<_> = ended.iter().map(EndedSession::told).collect();
+        print(&format!("{}\n", json!({"ended": ended.len(), "sessions": sessions})))
+    }
+
+    fn tell(&self, ended: &[EndedSession]) -> Result<(), Failure> {
+        if self.query.json {
+            return self.print(ended);
         }
+        if ended.is_empty() {
+            eprintln!("{}", self.query.nothing_found());
+            return Ok(());
+        }
+        print(&table(["SESSION_ID", "SUBJECT", "CLIENT", "STATE"], ended.iter().map(EndedSession::row)))?;
+        eprintln!(
+            "{} ended; access tokens that are out stay good until their exp wherever they are verified offline",
+            counted(ended.len(), "", "").trim_end()
+        );
         Ok(())
     }
 }
 
-/// The audit line of a session that was ended here, as a function would have written it.
-fn record(session: &Session) {
-    tracing::subscriber::with_default(telemetry::subscriber(io::stderr, "off"), || {
-        let event = Event::new(EventKind::SessionRevoked)
-            .because(Reason::Operator)
-            .client(&session.client_id)
-            .subject(&session.subject)
-            .session(&session.key, session.generation);
-        RequestAudit::of_invocation("command", format!("command-{}", std::process::id())).record(&event);
-    });
+/// `1 session was`, `2 sessions were`.
+fn counted(count: usize, one: &str, more: &str) -> String {
+    match count {
+        1 => format!("1 session {one}"),
+        count => format!("{count} sessions {more}"),
+    }
+}
+
+/// A session that was ended here: by its key alone, so no more is known of it than what was asked for.
+struct EndedSession {
+    key: SessionKey,
+    client_id: Option<ClientId>,
+    subject: Option<Subject>,
+}
+
+/// The same as JSON.
+#[derive(Serialize)]
+struct ToldSession<'a> {
+    session_id: String,
+    /// The audit trail's name for it.
+    session: String,
+    state: &'static str,
+    revoked_reason: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    client_id: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    subject: Option<&'a str>,
+}
+
+impl EndedSession {
+    /// The audit line, as a function would have written it.
+    fn record(&self) {
+        let mut event = Event::new(EventKind::SessionRevoked).because(Reason::Operator);
+        event.session = Some(self.key.audit_name());
+        if let Some(client) = &self.client_id {
+            event = event.client(client);
+        }
+        if let Some(subject) = &self.subject {
+            event = event.subject(subject);
+        }
+        tracing::subscriber::with_default(telemetry::subscriber(io::stderr, "off"), || {
+            RequestAudit::of_invocation("command", format!("command-{}", std::process::id())).record(&event);
+        });
+    }
+
+    fn told(&self) -> ToldSession<'_> {
+        ToldSession {
+            session_id: self.key.to_string(),
+            session: self.key.audit_name(),
+            state: "revoked",
+            revoked_reason: Reason::Operator.name(),
+            client_id: self.client_id.as_ref().map(ClientId::as_str),
+            subject: self.subject.as_ref().map(Subject::as_str),
+        }
+    }
+
+    fn row(&self) -> [String; 4] {
+        let subject = self.subject.as_ref().map(|subject| subject.as_str().to_owned());
+        let client = self.client_id.as_ref().map(ToString::to_string);
+        [
+            self.key.to_string(),
+            subject.unwrap_or_default(),
+            client.unwrap_or_default(),
+            format!("revoked ({})", Reason::Operator.name()),
+        ]
+    }
 }
 
 impl Query {
-    /// Finds the sessions, oldest first, and hands them on together with the table that they are in.
-    fn ask<T>(
-        &self,
-        then: impl AsyncFnOnce(DynamoDbSessions, Vec<Session>) -> Result<T, Failure>,
-    ) -> Result<T, Failure> {
-        self.check()?;
-        let clients = self.client_ids()?;
-        block_on(async {
-            let store = self.location.open().await?;
-            let found = self.selection.find(&store, &clients).await.map_err(|failed| self.location.explain(failed))?;
-            then(store, found).await
-        })
-    }
-
     /// That it says which sessions and where; a command line that names neither may have meant all of somebody's.
     fn check(&self) -> Result<(), Failure> {
         let Self { selection, location, .. } = self;
@@ -285,34 +424,64 @@ impl Query {
         Err(Failure::Usage(missing.into()))
     }
 
-    /// The clients at which to look for a subject; none are needed for a session, whose id says where it is.
-    fn client_ids(&self) -> Result<Vec<ClientId>, Failure> {
+    /// The registrations, from where the arguments say they are, or beside a data directory's sessions.
+    fn registrations(&self) -> Result<Option<Registrations>, Failure> {
         let Self { location, selection, clients, .. } = self;
-        if selection.session.is_some() || !clients.client.is_empty() {
-            return Ok(clients.client.clone());
-        }
         let default = || Some(location.data.as_ref()?.join("clients.json")).filter(|path| path.exists());
         let place = match (&clients.clients, &clients.clients_secret) {
-            (Some(path), _) => Place::File(path.clone()),
-            (None, Some(id)) => Place::Secret(id.clone()),
-            (None, None) => default().map(Place::File).ok_or_else(|| {
-                Failure::Usage(
-                    "the table keeps sessions by client: name the clients with --client CLIENT_ID, or where they are \
-                     registered with --clients FILE or --clients-secret ID"
-                        .into(),
-                )
-            })?,
+            (Some(path), _) => Some(Place::File(path.clone())),
+            (None, Some(id)) => Some(Place::Secret(id.clone())),
+            (None, None) => default().map(Place::File),
         };
-        let registrations = place.registrations()?;
+        let is_needed = selection.session.is_none() && clients.client.is_empty();
+        if !is_needed {
+            // A faulty document must not stand in the way of ending a session.
+            return Ok(place.and_then(|place| place.registrations().ok()));
+        }
+        place.map(|place| place.registrations()).transpose()
+    }
+
+    /// The clients at which to look for a subject; none are needed for a session, whose id says where it is.
+    fn client_ids(&self, known: &Known) -> Result<Vec<ClientId>, Failure> {
+        if self.selection.session.is_some() || !self.clients.client.is_empty() {
+            return Ok(self.clients.client.clone());
+        }
+        let Some(registrations) = &known.0 else {
+            return Err(Failure::Usage(
+                "the table keeps sessions by client: name the clients with --client CLIENT_ID, or where they are \
+                 registered with --clients FILE or --clients-secret ID"
+                    .into(),
+            ));
+        };
         Ok(registrations.clients().iter().map(|client| client.client_id.clone()).collect())
     }
 
     fn nothing_found(&self) -> String {
         let location = &self.location;
         match &self.selection.subject {
-            Some(subject) => format!("{location} has no live session of {:?} at these clients", subject.as_str()),
+            Some(subject) => format!(
+                "{location} has no session of {:?} at these clients that could let somebody in",
+                subject.as_str()
+            ),
             None => format!("{location} has no such session"),
         }
+    }
+}
+
+/// The registrations, where the command has been told of them: they say which sessions are over by an epoch.
+struct Known(Option<Registrations>);
+
+impl Known {
+    fn epochs(&self, session: &Session) -> Epochs {
+        let of_client = |registrations: &Registrations| {
+            Some(registrations.epochs(registrations.client(session.client_id.as_str())?))
+        };
+        self.0.as_ref().and_then(of_client).unwrap_or_default()
+    }
+
+    /// Whether the session can still let somebody in.
+    fn is_going(&self, session: &Session, now: Timestamp) -> bool {
+        session.standing(&self.epochs(session), now).is_some()
     }
 }
 
@@ -333,6 +502,30 @@ impl Selection {
         }
         sessions.sort_by_key(|session| (session.issued_at, session.key));
         Ok(sessions)
+    }
+}
+
+impl Selection {
+    /// Sessions of the subject that could be ended but whose records cannot be read.
+    async fn unreadable(
+        &self,
+        store: &DynamoDbSessions,
+        clients: &[ClientId],
+        readable: &[Session],
+        now: Timestamp,
+    ) -> Result<Vec<SessionKey>, Unavailable> {
+        let readable: BTreeSet<SessionKey> = readable.iter().map(|session| session.key).collect();
+        let mut unreadable = Vec::new();
+        for (client, subject) in clients.iter().filter_map(|client| Some((client, self.subject.as_ref()?))) {
+            let owner = Owner::of(client, subject);
+            let mut after = Some(Sid::last_over_at(now));
+            while let Some(sid) = after {
+                let page = store.keys(&owner, &sid).await?;
+                unreadable.extend(page.items.into_iter().filter(|key| !readable.contains(key)));
+                after = page.next;
+            }
+        }
+        Ok(unreadable)
     }
 }
 
@@ -396,15 +589,17 @@ struct Shown<'a> {
 }
 
 impl<'a> Shown<'a> {
-    fn new(record: &'a Session, now: Timestamp) -> Self {
+    fn new(record: &'a Session, known: &Known, now: Timestamp) -> Self {
+        let standing = record.standing(&known.epochs(record), now);
         let revocation = record.revocation.as_ref();
         Self {
             listed: ListedSession::from(record),
             session: record.key.audit_name(),
-            state: match revocation {
-                Some(_) => "revoked",
-                None if record.is_live_at(now) => "live",
-                None => "expired",
+            state: match (revocation, standing) {
+                (Some(_), _) => "revoked",
+                (None, Some(standing)) => standing.name(),
+                (None, None) if record.absolute_expires_at <= now => "expired",
+                (None, None) => "before_epoch",
             },
             revoked_at: revocation.map(|revocation| revocation.at.unix_seconds()),
             revoked_reason: revocation.map(|revocation| revocation.reason.as_str()),

@@ -88,10 +88,16 @@ fn used_for(session: &Session) -> AttributeValue {
     binary(session.secret_hash.as_bytes())
 }
 
+/// The primary key alone, whatever else stands in the record.
+pub(crate) fn session_key(item: &Item) -> Result<SessionKey, Corrupt> {
+    let read = Reader(item);
+    Ok(SessionKey { owner: Owner::from_bytes(read.bytes("owner")?), sid: Sid::from_bytes(read.bytes("sid")?) })
+}
+
 pub(crate) fn session(item: &Item) -> Result<Session, Corrupt> {
     let read = Reader(item);
     Ok(Session {
-        key: SessionKey { owner: Owner::from_bytes(read.bytes("owner")?), sid: Sid::from_bytes(read.bytes("sid")?) },
+        key: session_key(item)?,
         subject: read.parsed("subject", Subject::parse)?,
         client_id: read.parsed("client_id", ClientId::parse)?,
         issuer_id: read.parsed("issuer_id", IssuerId::parse)?,

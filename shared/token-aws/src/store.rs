@@ -11,19 +11,24 @@ use aws_sdk_dynamodb::{
     Client, Config,
     config::retry::RetryConfig,
     error::{ProvideErrorMetadata, SdkError},
-    operation::{put_item::PutItemError, transact_write_items::TransactWriteItemsError, update_item::UpdateItemError},
+    operation::{
+        put_item::PutItemError,
+        query::{QueryOutput, builders::QueryFluentBuilder},
+        transact_write_items::TransactWriteItemsError,
+        update_item::UpdateItemError,
+    },
     types::{Put, ReturnValue, ReturnValuesOnConditionCheckFailure, TransactWriteItem},
 };
 use aws_smithy_types::body::SdkBody;
 use latchkey_token::{
     failure::Unavailable,
     ports::{
-        InsertSession, ListSessions, ReadSession, RedeemAssertion, RedemptionFailure, RenewSession, RenewalOutcome,
-        RevokeSession,
+        InsertSession, ListSessions, Page, ReadSession, RedeemAssertion, RedemptionFailure, RenewSession,
+        RenewalOutcome, RevokeSession,
     },
     session::{Renewal, Revocation, Session, WriteOutcome, ended_deletable_at},
     tokens::SingleUse,
-    values::{Owner, SessionKey},
+    values::{Owner, SessionKey, Sid},
 };
 
 use crate::{
@@ -109,7 +114,11 @@ fn unavailable<E: ProvideErrorMetadata, R>(error: SdkError<E, R>) -> Unavailable
 }
 
 fn read(item: &Item) -> Result<Session, Unavailable> {
-    record::session(item).map_err(|corrupt| Unavailable::new("session store", corrupt.to_string()))
+    record::session(item).map_err(corrupt)
+}
+
+fn corrupt(corrupt: record::Corrupt) -> Unavailable {
+    Unavailable::new("session store", corrupt.to_string())
 }
 
 impl InsertSession for DynamoDbSessions {
@@ -250,26 +259,79 @@ impl ReadSession for DynamoDbSessions {
     }
 }
 
-impl ListSessions for DynamoDbSessions {
-    async fn list(&self, owner: &Owner) -> Result<Vec<Session>, Unavailable> {
-        let mut pages = self
-            .client
+/// So many records are looked at in one request at least: most may have been revoked.
+const MIN_PAGE: usize = 100;
+/// So many keys come in one request.
+const KEYS_PER_PAGE: i32 = 1000;
+
+impl DynamoDbSessions {
+    /// All records of an owner. "owner" is a word of DynamoDB's own.
+    fn query(&self, owner: &Owner) -> QueryFluentBuilder {
+        self.client
             .query()
             .table_name(&self.table)
-            // "owner" is a word of DynamoDB's own.
             .key_condition_expression("#owner = :owner")
             .expression_attribute_names("#owner", "owner")
             .expression_attribute_values(":owner", binary(owner.as_bytes()))
             .consistent_read(true)
-            .into_paginator()
-            .send();
+    }
+
+    /// Those after a sid that have not been revoked.
+    fn query_after(&self, owner: &Owner, after: &Sid) -> QueryFluentBuilder {
+        self.query(owner)
+            .key_condition_expression("#owner = :owner AND sid > :after")
+            .expression_attribute_values(":after", binary(after.as_bytes()))
+            .filter_expression("attribute_not_exists(revoked_at)")
+    }
+}
+
+/// The records that can be read; the others are logged.
+fn readable(items: &[Item]) -> impl Iterator<Item = Session> {
+    items.iter().filter_map(|item| {
+        let session = record::session(item);
+        if let Err(corrupt) = &session {
+            let name = record::session_key(item).map(|key| key.audit_name()).unwrap_or_default();
+            tracing::error!(session = name, %corrupt, "a session record cannot be read, and is left out of a list");
+        }
+        session.ok()
+    })
+}
+
+/// Where the next page begins.
+fn next_after(output: &QueryOutput) -> Result<Option<Sid>, Unavailable> {
+    let key = output.last_evaluated_key().map(record::session_key).transpose();
+    Ok(key.map_err(corrupt)?.map(|key| key.sid))
+}
+
+impl ListSessions for DynamoDbSessions {
+    async fn list(&self, owner: &Owner) -> Result<Vec<Session>, Unavailable> {
+        let mut pages = self.query(owner).into_paginator().send();
         let mut sessions = Vec::new();
         while let Some(page) = self.timed(Box::pin(pages.next())).await {
-            for item in page.map_err(unavailable)?.items() {
-                sessions.push(read(item)?);
-            }
+            sessions.extend(readable(page.map_err(unavailable)?.items()));
         }
         Ok(sessions)
+    }
+
+    async fn page(&self, owner: &Owner, after: &Sid, limit: usize) -> Result<Page<Session>, Unavailable> {
+        let evaluated = i32::try_from(limit.max(MIN_PAGE)).unwrap_or(i32::MAX);
+        let request = self.query_after(owner, after).limit(evaluated);
+        let output = self.timed(Box::pin(request.send())).await.map_err(unavailable)?;
+        let mut items: Vec<Session> = readable(output.items()).collect();
+        let mut next = next_after(&output)?;
+        if items.len() > limit {
+            items.truncate(limit);
+            next = items.last().map(|session| session.key.sid);
+        }
+        Ok(Page { items, next })
+    }
+
+    async fn keys(&self, owner: &Owner, after: &Sid) -> Result<Page<SessionKey>, Unavailable> {
+        let request = self.query_after(owner, after).projection_expression("#owner, sid").limit(KEYS_PER_PAGE);
+        let output = self.timed(Box::pin(request.send())).await.map_err(unavailable)?;
+        // No token leads to a key of another form.
+        let items = output.items().iter().filter_map(|item| record::session_key(item).ok()).collect();
+        Ok(Page { items, next: next_after(&output)? })
     }
 }
 

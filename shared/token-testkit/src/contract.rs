@@ -39,6 +39,7 @@ pub async fn check_all(store: &impl SessionStore) {
     a_chain_of_renewals_holds(store, 11).await;
     of_many_renewals_at_once_one_is_written(store, 12).await;
     an_owners_sessions_are_listed_completely(store, 13).await;
+    pages_hold_what_is_neither_over_nor_revoked_in_order(store, 50).await;
     an_assertion_is_redeemed_once_with_its_session_or_not_at_all(store, 40).await;
 }
 
@@ -218,6 +219,47 @@ async fn an_owners_sessions_are_listed_completely(store: &impl SessionStore, num
     let mut expected = vec![first.key, second.key];
     expected.sort();
     assert_eq!(listed.iter().map(|session| session.key).collect::<Vec<_>>(), expected, "revoked ones too");
+}
+
+async fn pages_hold_what_is_neither_over_nor_revoked_in_order(store: &impl SessionStore, number: u32) {
+    let first = session(number);
+    let mut keys = Vec::new();
+    for index in 0..230_u8 {
+        let mut session = first.clone();
+        // Every tenth is over at NOW, every seventh has been revoked.
+        let absolute_expires_at = if index % 10 == 0 { NOW } else { NOW.plus(1_000 - u32::from(index)) };
+        session.key.sid = Sid::new(absolute_expires_at, 86_400, [index; 7]);
+        session.absolute_expires_at = absolute_expires_at;
+        store.insert(&session).await.expect("inserted");
+        if index % 7 == 0 {
+            store.revoke(&session.key, &revocation(1)).await.expect("an answer");
+        } else if index % 10 != 0 {
+            keys.push(session.key);
+        }
+    }
+    keys.sort();
+    let owner = &first.key.owner;
+    let mut found = Vec::new();
+    let mut after = Some(Sid::last_over_at(NOW));
+    while let Some(sid) = after {
+        let page = store.keys(owner, &sid).await.expect("a page");
+        found.extend(page.items);
+        after = page.next;
+    }
+    assert_eq!(found, keys);
+    for limit in [1, 50, 1_000] {
+        found.clear();
+        after = Some(Sid::last_over_at(NOW));
+        while let Some(sid) = after {
+            let page = store.page(owner, &sid, limit).await.expect("a page");
+            assert!(page.items.len() <= limit);
+            found.extend(page.items.iter().map(|session| session.key));
+            after = page.next;
+        }
+        assert_eq!(found, keys, "{limit}");
+    }
+    let second = store.page(owner, &keys[0].sid, 1).await.expect("a page");
+    assert_eq!(second.items[0].key, keys[1], "what comes after a sid");
 }
 
 async fn of_many_renewals_at_once_one_is_written(store: &impl SessionStore, number: u32) {

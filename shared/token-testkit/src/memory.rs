@@ -2,19 +2,23 @@
 
 use std::{
     collections::BTreeMap,
+    ops::Bound,
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
 use latchkey_token::{
     failure::Unavailable,
     ports::{
-        InsertSession, ListSessions, ReadSession, RedeemAssertion, RedemptionFailure, RenewSession, RenewalOutcome,
-        RevokeSession,
+        InsertSession, ListSessions, Page, ReadSession, RedeemAssertion, RedemptionFailure, RenewSession,
+        RenewalOutcome, RevokeSession,
     },
     session::{Decision, Presented, Renewal, Revocation, Session, Write, WriteOutcome, decide},
     tokens::{SecretHash, SingleUse},
-    values::{AssertionKey, Owner, SessionKey},
+    values::{AssertionKey, Owner, SessionKey, Sid},
 };
+
+/// So few keys come at once that a test sees pages.
+const KEYS_PER_PAGE: usize = 7;
 
 /// A session store without a disk.
 #[derive(Default)]
@@ -89,6 +93,24 @@ impl ReadSession for InMemorySessions {
 impl ListSessions for InMemorySessions {
     async fn list(&self, owner: &Owner) -> Result<Vec<Session>, Unavailable> {
         Ok(self.sessions().values().filter(|session| session.key.owner == *owner).cloned().collect())
+    }
+
+    async fn page(&self, owner: &Owner, after: &Sid, limit: usize) -> Result<Page<Session>, Unavailable> {
+        let sessions = self.sessions();
+        let after = SessionKey { owner: *owner, sid: *after };
+        let found = sessions.range((Bound::Excluded(after), Bound::Unbounded)).map(|(_, session)| session);
+        let mut found = found
+            .take_while(|session| session.key.owner == *owner)
+            .filter(|session| session.revocation.is_none())
+            .peekable();
+        let items: Vec<Session> = found.by_ref().take(limit).cloned().collect();
+        let next = found.peek().and_then(|_| items.last()).map(|session| session.key.sid);
+        Ok(Page { items, next })
+    }
+
+    async fn keys(&self, owner: &Owner, after: &Sid) -> Result<Page<SessionKey>, Unavailable> {
+        let Page { items, next } = self.page(owner, after, KEYS_PER_PAGE).await?;
+        Ok(Page { items: items.iter().map(|session| session.key).collect(), next })
     }
 }
 

@@ -15,6 +15,9 @@ pub const MAX_RETRY_CONFIDENTIAL_SECONDS: Seconds = 86_400;
 /// How far ahead of our clock an access token's `iat` may lie (FAPI 2.0: accept 10 s, refuse more than 60 s).
 pub const MAX_IAT_AHEAD_SECONDS: Seconds = 60;
 
+/// How long one request may go on ending sessions: well before its caller is given up, so that what is left is told.
+pub const ENDING_SECONDS: Seconds = 5;
+
 /// The longest `legacy_max_age_seconds`: ten years.
 pub const MAX_LEGACY_AGE_SECONDS: Seconds = 315_360_000;
 

@@ -10,7 +10,7 @@ use crate::{
     keys::{Algorithm, PublicKeys},
     session::{Renewal, Revocation, Session, WriteOutcome},
     tokens::SingleUse,
-    values::{Owner, SessionKey, Timestamp},
+    values::{Owner, SessionKey, Sid, Timestamp},
 };
 
 /// The time. Read once per request.
@@ -185,10 +185,32 @@ pub trait ReadSession: Send + Sync {
     fn read(&self, key: &SessionKey) -> impl Future<Output = Result<Option<Session>, Unavailable>> + Send;
 }
 
-/// Lists sessions.
+/// A part of an owner's sessions, in the order of their sids.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Page<T> {
+    /// What is in it; perhaps nothing, even if more comes.
+    pub items: Vec<T>,
+    /// The next page is what comes after this sid; `None`: this was the last one.
+    pub next: Option<Sid>,
+}
+
+/// Lists sessions; strongly consistent.
 pub trait ListSessions: Send + Sync {
-    /// All records of an owner, whatever their state; strongly consistent and complete.
+    /// All records of an owner that can be read, whatever their state.
     fn list(&self, owner: &Owner) -> impl Future<Output = Result<Vec<Session>, Unavailable>> + Send;
+
+    /// The owner's sessions with a sid greater than `after` that have not been revoked: `limit` of them at most, those that
+    /// can be read. One request.
+    fn page(
+        &self,
+        owner: &Owner,
+        after: &Sid,
+        limit: usize,
+    ) -> impl Future<Output = Result<Page<Session>, Unavailable>> + Send;
+
+    /// The keys of the owner's sessions with a sid greater than `after` that have not been revoked, whether or not their
+    /// records can be read. One request.
+    fn keys(&self, owner: &Owner, after: &Sid) -> impl Future<Output = Result<Page<SessionKey>, Unavailable>> + Send;
 }
 
 /// Ends sessions.

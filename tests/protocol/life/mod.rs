@@ -91,9 +91,9 @@ impl StateMachineTest for Lives {
                 assert_eq!(Expected::Ended(system.end_all(subject).unwrap()), world.expected);
             }
             Step::List { subject } => {
-                let listed = system.list(subject).unwrap();
+                let listed = system.list(subject).unwrap().sessions;
                 let number = |key| system.keys.iter().position(|known| *known == key).unwrap();
-                let mut sessions: Vec<usize> = listed.iter().map(|session| number(session.key)).collect();
+                let mut sessions: Vec<usize> = listed.iter().map(|(session, _)| number(session.key)).collect();
                 sessions.sort_unstable();
                 assert_eq!(Expected::Listed(sessions), world.expected);
             }

@@ -92,6 +92,11 @@ impl Life {
     fn is_live(&self, now: i64) -> bool {
         !self.is_ended && now < self.ends_at()
     }
+
+    /// Its access tokens may still let somebody in, idle or not.
+    fn may_let_in(&self, now: i64) -> bool {
+        !self.is_ended && now < self.absolute_expires_at
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -388,12 +393,12 @@ impl World {
         }
     }
 
-    fn live_of(&self, subject: &str) -> Vec<usize> {
-        let live = |life: &Life| life.subject == subject && life.is_live(self.now);
+    fn going_of(&self, subject: &str) -> Vec<usize> {
+        let live = |life: &Life| life.subject == subject && life.may_let_in(self.now);
         self.sessions.iter().enumerate().filter(|(_, life)| live(life)).map(|(session, _)| session).collect()
     }
 
-    fn end_live(&mut self, sessions: &[usize]) {
+    fn end_all(&mut self, sessions: &[usize]) {
         sessions.iter().for_each(|session| self.end(*session));
         self.say(Expected::Ended(sessions.len()), (!sessions.is_empty()).then_some("session_revoked"));
     }
@@ -493,15 +498,15 @@ impl ReferenceStateMachine for World {
             Step::Revoke { session, generation, by, token } => world.revoke(session, generation, by, token),
             Step::Introspect { session, generation, by, token } => world.introspect(session, generation, by, token),
             Step::EndOne { session } => {
-                let is_live = world.sessions[session].is_live(world.now);
-                world.end_live(if is_live { std::slice::from_ref(&session) } else { &[] });
+                let is_going = world.sessions[session].may_let_in(world.now);
+                world.end_all(if is_going { std::slice::from_ref(&session) } else { &[] });
             }
             Step::EndAll { subject } => {
-                let live = world.live_of(subject);
-                world.end_live(&live);
+                let live = world.going_of(subject);
+                world.end_all(&live);
             }
             Step::List { subject } => {
-                let mut live = world.live_of(subject);
+                let mut live = world.going_of(subject);
                 live.sort_unstable();
                 world.say(Expected::Listed(live), None);
             }

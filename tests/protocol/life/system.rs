@@ -17,17 +17,17 @@ use latchkey_token::{
     grants::{ClientIdentification, IssueRequest, RenewRequest, TokenSet},
     json::{Map, Value},
     keys::{Algorithm, thumbprint},
-    management::{CallerIdentification, SessionFilter, SubjectSessions},
+    management::{CallerIdentification, ListedPage, PageLimit, SessionFilter, SubjectSessions},
     policy::Policy,
     ports::{
-        Audit, InsertSession, ListSessions, ReadSession, RedeemAssertion, RedemptionFailure, RenewSession,
+        Audit, InsertSession, ListSessions, Page, ReadSession, RedeemAssertion, RedemptionFailure, RenewSession,
         RenewalOutcome, RevokeSession,
     },
     registrations::Credentials,
     rotation::{RingDocument, RotationLimits, SigningEntry, TagEntry, plan},
     session::{Renewal, Revocation, Session, WriteOutcome},
     tokens::SingleUse,
-    values::{Owner, SessionKey, Subject, Timestamp},
+    values::{Owner, SessionKey, Sid, Subject, Timestamp},
 };
 use latchkey_token_lambda::system::generate_private_key;
 use latchkey_token_testkit::{FixedDocuments, InMemorySessions, SettableClock, World, statement};
@@ -112,6 +112,14 @@ impl ReadSession for Store {
 impl ListSessions for Store {
     async fn list(&self, owner: &Owner) -> Result<Vec<Session>, Unavailable> {
         self.sessions.list(owner).await
+    }
+
+    async fn page(&self, owner: &Owner, after: &Sid, limit: usize) -> Result<Page<Session>, Unavailable> {
+        self.sessions.page(owner, after, limit).await
+    }
+
+    async fn keys(&self, owner: &Owner, after: &Sid) -> Result<Page<SessionKey>, Unavailable> {
+        self.sessions.keys(owner, after).await
     }
 }
 
@@ -241,11 +249,13 @@ impl System {
     }
 
     pub fn end_all(&self, subject: &str) -> Result<usize, Failure> {
-        done(self.sessions().end_all(&identification(Caller::Issuer), &filter(subject)))
+        let ended = done(self.sessions().end_all(&identification(Caller::Issuer), &filter(subject)))?;
+        assert!(!ended.has_more);
+        Ok(ended.count)
     }
 
-    pub fn list(&self, subject: &str) -> Result<Vec<Session>, Failure> {
-        done(self.sessions().list(&identification(Caller::Issuer), &filter(subject)))
+    pub fn list(&self, subject: &str) -> Result<ListedPage, Failure> {
+        done(self.sessions().list(&identification(Caller::Issuer), &filter(subject), PageLimit::MAX, None))
     }
 
     pub fn record(&self, session: usize) -> Session {

@@ -66,7 +66,11 @@ impl Parameters {
     pub fn of_query(uri: &Uri, known: &[&str]) -> Result<Self, RequestFault> {
         let members = read_form(uri.query().unwrap_or_default().as_bytes())?;
         if members.keys().any(|name| !known.contains(&name.as_str())) {
-            return Err(RequestFault::invalid(format!("the query string may hold {} only", known.join(" and "))));
+            let names = match known {
+                [names @ .., last] if !names.is_empty() => format!("{} and {last}", names.join(", ")),
+                names => names.concat(),
+            };
+            return Err(RequestFault::invalid(format!("the query string may hold {names} only")));
         }
         Ok(Self { members, is_form: true })
     }

@@ -3,6 +3,7 @@
 
 mod admit;
 mod caller;
+mod ending;
 mod introspect;
 mod recognise;
 mod revoke;
@@ -11,7 +12,8 @@ mod subject_sessions;
 pub use self::{
     admit::{Admit, Admitted},
     caller::{Caller, CallerIdentification},
+    ending::{EndSessions, Ended},
     introspect::Introspect,
     revoke::Revoke,
-    subject_sessions::{SessionFilter, SubjectSessions},
+    subject_sessions::{ListedPage, PageLimit, SessionFilter, SubjectSessions},
 };

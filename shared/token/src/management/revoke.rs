@@ -100,14 +100,30 @@ pub(crate) async fn end(
     session: Ending<'_>,
     now: Timestamp,
 ) -> Result<bool, Failure> {
-    let id = RevocationId::from_bytes(random(randomness)?);
-    let outcome = store.revoke(session.key, &Revocation::new(now, caller.reason(), id)).await?;
-    if outcome.is_done() {
-        let event = Event::new(EventKind::SessionRevoked).client(session.client_id);
-        let event = session.subject.map_or(event.clone(), |subject| event.subject(subject));
-        let mut event = caller.mark(event).because(caller.reason());
-        event.session = Some(session.key.audit_name());
-        audit.record(&event);
+    let has_ended = write_end(store, randomness, session.key, caller.reason(), now).await?;
+    if has_ended {
+        record_end(audit, caller, &session);
     }
-    Ok(outcome.is_done())
+    Ok(has_ended)
+}
+
+/// The write alone, which needs no more than the key; `true` if the session was still going.
+pub(crate) async fn write_end(
+    store: &impl RevokeSession,
+    randomness: &dyn Randomness,
+    key: &SessionKey,
+    reason: Reason,
+    now: Timestamp,
+) -> Result<bool, Failure> {
+    let id = RevocationId::from_bytes(random(randomness)?);
+    Ok(store.revoke(key, &Revocation::new(now, reason, id)).await?.is_done())
+}
+
+/// The audit line of a session that `caller` has ended.
+pub(crate) fn record_end(audit: &dyn Audit, caller: Caller<'_>, session: &Ending<'_>) {
+    let event = Event::new(EventKind::SessionRevoked).client(session.client_id);
+    let event = session.subject.map_or(event.clone(), |subject| event.subject(subject));
+    let mut event = caller.mark(event).because(caller.reason());
+    event.session = Some(session.key.audit_name());
+    audit.record(&event);
 }

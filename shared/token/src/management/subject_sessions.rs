@@ -2,16 +2,17 @@
 
 use super::{
     caller::{Caller, CallerIdentification, identify},
-    revoke::end,
+    ending::{EndSessions, Ended},
+    revoke::{Ending, end, record_end},
 };
 use crate::{
     audit::{Event, EventKind, Reason},
     failure::{Failure, Refusal},
-    policy::Policy,
+    policy::{ENDING_SECONDS, Policy},
     ports::{Audit, Clock, DocumentSource, ListSessions, Randomness, ReadSession, RevokeSession},
     registrations::{Client, Issuer, Registrations},
-    session::Session,
-    values::{Owner, SessionKey, Subject, Timestamp},
+    session::{Session, Standing},
+    values::{Owner, SessionKey, Sid, Subject, Timestamp},
 };
 
 /// Whose sessions: a subject's, at one client or at all of the issuer's.
@@ -21,6 +22,31 @@ pub struct SessionFilter {
     /// The one client. `None`: all clients of the issuer. A client that is not the issuer's is refused with
     /// [`Refusal::UnauthorizedClient`].
     pub client_id: Option<String>,
+}
+
+const FOREIGN_NEXT: &str = "next is of no answer to this query";
+
+/// How many sessions a page has at most.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PageLimit(usize);
+
+impl PageLimit {
+    /// No page is longer.
+    pub const MAX: Self = Self(1000);
+
+    /// `None` unless it is from 1 to 1000.
+    pub fn new(limit: usize) -> Option<Self> {
+        (1..=Self::MAX.0).contains(&limit).then_some(Self(limit))
+    }
+}
+
+/// A page of a list of sessions.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ListedPage {
+    /// The sessions, and how each stands.
+    pub sessions: Vec<(Session, Standing)>,
+    /// The last of them, if more come after it.
+    pub next: Option<SessionKey>,
 }
 
 /// What the use cases need.
@@ -40,40 +66,85 @@ pub struct SubjectSessions<'a, S, D> {
 }
 
 impl<S: ListSessions + ReadSession + RevokeSession, D: DocumentSource> SubjectSessions<'_, S, D> {
-    /// The live sessions, oldest first.
-    pub async fn list(&self, caller: &CallerIdentification, filter: &SessionFilter) -> Result<Vec<Session>, Failure> {
+    /// A page of the sessions that can still let somebody in: by client, then by sid. `after` is the `next` of the page
+    /// before; one that no page of this query can have is refused with [`Refusal::InvalidRequest`].
+    pub async fn list(
+        &self,
+        caller: &CallerIdentification,
+        filter: &SessionFilter,
+        limit: PageLimit,
+        after: Option<&SessionKey>,
+    ) -> Result<ListedPage, Failure> {
         let now = self.clock.now();
         let documents = self.documents.current(now).await?;
         let issuer = self.issuer(&documents.registrations, caller, now)?;
-        self.live(issuer, &documents.registrations, filter, now).await
-    }
-
-    /// Ends them all; how many were still going. A session that is issued meanwhile may escape.
-    pub async fn end_all(&self, caller: &CallerIdentification, filter: &SessionFilter) -> Result<usize, Failure> {
-        let now = self.clock.now();
-        let documents = self.documents.current(now).await?;
-        let issuer = self.issuer(&documents.registrations, caller, now)?;
-        let mut ended = 0;
-        for session in self.live(issuer, &documents.registrations, filter, now).await? {
-            ended += usize::from(
-                end(self.store, self.randomness, self.audit, Caller::Issuer(issuer), (&session).into(), now).await?,
-            );
+        let clients = self.clients(issuer, &documents.registrations, filter)?;
+        let mut sessions: Vec<(Session, Standing)> = Vec::new();
+        for (owner, client) in owners_from(clients, &filter.subject, after)? {
+            let epochs = documents.registrations.epochs(client);
+            let mut last = Sid::last_over_at(now);
+            if let Some(after) = after.filter(|after| after.owner == owner) {
+                last = last.max(after.sid);
+            }
+            loop {
+                let wanted = (limit.0 + 1).saturating_sub(sessions.len());
+                let page = self.store.page(&owner, &last, wanted).await?;
+                sessions.extend(page.items.into_iter().filter_map(|record| {
+                    let standing = record.standing(&epochs, now)?;
+                    Some((record, standing))
+                }));
+                if sessions.len() > limit.0 {
+                    sessions.truncate(limit.0);
+                    let next = sessions.last().map(|(session, _)| session.key);
+                    return Ok(ListedPage { sessions, next });
+                }
+                match page.next {
+                    Some(next) => last = next,
+                    None => break,
+                }
+            }
         }
-        Ok(ended)
+        Ok(ListedPage { sessions, next: None })
     }
 
-    /// Ends one; 0 if it is unknown, another issuer's, or over.
+    /// Ends them all, idle or not, for as long as a request may. A session that is issued meanwhile may escape.
+    pub async fn end_all(&self, caller: &CallerIdentification, filter: &SessionFilter) -> Result<Ended, Failure> {
+        let now = self.clock.now();
+        let documents = self.documents.current(now).await?;
+        let issuer = self.issuer(&documents.registrations, caller, now)?;
+        let caller = Caller::Issuer(issuer);
+        let Self { store, clock, randomness, .. } = *self;
+        let ending =
+            EndSessions { store, clock, randomness, reason: caller.reason(), until: Some(now.plus(ENDING_SECONDS)) };
+        let mut all = Ended::default();
+        for client in self.clients(issuer, &documents.registrations, filter)? {
+            let told = |key: &SessionKey| {
+                let session = Ending { key, client_id: &client.client_id, subject: Some(&filter.subject) };
+                record_end(self.audit, caller, &session);
+            };
+            let ended = ending.of(&Owner::of(&client.client_id, &filter.subject), &told).await?;
+            all.count += ended.count;
+            if ended.has_more {
+                return Ok(Ended { has_more: true, ..all });
+            }
+        }
+        Ok(all)
+    }
+
+    /// Ends one, idle or not; 0 if it is unknown, another issuer's, or over.
     pub async fn end_one(&self, caller: &CallerIdentification, key: &SessionKey) -> Result<usize, Failure> {
         let now = self.clock.now();
         let documents = self.documents.current(now).await?;
         let issuer = self.issuer(&documents.registrations, caller, now)?;
-        let record = self.store.read(key).await?;
-        match record.filter(|record| record.is_live_at(now) && issuer.clients.contains(&record.client_id)) {
-            Some(record) => Ok(usize::from(
-                end(self.store, self.randomness, self.audit, Caller::Issuer(issuer), (&record).into(), now).await?,
-            )),
-            None => Ok(0),
+        let Some(record) = self.store.read(key).await? else { return Ok(0) };
+        let own = issuer.clients.contains(&record.client_id).then_some(&record.client_id);
+        let client = own.and_then(|id| documents.registrations.client(id.as_str()));
+        let epochs = client.map(|client| documents.registrations.epochs(client));
+        if epochs.is_none_or(|epochs| record.standing(&epochs, now).is_none()) {
+            return Ok(0);
         }
+        let caller = Caller::Issuer(issuer);
+        Ok(usize::from(end(self.store, self.randomness, self.audit, caller, (&record).into(), now).await?))
     }
 
     fn issuer<'r>(
@@ -92,22 +163,7 @@ impl<S: ListSessions + ReadSession + RevokeSession, D: DocumentSource> SubjectSe
         }
     }
 
-    async fn live(
-        &self,
-        issuer: &Issuer,
-        registrations: &Registrations,
-        filter: &SessionFilter,
-        now: Timestamp,
-    ) -> Result<Vec<Session>, Failure> {
-        let mut sessions = Vec::new();
-        for client in self.clients(issuer, registrations, filter)? {
-            sessions.extend(self.store.list(&Owner::of(&client.client_id, &filter.subject)).await?);
-        }
-        sessions.retain(|session| session.is_live_at(now));
-        sessions.sort_by_key(|session| (session.issued_at, session.key));
-        Ok(sessions)
-    }
-
+    /// In the order of their ids: pages follow it.
     fn clients<'r>(
         &self,
         issuer: &Issuer,
@@ -115,7 +171,11 @@ impl<S: ListSessions + ReadSession + RevokeSession, D: DocumentSource> SubjectSe
         filter: &SessionFilter,
     ) -> Result<Vec<&'r Client>, Failure> {
         let mut own = issuer.clients.iter().filter_map(|id| registrations.client(id.as_str()));
-        let Some(id) = &filter.client_id else { return Ok(own.collect()) };
+        let Some(id) = &filter.client_id else {
+            let mut all: Vec<_> = own.collect();
+            all.sort_by(|one, other| one.client_id.cmp(&other.client_id));
+            return Ok(all);
+        };
         match own.find(|client| client.client_id.as_str() == id) {
             Some(client) => Ok(vec![client]),
             None => {
@@ -124,5 +184,20 @@ impl<S: ListSessions + ReadSession + RevokeSession, D: DocumentSource> SubjectSe
                 Err(Refusal::UnauthorizedClient.into())
             }
         }
+    }
+}
+
+/// The owners of a query in the order of its pages, from the one of `after` on.
+fn owners_from<'r>(
+    clients: Vec<&'r Client>,
+    subject: &Subject,
+    after: Option<&SessionKey>,
+) -> Result<Vec<(Owner, &'r Client)>, Refusal> {
+    let owned = clients.into_iter().map(|client| (Owner::of(&client.client_id, subject), client));
+    let is_before = |owner: &Owner| after.is_some_and(|after| after.owner != *owner);
+    let owners: Vec<_> = owned.skip_while(|(owner, _)| is_before(owner)).collect();
+    match after {
+        Some(_) if owners.is_empty() => Err(Refusal::InvalidRequest(FOREIGN_NEXT.into())),
+        _ => Ok(owners),
     }
 }

@@ -10,6 +10,6 @@ pub use self::{
     backing::Backing,
     decide::{Decision, Write, decide},
     outcome::WriteOutcome,
-    record::{Predecessor, Revocation, RevocationId, Session, ended_deletable_at},
+    record::{Predecessor, Revocation, RevocationId, Session, Standing, ended_deletable_at},
     renewal::{Presented, Renewal, RenewalRules, Successor},
 };

@@ -2,6 +2,7 @@
 
 use crate::{
     audit::Reason,
+    registrations::Epochs,
     tokens::{SealedSuccessor, SecretHash},
     values::{ClientId, CustomClaims, Generation, IssuerId, Scope, Seconds, SessionKey, Sid, Subject, Timestamp},
 };
@@ -93,6 +94,25 @@ impl Revocation {
     }
 }
 
+/// How a session stands that can still let somebody in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// It can be renewed.
+    Live,
+    /// Nobody has renewed it in time: it cannot be renewed any more, but its access tokens may be good.
+    Idle,
+}
+
+impl Standing {
+    /// The word for it in answers: `live` or `idle`.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Live => "live",
+            Self::Idle => "idle",
+        }
+    }
+}
+
 /// When the record of a session that was ended at `at` may be deleted, in Unix seconds: from its sid alone, since the one
 /// who ends it has not read it.
 pub fn ended_deletable_at(sid: &Sid, at: Timestamp) -> i64 {
@@ -106,9 +126,17 @@ impl Session {
         self.idle_expires_at.min(self.absolute_expires_at)
     }
 
-    /// Neither revoked nor over.
-    pub fn is_live_at(&self, now: Timestamp) -> bool {
-        self.revocation.is_none() && now < self.ends_at()
+    /// How the session stands; `None` once it cannot let anybody in: revoked, past its absolute expiry, or issued before
+    /// an epoch in force.
+    pub fn standing(&self, epochs: &Epochs, now: Timestamp) -> Option<Standing> {
+        let is_over = self.revocation.is_some()
+            || self.absolute_expires_at <= now
+            || epochs.have_ended(&self.issuer_id, self.issued_at);
+        match is_over {
+            true => None,
+            false if now < self.idle_expires_at => Some(Standing::Live),
+            false => Some(Standing::Idle),
+        }
     }
 
     /// `exp` of the access token of the last issue or renewal, in Unix seconds.
@@ -147,21 +175,28 @@ mod tests {
     use crate::testing::{NOW, session};
 
     #[test]
-    fn a_session_is_live_until_it_is_revoked_or_one_of_its_times_comes() {
-        let live = session(3);
-        let end = NOW.plus(10);
-        let before = Timestamp::from_unix_millis(end.unix_millis() - 1);
-        for record in
-            [Session { idle_expires_at: end, ..live.clone() }, Session { absolute_expires_at: end, ..live.clone() }]
-        {
-            assert_eq!(record.ends_at(), end);
-            assert!(record.is_live_at(before) && !record.is_live_at(end) && !record.is_live_at(end.plus(1)));
+    fn a_session_is_live_then_idle_and_over_at_its_absolute_expiry() {
+        let (idle, end) = (NOW.plus(10), NOW.plus(20));
+        let record = Session { idle_expires_at: idle, absolute_expires_at: end, ..session(3) };
+        let just_before = |moment: Timestamp| Timestamp::from_unix_millis(moment.unix_millis() - 1);
+        for (moment, expected) in [
+            (just_before(idle), Some(Standing::Live)),
+            (idle, Some(Standing::Idle)),
+            (just_before(end), Some(Standing::Idle)),
+            (end, None),
+        ] {
+            assert_eq!(record.standing(&Epochs::NONE, moment), expected, "{moment:?}");
         }
-        let revoked = Session {
-            revocation: Some(Revocation::new(NOW, Reason::ByClient, RevocationId::from_bytes([1; 16]))),
-            ..live.clone()
-        };
-        assert!(live.is_live_at(NOW) && !revoked.is_live_at(NOW));
+    }
+
+    #[test]
+    fn a_session_that_was_revoked_or_is_older_than_its_epoch_stands_no_more() {
+        let record = session(3);
+        let revoked = record.ended(&Revocation::new(NOW, Reason::ByClient, RevocationId::from_bytes([1; 16])));
+        assert_eq!(revoked.standing(&Epochs::NONE, NOW), None);
+        let standing = |epoch| record.standing(&Epochs::new(Some(epoch), []), NOW);
+        assert_eq!(standing(record.issued_at), Some(Standing::Live));
+        assert_eq!(standing(record.issued_at.plus(1)), None);
     }
 
     #[test]

@@ -179,6 +179,16 @@ impl Sid {
         &self.0
     }
 
+    /// The greatest sid of a session whose absolute expiry has come at `now`: what lies after it is not over.
+    pub fn last_over_at(now: Timestamp) -> Self {
+        let [_, _, millis @ ..] = now.unix_millis().to_be_bytes();
+        let mut sid = [0xff; 16];
+        for (to, from) in sid.iter_mut().zip(millis) {
+            *to = from;
+        }
+        Self(sid)
+    }
+
     /// When the session ends at the latest, as fixed at issue.
     pub fn absolute_expires_at(&self) -> Timestamp {
         let [a, b, c, d, e, f, ..] = self.0;
@@ -344,6 +354,14 @@ mod tests {
         assert_eq!(sid.absolute_expires_at(), absolute);
         assert_eq!(sid.access_token_seconds(), 604_800);
         assert!(sid.as_bytes().ends_with(&[7; 7]));
+    }
+
+    #[test]
+    fn sids_are_ordered_by_absolute_expiry() {
+        let now = Timestamp::from_unix_millis(1_769_851_800_123);
+        let just_after = Timestamp::from_unix_millis(now.unix_millis() + 1);
+        assert!(Sid::new(now, 0xff_ffff, [0xff; 7]) <= Sid::last_over_at(now), "over at its absolute expiry");
+        assert!(Sid::new(just_after, 0, [0; 7]) > Sid::last_over_at(now));
     }
 
     #[test]
