@@ -7,7 +7,7 @@ use base64::{Engine, engine::general_purpose::STANDARD};
 use lambda_http::{Context, LambdaEvent, aws_lambda_events::apigw::ApiGatewayV2httpRequest};
 use latchkey::serve::dynamodb::embedded;
 use latchkey_token::routes::{self, Function};
-use latchkey_token_aws::{Cached, DocumentSecrets, DynamoDbSessions, SecretText};
+use latchkey_token_aws::{CachedDocuments, DocumentSecrets, DynamoDbSessions, SecretText};
 use serde_json::{Value, json};
 use test_support::{FORM, JSON, form, functions::Functions, keys};
 
@@ -23,7 +23,11 @@ async fn functions_on(bench: &Bench) -> Functions {
         signing_keys: SecretText::Inline(keys::ring()),
         clients: SecretText::Inline(keys::registrations()),
     };
-    Functions::new(DynamoDbSessions::new(&sdk, "latchkey"), Arc::new(Cached::new(secrets, 300)), &bench.app.clock)
+    Functions::new(
+        DynamoDbSessions::new(&sdk, "latchkey"),
+        Arc::new(CachedDocuments::new(secrets, 300)),
+        &bench.app.clock,
+    )
 }
 
 /// Status and body. What no other function is there for, `renew` has to answer.

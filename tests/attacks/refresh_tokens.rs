@@ -191,7 +191,7 @@ pub async fn stolen_tag_key(row: Row) {
     let session = SessionKey::parse(current.0["session_id"].as_str().unwrap()).unwrap();
     let made = |session: SessionKey, generation: u32, secret: [u8; 32], client: &ClientId| {
         let token = RefreshToken::new(session, Generation::new(generation), RefreshSecret::from_bytes(secret));
-        token.expose(ring.tag_key(1, bench.app.now()).unwrap(), client)
+        token.expose(ring.tag_key(1, bench.app.now()).unwrap().unwrap(), client)
     };
     let mut attempts = Vec::new();
     let unknown = SessionKey::parse(&"A".repeat(43)).unwrap();

@@ -80,6 +80,13 @@ fn trials() -> Vec<Trial> {
         };
         trials.push(trial(format!("secrets: garbage {number}"), case));
     }
+    for number in 0..secret_faults::useless_texts().len() {
+        let case = move || {
+            let (signing_keys, clients) = secret_faults::useless_texts().remove(number);
+            secret_faults::useless(number, signing_keys, clients)
+        };
+        trials.push(trial(format!("secrets: useless {number}"), case));
+    }
     trials
 }
 

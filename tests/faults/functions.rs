@@ -15,7 +15,7 @@ use latchkey_token::{
     session::Session,
     values::SessionKey,
 };
-use latchkey_token_aws::{Cached, CachedDocuments, DocumentSecrets, DynamoDbSessions, SecretText, sdk, table};
+use latchkey_token_aws::{CachedDocuments, DocumentSecrets, DynamoDbSessions, SecretText, sdk, table};
 use latchkey_token_testkit::SettableClock;
 use serde_json::{Value, json};
 use test_support::{FORM, ISSUER, START, Tokens, basic, form, keys, secret_of};
@@ -75,7 +75,7 @@ pub fn authority_at_hand() -> Arc<CachedDocuments> {
             clients: SecretText::Inline(keys::registrations()),
         };
         // Never reloaded in the time that tests move through.
-        Arc::new(Cached::new(secrets, 604_800))
+        Arc::new(CachedDocuments::new(secrets, 604_800))
     };
     Arc::clone(AUTHORITY.get_or_init(made))
 }

@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Mutex};
 
-use latchkey_token_aws::{Cached, CachedDocuments, DocumentSecrets, SecretText};
+use latchkey_token_aws::{CachedDocuments, DocumentSecrets, SecretText};
 use latchkey_token_lambda::system::generate_private_key;
 use serde_json::{Value, json};
 use test_support::{Tokens, keys};
@@ -101,7 +101,7 @@ async fn functions_on(secrets: &Proxy, name: &str) -> Functions {
     let sdk = sdk_at(&secrets.url, format!("secrets-{name}")).await;
     let secret = |id: &str| SecretText::at(id, &sdk);
     let secrets = DocumentSecrets { signing_keys: secret(SIGNING_KEYS), clients: secret(CLIENTS) };
-    let documents: Arc<CachedDocuments> = Arc::new(Cached::new(secrets, 300));
+    let documents: Arc<CachedDocuments> = Arc::new(CachedDocuments::new(secrets, 300));
     let store = sdk_at(&format!("http://{}", store().await.address), format!("store-{name}")).await;
     Functions::new(&store, documents)
 }
@@ -180,7 +180,7 @@ pub async fn warm(number: usize, fault: Fault) {
     lab.renewed(&tokens).await;
 }
 
-/// What Secrets Manager answers is no key ring, or no registrations.
+/// What Secrets Manager answers is no document: the last good one stays in force.
 pub async fn garbage(number: usize, signing_keys: Value, clients: Value) {
     let lab = Lab::start(format!("garbage-{number}")).await;
     lab.secrets.set(signing_keys.clone(), clients.clone());
@@ -201,22 +201,50 @@ pub async fn garbage(number: usize, signing_keys: Value, clients: Value) {
 pub fn garbage_texts() -> Vec<(Value, Value)> {
     let ring = || Value::from(keys::ring());
     let registrations = || Value::from(keys::registrations());
-    let weak = json!({"signing": [{"kid": "weak", "alg": "HS256", "secret": "short"}], "tagging": []}).to_string();
     vec![
         ("garbage".into(), registrations()),
         ("".into(), registrations()),
-        ("{}".into(), registrations()),
         ("[]".into(), registrations()),
         (json!([1, 2, 3]), registrations()),
         (Value::Null, registrations()),
+        (ring(), "garbage".into()),
+        (keys::ring().replacen('{', r#"{"signing":[],"#, 1).into(), registrations()),
+    ]
+}
+
+/// What Secrets Manager answers is a document, and what the request needs is not in it: not yet cached or cached, nobody can
+/// be served, and nothing is lost.
+pub async fn useless(number: usize, signing_keys: Value, clients: Value) {
+    let lab = Lab::start(format!("useless-{number}")).await;
+    lab.secrets.set(signing_keys.clone(), clients.clone());
+    let answer = lab.issue().await;
+    assert_eq!(report::answered(answer.outcome(false)), Outcome::Unavailable, "cold: {answer:?}");
+    lab.secrets.set(keys::ring(), keys::registrations());
+    lab.functions.clock.advance(300);
+    let tokens = lab.issued().await;
+    lab.secrets.set(signing_keys, clients);
+    lab.functions.clock.advance(300);
+    let answer = lab.functions.renew_oauth("librechat-oauth", tokens.refresh()).await;
+    assert_eq!(report::answered(answer.outcome(false)), Outcome::Unavailable, "warm: {answer:?}");
+    report::injected(Fault::ResponseGarbled, 2);
+    lab.secrets.set(keys::ring(), keys::registrations());
+    lab.functions.clock.advance(300);
+    lab.renewed(&tokens).await;
+}
+
+pub fn useless_texts() -> Vec<(Value, Value)> {
+    let ring = || Value::from(keys::ring());
+    let registrations = || Value::from(keys::registrations());
+    let weak = json!({"signing": [{"kid": "weak", "alg": "HS256", "secret": "short"}], "tagging": []}).to_string();
+    vec![
+        ("{}".into(), registrations()),
         (weak.into(), registrations()),
         // Nobody's secret is where the other's belongs.
         (registrations(), ring()),
-        (ring(), "garbage".into()),
         (ring(), "{}".into()),
         // No client's key is in this ring.
         (r#"{"signing":[],"tagging":[]}"#.into(), registrations()),
-        (keys::ring().replace("librechat-hs", "renamed").into(), registrations()),
+        (ring(), keys::registrations_with("librechat-oauth", |client| client["kid"] = "gone".into()).into()),
     ]
 }
 

@@ -22,7 +22,7 @@ use latchkey_token::{
     rotation::RotationLimits,
     routes::{self, Found},
 };
-use latchkey_token_aws::{Cached, DocumentSecrets, DynamoDbSessions, SecretText, table};
+use latchkey_token_aws::{CachedDocuments, DocumentSecrets, DynamoDbSessions, SecretText, table};
 use latchkey_token_lambda::{
     system::{SystemKeys, SystemRandomness},
     telemetry::{
@@ -69,7 +69,8 @@ impl Deployment {
             signing_keys: SecretText::Inline(aged_ring()),
             clients: SecretText::Inline(keys::registrations()),
         };
-        let documents = Arc::new(Cached::new(secrets, 300).observed(metrics::documents_served));
+        let documents =
+            Arc::new(CachedDocuments::new(secrets, 300).observed(latchkey_token_lambda::telemetry::OBSERVER));
         let functions = Functions::new(store, documents, &clock);
         Self { functions, clock, dynamodb: aws_sdk_dynamodb::Client::new(&sdk), database, meter: Meter::default() }
     }

@@ -88,9 +88,9 @@ async fn an_unknown_key_id_is_looked_up_once_a_minute() {
     let client = latchkey_token::values::ClientId::parse("librechat").unwrap();
     let now = app.now();
     let token = latchkey_token::tokens::UnverifiedRefreshToken::parse(tokens.refresh()).unwrap();
-    let token = token.verify(&ring, &client, now).unwrap();
+    let token = token.verify(&ring, &client, now).unwrap().unwrap();
     let mut retagged = tokens.clone();
-    retagged.0["refresh_token"] = token.expose(ring.tag_key(7, now).unwrap(), &client).into();
+    retagged.0["refresh_token"] = token.expose(ring.tag_key(7, now).unwrap().unwrap(), &client).into();
     app.renew(&retagged).await.invalid_grant();
     app.clock.advance(59);
     let write = |text: &str| {

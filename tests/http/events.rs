@@ -6,7 +6,7 @@ use dynoxide::Database;
 use lambda_http::{Context, LambdaEvent, aws_lambda_events::apigw::ApiGatewayV2httpRequest};
 use latchkey::serve::dynamodb::embedded;
 use latchkey_token::routes::{self, Route};
-use latchkey_token_aws::{Cached, DocumentSecrets, DynamoDbSessions, SecretText, table};
+use latchkey_token_aws::{CachedDocuments, DocumentSecrets, DynamoDbSessions, SecretText, table};
 use latchkey_token_testkit::SettableClock;
 use serde_json::Value;
 
@@ -23,7 +23,7 @@ impl Deployment {
             signing_keys: SecretText::Inline(keys::ring()),
             clients: SecretText::at(&format!("file:{clients}"), &sdk),
         };
-        let documents = Arc::new(Cached::new(secrets, 300));
+        let documents = Arc::new(CachedDocuments::new(secrets, 300));
         Self(Functions::new(DynamoDbSessions::new(&sdk, "sessions"), documents, &Arc::new(SettableClock::at(START))))
     }
 

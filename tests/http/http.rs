@@ -10,6 +10,7 @@ mod audit;
 mod clients;
 mod containment;
 mod discovery;
+mod documents;
 mod errors;
 mod events;
 mod hostile;

@@ -55,8 +55,10 @@ async fn an_answer_that_cannot_be_read_is_never_quoted() {
         assert!(!format!("{failure} {failure:?}").contains("HIDDEN"), "{failure}");
         let secret = || latchkey_token_aws::SecretText::at("signing-keys", &sdk);
         let secrets = latchkey_token_aws::DocumentSecrets { signing_keys: secret(), clients: secret() };
-        let source = latchkey_token_aws::Cached::new(secrets, 300);
-        let failure = source.current(latchkey_token_testkit::fixture::NOW).await.unwrap_err();
+        let source = latchkey_token_aws::CachedDocuments::new(secrets, 300);
+        let failure = latchkey_token::ports::DocumentSource::current(&source, latchkey_token_testkit::fixture::NOW)
+            .await
+            .unwrap_err();
         assert!(!format!("{failure} {failure:?}").contains("HIDDEN"), "{failure}");
         serving.abort();
     }

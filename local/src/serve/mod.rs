@@ -20,12 +20,13 @@ use authorizer::{Authorizer, LiveSessions};
 use aws_config::SdkConfig;
 use discovery::Discovery;
 use dynoxide::Database;
-use latchkey_token::{failure::Unavailable, ports::Clock};
-use latchkey_token_aws::{Cached, DocumentSecrets, DynamoDbSessions, SecretText, sdk, table};
+use latchkey_token::{documents::Documents, failure::Unavailable, ports::Clock};
+use latchkey_token_aws::{CachedDocuments, DocumentSecrets, DynamoDbSessions, SecretText, sdk, table};
 use latchkey_token_lambda::{
     Service,
     settings::{AuthorizerSettings, Settings},
     system::SystemRandomness,
+    telemetry,
 };
 use tokio::{net::TcpListener, sync::watch, task::JoinHandle};
 
@@ -161,11 +162,16 @@ impl Server {
                 (demo.clients.clone(), Some(demo))
             }
         };
-        let documents = Arc::new(Cached::new(DocumentSecrets { signing_keys, clients }, settings.secrets_ttl_seconds));
-        let in_force = documents
-            .current(options.clock.now())
-            .await
-            .map_err(|fault| StartError(name_the_files(&fault.detail, &options)))?;
+        // Strict at the start; what becomes faulty while it runs leaves the rest in force, as in Lambda.
+        let in_force = {
+            let (signing_keys, clients) = tokio::try_join!(signing_keys.fetch(), clients.fetch())
+                .map_err(|fault| StartError(name_the_files(&fault.detail, &options)))?;
+            Documents::parse(&signing_keys, &clients)
+                .map_err(|fault| StartError(name_the_files(&fault.to_string(), &options)))?
+        };
+        let secrets = DocumentSecrets { signing_keys, clients };
+        let documents =
+            Arc::new(CachedDocuments::new(secrets, settings.secrets_ttl_seconds).observed(telemetry::OBSERVER));
         for missing in in_force.missing_keys(options.clock.now()) {
             tracing::warn!("{missing}: its requests will be answered with 503");
         }

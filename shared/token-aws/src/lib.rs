@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 #![warn(missing_docs)]
 
+mod documents;
 mod record;
 pub mod ring_versions;
 pub mod sdk;
@@ -8,6 +9,7 @@ pub mod secrets;
 pub mod store;
 pub mod table;
 
+pub use documents::{CachedDocuments, DocumentSecrets};
 pub use ring_versions::SecretsManagerRing;
-pub use secrets::{Cached, CachedDocuments, CachedPublicKeys, DocumentSecrets, PublicKeysSecret, SecretText};
+pub use secrets::{Cached, CachedPublicKeys, PublicKeysSecret, SecretText};
 pub use store::DynamoDbSessions;

@@ -1,18 +1,22 @@
-//! Key ring, registrations and published keys from Secrets Manager or from files, cached, and served stale while the source is down.
+//! Single documents from Secrets Manager or from files, cached, and served stale while the source is down or holds no document.
 
 use std::{
-    future::Future,
     path::PathBuf,
-    sync::{Arc, PoisonError, RwLock},
+    sync::{
+        Arc, PoisonError, RwLock,
+        atomic::{AtomicUsize, Ordering},
+    },
     time::Duration,
 };
 
 use aws_sdk_secretsmanager::Client;
 use latchkey_token::{
-    documents::Documents,
+    documents::Observer,
     failure::Unavailable,
-    keys::PublicKeys,
-    ports::{DocumentSource, PublicKeySource},
+    json::{Faults, Reading},
+    keys::{KeyRing, PublicKeys},
+    ports::PublicKeySource,
+    registrations::Registrations,
     values::{Seconds, Timestamp},
 };
 use tokio::sync::Mutex;
@@ -53,7 +57,8 @@ impl SecretText {
         }
     }
 
-    async fn fetch(&self) -> Result<String, Unavailable> {
+    /// The text as it is now.
+    pub async fn fetch(&self) -> Result<String, Unavailable> {
         match self {
             Self::SecretsManager { client, id } => {
                 // Boxed: it is big, and every request's future has room for it.
@@ -69,29 +74,52 @@ impl SecretText {
     }
 }
 
-/// Something that is made of one or more secrets.
+/// Something that is read from a secret.
 pub trait Load: Send + Sync {
     /// What it is after it has been parsed.
     type Loaded: Send + Sync;
 
-    /// Fetches and parses it.
-    fn load(&self) -> impl Future<Output = Result<Self::Loaded, Unavailable>> + Send;
+    /// What it is called, for the operator.
+    const NAME: &'static str;
+
+    /// Its text.
+    fn text(&self) -> &SecretText;
+
+    /// Reads it fail-static; refuses only what is no document at all.
+    fn read(text: &str) -> Result<Reading<Self::Loaded>, Faults>;
 }
 
-/// Key ring and registrations, loaded together, so that they always fit each other.
-pub struct DocumentSecrets {
-    /// The secret `signing-keys`: the key ring.
-    pub signing_keys: SecretText,
-    /// The secret `clients`: the registrations.
-    pub clients: SecretText,
+/// The secret `signing-keys`: the key ring.
+pub struct KeyRingSecret(pub SecretText);
+
+impl Load for KeyRingSecret {
+    type Loaded = KeyRing;
+
+    const NAME: &'static str = "signing-keys";
+
+    fn text(&self) -> &SecretText {
+        &self.0
+    }
+
+    fn read(text: &str) -> Result<Reading<KeyRing>, Faults> {
+        KeyRing::read(text)
+    }
 }
 
-impl Load for DocumentSecrets {
-    type Loaded = Documents;
+/// The secret `clients`: the registrations.
+pub struct RegistrationsSecret(pub SecretText);
 
-    async fn load(&self) -> Result<Documents, Unavailable> {
-        let (signing_keys, clients) = tokio::try_join!(self.signing_keys.fetch(), self.clients.fetch())?;
-        Documents::parse(&signing_keys, &clients).map_err(|fault| Unavailable::new("secret", fault.to_string()))
+impl Load for RegistrationsSecret {
+    type Loaded = Registrations;
+
+    const NAME: &'static str = "clients";
+
+    fn text(&self) -> &SecretText {
+        &self.0
+    }
+
+    fn read(text: &str) -> Result<Reading<Registrations>, Faults> {
+        Registrations::read(text)
     }
 }
 
@@ -101,14 +129,17 @@ pub struct PublicKeysSecret(pub SecretText);
 impl Load for PublicKeysSecret {
     type Loaded = PublicKeys;
 
-    async fn load(&self) -> Result<PublicKeys, Unavailable> {
-        let text = self.0.fetch().await?;
-        PublicKeys::parse(&text).ok_or_else(|| Unavailable::new("secret", "public keys: not a JWKS of public keys"))
+    const NAME: &'static str = "public-keys";
+
+    fn text(&self) -> &SecretText {
+        &self.0
+    }
+
+    fn read(text: &str) -> Result<Reading<PublicKeys>, Faults> {
+        let value = PublicKeys::parse(text).ok_or_else(|| Faults::from_iter(["not a JWKS of public keys"]))?;
+        Ok(Reading { value, faults: Faults::default() })
     }
 }
-
-/// Told what is served, since when it has been known, and the time.
-pub type SecretsObserver<T> = fn(&T, Timestamp, Timestamp);
 
 /// Keeps what has been loaded: fresh for a while, stale for a day if it cannot be loaded again.
 pub struct Cached<L: Load> {
@@ -118,11 +149,11 @@ pub struct Cached<L: Load> {
     loaded: RwLock<Option<Kept<L::Loaded>>>,
     /// Held while loading: many requests, one load.
     loading: Mutex<Attempts>,
-    observer: Option<SecretsObserver<L::Loaded>>,
+    /// How many faults there were when it was last read.
+    faults: AtomicUsize,
+    observer: Option<Observer>,
 }
 
-/// Key ring and registrations, cached.
-pub type CachedDocuments = Cached<DocumentSecrets>;
 /// The published keys, cached.
 pub type CachedPublicKeys = Cached<PublicKeysSecret>;
 
@@ -147,11 +178,11 @@ impl<L: Load> Cached<L> {
     /// An empty cache: nothing is loaded yet. What has been loaded counts as fresh for `ttl_seconds`.
     pub fn new(source: L, ttl_seconds: Seconds) -> Self {
         let (loaded, loading) = (RwLock::new(None), Mutex::new(Attempts::default()));
-        Self { source, ttl_seconds, loaded, loading, observer: None }
+        Self { source, ttl_seconds, loaded, loading, faults: AtomicUsize::new(0), observer: None }
     }
 
     /// With somebody who measures.
-    pub fn observed(self, observer: SecretsObserver<L::Loaded>) -> Self {
+    pub fn observed(self, observer: Observer) -> Self {
         Self { observer: Some(observer), ..self }
     }
 
@@ -179,18 +210,30 @@ impl<L: Load> Cached<L> {
     }
 
     async fn load(&self, now: Timestamp) -> Result<Arc<L::Loaded>, Unavailable> {
-        let load = self.source.load();
-        let loaded = if self.servable(now).is_some() {
-            tokio::time::timeout(REFRESH_PATIENCE, load)
+        let fetch = self.source.text().fetch();
+        let text = if self.servable(now).is_some() {
+            tokio::time::timeout(REFRESH_PATIENCE, fetch)
                 .await
                 .unwrap_or_else(|_| Err(Unavailable::new("secret", "no answer within 2.5 s")))
         } else {
-            load.await
+            fetch.await
         };
-        let value = Arc::new(loaded?);
+        let value = Arc::new(self.read(&text?)?);
         let kept = Kept { value: Arc::clone(&value), at: now };
         *self.loaded.write().unwrap_or_else(PoisonError::into_inner) = Some(kept);
         Ok(value)
+    }
+
+    fn read(&self, text: &str) -> Result<L::Loaded, Unavailable> {
+        let (value, faults) = match L::read(text) {
+            Ok(Reading { value, faults }) => (Ok(value), faults),
+            Err(faults) => (Err(Unavailable::new("document", format!("{}: {faults}", L::NAME))), faults),
+        };
+        self.faults.store(faults.lines().len(), Ordering::Relaxed);
+        if let (Some(observer), false) = (self.observer, faults.is_empty()) {
+            (observer.faulty)(L::NAME, &faults);
+        }
+        value
     }
 
     /// The value in force.
@@ -199,7 +242,7 @@ impl<L: Load> Cached<L> {
         if let (Some(observer), Some(kept)) =
             (self.observer, &*self.loaded.read().unwrap_or_else(PoisonError::into_inner))
         {
-            observer(&kept.value, kept.at, now);
+            (observer.served)(kept.at, now, self.faults.load(Ordering::Relaxed));
         }
         Ok(value)
     }
@@ -259,154 +302,8 @@ impl<L: Load> Cached<L> {
     }
 }
 
-impl DocumentSource for CachedDocuments {
-    async fn current(&self, now: Timestamp) -> Result<Arc<Documents>, Unavailable> {
-        Cached::current(self, now).await
-    }
-
-    async fn reloaded(&self, now: Timestamp) -> Result<Arc<Documents>, Unavailable> {
-        Cached::reloaded(self, now).await
-    }
-}
-
 impl PublicKeySource for CachedPublicKeys {
     async fn public_keys(&self, now: Timestamp) -> Result<Arc<PublicKeys>, Unavailable> {
         self.current(now).await
-    }
-}
-
-/// Where one process has the key ring itself, as the local server does, it needs no second secret.
-impl PublicKeySource for CachedDocuments {
-    async fn public_keys(&self, now: Timestamp) -> Result<Arc<PublicKeys>, Unavailable> {
-        let documents = Cached::current(self, now).await?;
-        Ok(Arc::new(documents.keys.public_keys(now.unix_seconds())))
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    const RING: &str = r#"{"signing":[],"tagging":[]}"#;
-    const REGISTRY: &str = r#"{"issuers":[],"clients":[]}"#;
-    const ONE_CLIENT: &str = r#"{"issuers":[],"clients":[{"client_id":"new","type":"public","audience":["new"]}]}"#;
-
-    fn at(seconds: i64) -> Timestamp {
-        Timestamp::from_unix_seconds(1_800_000_000 + seconds)
-    }
-
-    fn authority(clients: SecretText) -> CachedDocuments {
-        Cached::new(DocumentSecrets { signing_keys: SecretText::Inline(RING.into()), clients }, 300)
-    }
-
-    struct Fixture {
-        clients: tempfile::NamedTempFile,
-        source: CachedDocuments,
-    }
-
-    impl Fixture {
-        fn new() -> Self {
-            let clients = tempfile::NamedTempFile::new().unwrap();
-            std::fs::write(clients.path(), REGISTRY).unwrap();
-            let file = SecretText::File(clients.path().to_owned());
-            Self { clients, source: authority(file) }
-        }
-
-        fn write(&self, text: &str) {
-            std::fs::write(self.clients.path(), text).unwrap();
-        }
-
-        async fn knows_new_client(&self, seconds: i64) -> Option<bool> {
-            let documents = self.source.current(at(seconds)).await.ok()?;
-            Some(documents.registrations.client("new").is_some())
-        }
-
-        async fn reload_finds_new_client(&self, seconds: i64) -> Option<bool> {
-            let documents = self.source.reloaded(at(seconds)).await.ok()?;
-            Some(documents.registrations.client("new").is_some())
-        }
-    }
-
-    #[tokio::test]
-    async fn a_change_is_seen_after_the_cache_time_and_not_before() {
-        let fixture = Fixture::new();
-        assert_eq!(fixture.knows_new_client(0).await, Some(false));
-        fixture.write(ONE_CLIENT);
-        assert_eq!(fixture.knows_new_client(299).await, Some(false));
-        assert_eq!(fixture.knows_new_client(300).await, Some(true));
-    }
-
-    #[tokio::test]
-    async fn an_unusable_document_leaves_the_last_good_one_in_force_for_a_day() {
-        let fixture = Fixture::new();
-        assert_eq!(fixture.knows_new_client(0).await, Some(false));
-        fixture.write("garbage");
-        assert_eq!(fixture.knows_new_client(86_399).await, Some(false));
-        assert_eq!(fixture.knows_new_client(86_400).await, None);
-        fixture.write(ONE_CLIENT);
-        assert_eq!(fixture.knows_new_client(86_401).await, Some(true), "recovers by itself");
-    }
-
-    #[tokio::test]
-    async fn a_failed_refresh_is_repeated_after_ten_seconds() {
-        let fixture = Fixture::new();
-        fixture.knows_new_client(0).await;
-        fixture.write("garbage");
-        fixture.knows_new_client(300).await;
-        fixture.write(ONE_CLIENT);
-        assert_eq!(fixture.knows_new_client(309).await, Some(false));
-        assert_eq!(fixture.knows_new_client(310).await, Some(true));
-    }
-
-    #[tokio::test]
-    async fn what_was_warmed_up_is_served_and_a_warm_up_that_failed_is_made_up_for() {
-        let fixture = Fixture::new();
-        fixture.write("garbage");
-        fixture.source.warm_up(at(0)).await;
-        fixture.write(REGISTRY);
-        assert_eq!(fixture.knows_new_client(0).await, Some(false));
-
-        let fixture = Fixture::new();
-        fixture.source.warm_up(at(0)).await;
-        fixture.write(ONE_CLIENT);
-        assert_eq!(fixture.knows_new_client(0).await, Some(false), "loaded before the request");
-    }
-
-    #[tokio::test]
-    async fn a_cold_source_that_is_down_is_unavailable_and_recovers() {
-        let fixture = Fixture::new();
-        fixture.write("garbage");
-        assert_eq!(fixture.knows_new_client(0).await, None);
-        fixture.write(REGISTRY);
-        assert_eq!(fixture.knows_new_client(0).await, Some(false));
-    }
-
-    #[tokio::test]
-    async fn an_early_reload_comes_at_most_once_a_minute() {
-        let fixture = Fixture::new();
-        fixture.knows_new_client(0).await;
-        assert_eq!(fixture.reload_finds_new_client(1).await, Some(false));
-        fixture.write(ONE_CLIENT);
-        assert_eq!(fixture.reload_finds_new_client(60).await, Some(false));
-        assert_eq!(fixture.reload_finds_new_client(61).await, Some(true));
-    }
-
-    #[tokio::test]
-    async fn an_unknown_key_is_not_judged_while_the_source_is_down() {
-        let fixture = Fixture::new();
-        fixture.knows_new_client(0).await;
-        fixture.write("garbage");
-        assert_eq!(fixture.reload_finds_new_client(1).await, None);
-        assert_eq!(fixture.reload_finds_new_client(2).await, None);
-        assert_eq!(fixture.knows_new_client(2).await, Some(false), "known keys are served meanwhile");
-    }
-
-    #[tokio::test]
-    async fn a_registry_that_does_not_fit_the_ring_is_refused() {
-        let hs256 =
-            r#"{"issuers":[],"clients":[{"client_id":"l","type":"public","audience":["l"],"alg":"HS256","kid":"hs"}]}"#;
-        let source = authority(SecretText::Inline(hs256.into()));
-        let failure = source.current(at(0)).await.unwrap_err();
-        assert!(failure.to_string().contains(r#""l" names the key "hs""#), "{failure}");
     }
 }

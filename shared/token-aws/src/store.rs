@@ -230,6 +230,10 @@ impl RenewSession for DynamoDbSessions {
                 .expression_attribute_values(format!(":issuer_{index}"), string(issuer.as_str()))
                 .expression_attribute_values(format!(":epoch_{index}"), time(*epoch));
         }
+        for (index, issuer) in rules.epochs.unreadable().iter().enumerate() {
+            condition.push_str(&format!(" AND issuer_id <> :unreadable_{index}"));
+            request = request.expression_attribute_values(format!(":unreadable_{index}"), string(issuer.as_str()));
+        }
         if rules.window_seconds > 0 {
             condition.push_str(" AND access_expires_at <= :window_end");
             request = request.expression_attribute_values(":window_end", time(renewal.now.plus(rules.window_seconds)));

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use latchkey_token::ports::Clock;
-use latchkey_token_aws::{Cached, CachedDocuments, DocumentSecrets, DynamoDbSessions, SecretText, sdk};
+use latchkey_token_aws::{CachedDocuments, DocumentSecrets, DynamoDbSessions, SecretText, sdk};
 use latchkey_token_lambda::{
     Service, prepare,
     settings::{FunctionSettings, Settings, SettingsFaults},
@@ -30,7 +30,7 @@ pub async fn store_and_documents(function: &FunctionSettings) -> (DynamoDbSessio
     let secret = |location: &str| SecretText::at(location, &sdk);
     let secrets = DocumentSecrets { signing_keys: secret(signing_keys), clients: secret(clients) };
     let store = DynamoDbSessions::new(&sdk, settings.table.clone()).observed(metrics::store_answered);
-    let documents = Cached::new(secrets, settings.secrets_ttl_seconds).observed(metrics::documents_served);
+    let documents = CachedDocuments::new(secrets, settings.secrets_ttl_seconds).observed(telemetry::OBSERVER);
     let now = SystemClock.now();
     let load = async {
         if let Some(loaded) = documents.warm_up(now).await {

@@ -33,6 +33,7 @@ pub async fn check_all(store: &impl SessionStore) {
     the_window_is_in_the_condition(store, 6).await;
     a_renewal_knows_its_own_write(store, 7).await;
     epochs_are_in_the_condition(store, 8).await;
+    where_an_epoch_cannot_be_read_nothing_of_its_issuer_is_renewed(store, 19).await;
     nothing_is_renewed_without_a_record(store, 18).await;
     a_revocation_is_final(store, 9).await;
     a_revocation_creates_nothing(store, 10).await;
@@ -164,6 +165,18 @@ async fn epochs_are_in_the_condition(store: &impl SessionStore, number: u32) {
         assert_eq!(fails(store, &ended).await.as_ref(), Some(&session));
     }
     commits(store, &with(Some(session.issued_at), &[(&other, just_after), (&own, session.issued_at)])).await;
+}
+
+async fn where_an_epoch_cannot_be_read_nothing_of_its_issuer_is_renewed(store: &impl SessionStore, number: u32) {
+    let session = inserted(store, number).await;
+    let without_knowing = |issuer: IssuerId| {
+        let mut renewal = renewal(&session, NOW);
+        let dated = Epochs::new(None, [(session.issuer_id.clone(), session.issued_at)]);
+        renewal.rules.epochs = dated.without_knowing([issuer]).expect("few issuers");
+        renewal
+    };
+    assert_eq!(fails(store, &without_knowing(session.issuer_id.clone())).await.as_ref(), Some(&session));
+    commits(store, &without_knowing(IssuerId::parse("other").expect("an issuer id"))).await;
 }
 
 async fn nothing_is_renewed_without_a_record(store: &impl SessionStore, number: u32) {

@@ -1,8 +1,10 @@
 //! Key ring and registrations, loaded together and checked against each other, and the keys that they give an answer.
 
+use std::sync::Arc;
+
 use crate::{
     failure::Unavailable,
-    json::Faults,
+    json::{Faults, Reading},
     keys::{Algorithm, KeyRing, SigningKey, TagKey},
     policy::Policy,
     registrations::{Client, Registrations},
@@ -10,12 +12,12 @@ use crate::{
 };
 
 /// A key ring and registrations that fit each other.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Documents {
     /// All signing and tag keys.
-    pub keys: KeyRing,
+    pub keys: Arc<KeyRing>,
     /// All issuers and clients. Every key that a client names is in the ring, for the client's algorithm.
-    pub registrations: Registrations,
+    pub registrations: Arc<Registrations>,
 }
 
 /// Which of the two documents is at fault, and how.
@@ -30,12 +32,25 @@ pub enum DocumentFault {
 }
 
 impl Documents {
-    /// Reads the secrets `signing-keys` and `clients` and checks one against the other.
+    /// Reads the secrets `signing-keys` and `clients` strictly and checks one against the other.
     pub fn parse(signing_keys: &str, clients: &str) -> Result<Self, DocumentFault> {
         let keys = KeyRing::parse(signing_keys).map_err(DocumentFault::Keys)?;
         let registrations = Registrations::parse(clients).map_err(DocumentFault::Registrations)?;
-        registrations.check_keys(&keys).map_err(DocumentFault::Registrations)?;
-        Ok(Self { keys, registrations })
+        let Reading { value, faults } = Self::of(Arc::new(keys), Arc::new(registrations));
+        faults.none().map_err(DocumentFault::Registrations)?;
+        Ok(value)
+    }
+
+    /// What has been read of both, each for itself. Clients whose keys the ring does not have are quarantined, and named as
+    /// faults.
+    pub fn of(keys: Arc<KeyRing>, registrations: Arc<Registrations>) -> Reading<Self> {
+        match registrations.check_keys(&keys) {
+            Ok(()) => Reading { value: Self { keys, registrations }, faults: Faults::default() },
+            Err(faults) => {
+                let registrations = Arc::new(registrations.quarantined_without_keys(&keys));
+                Reading { value: Self { keys, registrations }, faults }
+            }
+        }
     }
 
     /// What would keep clients from being served at `now`, one line each: keys that none of the ring's provides.
@@ -60,6 +75,17 @@ impl Documents {
         };
         self.registrations.clients().iter().filter_map(outlived).collect()
     }
+}
+
+/// Told of the documents in use.
+#[derive(Clone, Copy)]
+pub struct Observer {
+    /// One is served: since when it has been known, the time, and how many faults it has.
+    pub served: fn(Timestamp, Timestamp, usize),
+    /// A key ring is served, at this time.
+    pub ring_served: fn(&KeyRing, Timestamp),
+    /// One has just been read and has faults: what it is called, and the faults.
+    pub faulty: fn(&'static str, &Faults),
 }
 
 /// The keys of one answer, chosen before anything is written.

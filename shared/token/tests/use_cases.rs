@@ -663,6 +663,7 @@ mod properties {
                             }
                             Decision::Renewed(Write::Done) => prop_assert!(false, "nobody has written on our behalf"),
                             Decision::TooEarly { .. } => prop_assert!(false, "there is no window"),
+                            Decision::Undecided => prop_assert!(false, "there is no epoch"),
                         }
                     }
                 }

@@ -521,10 +521,11 @@ class Suite:
         alarms = {name: by_name.pop(alarm) for name, alarm in self.resources.items() if alarm in by_name}
         assert not by_name, by_name
         # The parameters as they are deployed, or by default.
-        parameters = {"AlarmTopicArn": self.topic, "RotationDays": 30, "ServerErrorPercent": 1}
+        parameters = {"AlarmTopicArn": self.topic, "RotationDays": 30, "ServerErrorPercent": 1, **PARAMETERS}
         alarms.update(template.alarms_on_arithmetic({**parameters, **self.resources}))
         monitoring.check_alarms(alarms.values(), self.topic, metrics, deployed)
         self.key_alarms(alarms, metrics)
+        self.document_alarms(alarms, metrics)
 
         queries = list(template.saved_queries())
         for name, text, groups in queries:
@@ -566,7 +567,37 @@ class Suite:
         self.keep(self.api.renew(self.graceful, session))
         self.issue("judy")
         secrets.put_secret_value(SecretId=secret, SecretString=json.dumps(ring))
+        self.faulty_registration()
+
+    def faulty_registration(self):
+        """One client's entry is faulty and one is gone: the faulty one is answered 503, and the others go on without it."""
+        secrets = self.emulator.client("secretsmanager")
+        secret = self.outputs["ClientsSecretArn"]
+        kept = secrets.get_secret_value(SecretId=secret)["SecretString"]
+        faulty = json.loads(kept)
+        next(client for client in faulty["clients"] if client["client_id"] == "graceful")["alg"] = "RS512"
+        faulty["of_a_newer_version"] = True
         time.sleep(PARAMETERS["SecretsTtlSeconds"] + 1)
+        session, other = self.issue("kate", "graceful"), self.issue("leo")
+        secrets.put_secret_value(SecretId=secret, SecretString=json.dumps(faulty))
+        time.sleep(PARAMETERS["SecretsTtlSeconds"] + 1)
+        refused = self.api.renew(self.graceful, session)
+        assert refused.status_code == 503 and "retry-after" in refused.headers, refused.text
+        self.keep(self.api.renew(self.client, other))
+        self.issue("mia")
+        secrets.put_secret_value(SecretId=secret, SecretString=kept)
+        time.sleep(PARAMETERS["SecretsTtlSeconds"] + 1)
+        self.keep(self.api.renew(self.graceful, session))
+        self.note("a faulty registration: its client 503, all others served, and its session there when it was mended")
+
+    def document_alarms(self, alarms, metrics):
+        """The faulty registration would have rung; nothing has been out of date for long."""
+        for function in (f"{STACK}-issue", f"{STACK}-renew"):
+            dimensions = frozenset({("function", function)})
+            faults = metrics.values["Latchkey", "DocumentFaults", dimensions]
+            assert max(faults) > alarms["DocumentFaultAlarm"]["Threshold"], faults
+            ages = metrics.values["Latchkey", "SecretAge", dimensions]
+            assert max(ages) / PARAMETERS["SecretsTtlSeconds"] < alarms["SecretAgeAlarm"]["Threshold"], ages
 
     def key_alarms(self, alarms, metrics):
         """The key that was about to retire would have rung; nothing has been in use long enough to be overdue."""

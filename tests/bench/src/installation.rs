@@ -10,14 +10,17 @@ use latchkey::serve::dynamodb::{Observer, embedded};
 use latchkey_token::{
     keys::{Algorithm, thumbprint},
     policy::Policy,
-    ports::{Clock, Randomness},
+    ports::{Clock, DocumentSource, Randomness},
 };
-use latchkey_token_aws::{Cached, CachedDocuments, DocumentSecrets, DynamoDbSessions, SecretText, table};
+use latchkey_token_aws::{CachedDocuments, DocumentSecrets, DynamoDbSessions, SecretText, table};
 use latchkey_token_lambda::{
     Service, lambda,
     response::Cors,
     system::{SystemClock, SystemRandomness, generate_private_key},
-    telemetry::metrics::{self, Meter},
+    telemetry::{
+        self,
+        metrics::{self, Meter},
+    },
 };
 use serde_json::{Value, json};
 
@@ -123,7 +126,7 @@ pub async fn tokens(
     };
     Service {
         store: DynamoDbSessions::new(sdk, TABLE).observed(metrics::store_answered),
-        documents: Arc::new(Cached::new(secrets, 300).observed(metrics::documents_served)),
+        documents: Arc::new(CachedDocuments::new(secrets, 300).observed(telemetry::OBSERVER)),
         policy: Policy::new(ISSUER),
         cors: Cors::default(),
         clock,

@@ -166,7 +166,7 @@ impl System {
             other: Map::new(),
         }];
         let signing = vec![entry(Algorithm::Es256, 0, 0, 0)];
-        let ring = RingDocument { signing, tagging, ..RingDocument::default() };
+        let ring = RingDocument::of(signing, tagging);
         let begin = Timestamp::from_unix_millis(BEGIN);
         let mut world = World::new(Store::default(), documents(&ring, settings), ISSUER, begin);
         world.policy = policy(settings);

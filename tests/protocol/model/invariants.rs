@@ -167,7 +167,7 @@ fn redeemable(protocol: &Protocol, state: &State) -> bool {
                         && generation + 1 == record.generation
                         && state.time - record.rotated_at <= protocol.retry
                 }
-                Decision::Reused(_) | Decision::TooEarly { .. } | Decision::Refused(_) => true,
+                Decision::Reused(_) | Decision::TooEarly { .. } | Decision::Refused(_) | Decision::Undecided => true,
             }
         })
     })

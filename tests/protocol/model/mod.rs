@@ -265,7 +265,9 @@ impl Protocol {
             Decision::Renewed(Write::Done) => Invocation::Answering(Answer::OwnWrite, successor),
             Decision::Retried => Invocation::Answering(Answer::Retried, successor),
             Decision::Reused(reuse) => Invocation::Ending(reuse),
-            Decision::Renewed(Write::Due) | Decision::TooEarly { .. } | Decision::Refused(_) => Invocation::None,
+            Decision::Renewed(Write::Due) | Decision::TooEarly { .. } | Decision::Refused(_) | Decision::Undecided => {
+                Invocation::None
+            }
         }
     }
 

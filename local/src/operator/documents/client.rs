@@ -1,6 +1,9 @@
 //! `latchkey client`: the applications that hold tokens and renew them.
 
-use std::path::{Path, PathBuf};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use clap::{Args, Subcommand};
 use latchkey_token::{
@@ -247,7 +250,8 @@ impl Add {
         }
         match (keys, &self.kid) {
             (Some(keys), _) => {
-                for missing in (Documents { keys, registrations: registrations.clone() }).missing_keys(now) {
+                let fitted = Documents::of(Arc::new(keys), Arc::new(registrations.clone()));
+                for missing in fitted.value.missing_keys(now) {
                     eprintln!("warning: {missing}: its requests will be answered with 503");
                 }
             }

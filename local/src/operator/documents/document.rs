@@ -1,10 +1,10 @@
 //! A document under edit: what is in it stays unless an edit says otherwise, and only what its parser accepts can be
-//! written.
+//! written. An edit that ends something does not wait until what was faulty before is mended.
 
 use std::marker::PhantomData;
 
 use latchkey_token::{
-    json::{self, Faults, Map, Value},
+    json::{self, Faults, Map, Reading, Value},
     keys::KeyRing,
     registrations::Registrations,
 };
@@ -13,22 +13,22 @@ use latchkey_token::{
 pub(super) trait Format: Sized {
     const LISTS: [&'static str; 2];
 
-    fn read(text: &str) -> Result<Self, Faults>;
+    fn read(text: &str) -> Result<Reading<Self>, Faults>;
 }
 
 impl Format for Registrations {
     const LISTS: [&'static str; 2] = ["issuers", "clients"];
 
-    fn read(text: &str) -> Result<Self, Faults> {
-        Self::parse(text)
+    fn read(text: &str) -> Result<Reading<Self>, Faults> {
+        Self::read(text)
     }
 }
 
 impl Format for KeyRing {
     const LISTS: [&'static str; 2] = ["signing", "tagging"];
 
-    fn read(text: &str) -> Result<Self, Faults> {
-        Self::parse(text)
+    fn read(text: &str) -> Result<Reading<Self>, Faults> {
+        Self::read(text)
     }
 }
 
@@ -38,6 +38,8 @@ pub(super) struct Draft<F> {
     before: Map<String, Value>,
     members: Map<String, Value>,
     faults: Vec<String>,
+    /// Whether faults that were there before stay as they are.
+    forgives: bool,
     format: PhantomData<F>,
 }
 
@@ -53,7 +55,7 @@ impl<F: Format> Draft<F> {
                 *value = Value::Array(Vec::new());
             }
         }
-        Ok(Self { before: members.clone(), members, faults: Vec::new(), format: PhantomData })
+        Ok(Self { before: members.clone(), members, faults: Vec::new(), forgives: false, format: PhantomData })
     }
 
     /// What is in a list; nothing if it is none, which [`Draft::check`] refuses.
@@ -76,27 +78,52 @@ impl<F: Format> Draft<F> {
         self.faults.push(fault.into());
     }
 
+    /// Leaves faults as they are that were there before: the edit ends something, and that must not wait.
+    pub(super) fn forgive(&mut self) {
+        self.forgives = true;
+    }
+
     /// The document with its reading, or everything that is wrong with it.
     pub(super) fn check(self) -> Result<Checked<F>, Vec<String>> {
         let is_changed = self.members != self.before;
         let document = Value::Object(self.members);
+        let known = if self.forgives { faults_of::<F>(&self.before) } else { Vec::new() };
         let mut faults = self.faults;
-        match F::read(&document.to_string()) {
-            Ok(parsed) if faults.is_empty() => Ok(Checked { parsed, document, is_changed }),
-            Ok(_) => Err(faults),
-            Err(more) => {
-                faults.extend_from_slice(more.lines());
-                Err(faults)
-            }
+        let reading = F::read(&document.to_string()).map_err(|more| [&faults, more.lines()].concat())?;
+        let lines = reading.faults.lines().iter();
+        let (left, new): (Vec<_>, Vec<_>) = lines.cloned().partition(|fault| known.contains(&without_places(fault)));
+        faults.extend(new);
+        if faults.is_empty() {
+            Ok(Checked { parsed: reading.value, document, is_changed, faults_left: left })
+        } else {
+            Err(faults)
         }
     }
 }
 
-/// A document that its parser accepts: the only kind that can be written.
+fn faults_of<F: Format>(members: &Map<String, Value>) -> Vec<String> {
+    let read = F::read(&Value::Object(members.clone()).to_string());
+    let faults = read.map_or_else(|faults| faults, |reading| reading.faults);
+    faults.lines().iter().map(|fault| without_places(fault)).collect()
+}
+
+/// A fault without the numbers of its entries: those change when one is taken out.
+fn without_places(fault: &str) -> String {
+    let mut parts = fault.split('[');
+    let first = parts.next().unwrap_or_default().to_owned();
+    parts.fold(first, |kept, part| {
+        let rest = part.trim_start_matches(|character: char| character.is_ascii_digit());
+        kept + "[" + rest
+    })
+}
+
+/// A document that its parser accepts, but for faults that were there before: the only kind that can be written.
 pub(super) struct Checked<F> {
     pub(super) parsed: F,
     document: Value,
     is_changed: bool,
+    /// What was faulty before, and is so still.
+    pub(super) faults_left: Vec<String>,
 }
 
 impl<F> Checked<F> {
@@ -130,6 +157,26 @@ mod tests {
             let checked = Draft::<Registrations>::parse(text).unwrap().check().ok().unwrap();
             assert_eq!(checked.document().to_string(), r#"{"clients":[],"issuers":[]}"#);
         }
+    }
+
+    #[test]
+    fn an_edit_that_forgives_leaves_old_faults_and_adds_none() {
+        let text = r#"{"issuers":[{"issuer_id":"p","news":1}],"clients":[{"client_id":"a","type":"public","audience":["a"]},
+            {"client_id":"b","type":"public","audience":["b"],"news":1}]}"#;
+        let mut draft = Draft::<Registrations>::parse(text).unwrap();
+        draft.list_mut("clients").unwrap().remove(0);
+        assert_eq!(draft.check().err().unwrap().len(), 3, "strict by itself");
+        let edited = |edit: fn(&mut Vec<Value>)| {
+            let mut draft = Draft::<Registrations>::parse(text).unwrap();
+            draft.forgive();
+            edit(draft.list_mut("clients").unwrap());
+            draft.check()
+        };
+        let checked = edited(|clients| drop(clients.remove(0))).ok().unwrap();
+        assert!(checked.is_changed() && checked.faults_left.len() == 3);
+        assert!(checked.document().to_string().contains("news"));
+        let refused = edited(|clients| clients[0]["type"] = "neither".into()).err().unwrap();
+        assert_eq!(refused, [r#"clients[0] ("a").type: must be "public" or "confidential""#]);
     }
 
     #[test]

@@ -120,6 +120,7 @@ fn rounded_up(moment: Timestamp) -> Timestamp {
 
 /// Moves an epoch to `to`, never back: what has ended stays so. Returns the epoch that stands then.
 pub(super) fn advance(draft: &mut Draft<Registrations>, governed: &Governed<'_>, to: Timestamp) -> Timestamp {
+    draft.forgive();
     let members = match governed {
         Governed::Everybody => Some(draft.members_mut()),
         Governed::Of(party, id) => registration(draft, *party, id),
@@ -141,6 +142,7 @@ pub(super) fn advance(draft: &mut Draft<Registrations>, governed: &Governed<'_>,
 
 /// Answers the issuer as an unknown one.
 pub(super) fn disable(draft: &mut Draft<Registrations>, issuer: &str) {
+    draft.forgive();
     if let Some(members) = registration(draft, Party::Issuer, issuer) {
         members.insert(DISABLED.into(), true.into());
     }

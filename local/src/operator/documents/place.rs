@@ -128,19 +128,36 @@ impl fmt::Display for Place {
 }
 
 impl Place {
-    /// The registrations that are kept there.
+    /// The registrations that are kept there, as functions read them: what is faulty is told.
     pub(crate) fn registrations(&self) -> Result<Registrations, Failure> {
-        Ok(self.load()?.parsed)
+        let mut draft = self.draft()?;
+        draft.forgive();
+        let checked = self.checked(draft)?;
+        self.tell_of_faults(&checked);
+        Ok(checked.parsed)
     }
 
     /// The document, to be looked at: there must be one.
     pub(super) fn load<F: Format>(&self) -> Result<Checked<F>, Failure> {
+        self.checked(self.draft()?)
+    }
+
+    fn draft<F: Format>(&self) -> Result<Draft<F>, Failure> {
         let missing = match self {
             Self::File(_) => "does not exist",
             Self::Secret(_) => "has no value yet, or does not exist",
         };
-        let checked = self.parse(&self.text()?.ok_or_else(|| self.fail(missing))?)?.check();
-        checked.map_err(|faults| Failure::Unusable { place: self.to_string(), faults })
+        self.parse(&self.text()?.ok_or_else(|| self.fail(missing))?)
+    }
+
+    fn checked<F: Format>(&self, draft: Draft<F>) -> Result<Checked<F>, Failure> {
+        draft.check().map_err(|faults| Failure::Unusable { place: self.to_string(), faults })
+    }
+
+    fn tell_of_faults<F>(&self, checked: &Checked<F>) {
+        for fault in &checked.faults_left {
+            eprintln!("warning: {self} has a fault, which stays as it is: {fault}");
+        }
     }
 
     /// Changes the document: reads it, applies `change`, and writes the result if it differs and its parser accepts it.
@@ -204,7 +221,9 @@ impl Place {
         }
         let mut draft = self.parse(text.unwrap_or_default())?;
         let told = change(&mut draft)?;
-        Ok((draft.check().map_err(|faults| self.refuse(faults))?, told))
+        let checked = draft.check().map_err(|faults| self.refuse(faults))?;
+        self.tell_of_faults(&checked);
+        Ok((checked, told))
     }
 
     async fn edit_secret<F, T>(

@@ -76,6 +76,7 @@ pub(super) fn entitle(draft: &mut Draft<Registrations>, issuers: &[String], clie
 
 /// Removes a registration, and a client from the issuers' lists as well.
 pub(super) fn remove(draft: &mut Draft<Registrations>, party: Party, id: &str) {
+    draft.forgive();
     if registration(draft, party, id).is_none() {
         return;
     }
@@ -100,6 +101,7 @@ pub(super) fn add_hash(draft: &mut Draft<Registrations>, party: Party, id: &str,
 
 /// Drops all hashes but the newest; says how many those were.
 pub(super) fn keep_newest_hash(draft: &mut Draft<Registrations>, party: Party, id: &str) -> usize {
+    draft.forgive();
     let hashes = registration(draft, party, id)
         .and_then(|registration| registration.get_mut(SECRET_SHA256))
         .and_then(Value::as_array_mut);

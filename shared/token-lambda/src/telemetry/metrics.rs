@@ -12,7 +12,7 @@ use std::{
 };
 
 use lambda_http::Context;
-use latchkey_token::{documents::Documents, keys::PublicKeys, values::Timestamp};
+use latchkey_token::{keys::KeyRing, values::Timestamp};
 use metrique_writer_core::{
     Entry, EntryWriter, MetricFlags, Observation, Unit, Value, ValueWriter, format::Format, unit::NegativeScale,
 };
@@ -36,6 +36,7 @@ struct Measured {
     secret_age: Option<f64>,
     signing_key_age: Option<f64>,
     signing_key_time_left: Option<f64>,
+    document_faults: u32,
     counts: Vec<Count>,
 }
 
@@ -58,19 +59,21 @@ pub fn store_answered(after: Duration) {
     note(|measured| measured.store = Some(measured.store.unwrap_or_default() + after));
 }
 
-/// Notes how old the key ring in use is, and its keys.
-pub fn documents_served(documents: &Documents, loaded_at: Timestamp, now: Timestamp) {
-    let seconds = |seconds: i64| seconds as f64;
+/// Notes how old a document in use is, and how many faults it has. Of several, the oldest counts, and the faults of all.
+pub fn document_served(loaded_at: Timestamp, now: Timestamp, faults: usize) {
     note(|measured| {
-        measured.secret_age = Some(age(loaded_at, now));
-        measured.signing_key_age = documents.keys.longest_signing(now.unix_seconds()).map(seconds);
-        measured.signing_key_time_left = documents.keys.soonest_retirement(now.unix_seconds()).map(seconds);
+        measured.secret_age = Some(measured.secret_age.unwrap_or_default().max(age(loaded_at, now)));
+        measured.document_faults += u32::try_from(faults).unwrap_or(u32::MAX);
     });
 }
 
-/// Notes how old the public keys in use are.
-pub fn public_keys_served(_: &PublicKeys, loaded_at: Timestamp, now: Timestamp) {
-    note(|measured| measured.secret_age = Some(age(loaded_at, now)));
+/// Notes how old the signing keys in use are.
+pub fn ring_served(ring: &KeyRing, now: Timestamp) {
+    let seconds = |seconds: i64| seconds as f64;
+    note(|measured| {
+        measured.signing_key_age = ring.longest_signing(now.unix_seconds()).map(seconds);
+        measured.signing_key_time_left = ring.soonest_retirement(now.unix_seconds()).map(seconds);
+    });
 }
 
 /// Clocks may go backwards; ages do not.
@@ -104,9 +107,16 @@ impl Meter {
         let is_cold = !self.is_warm.swap(true, Ordering::Relaxed);
         let invocation = async { (invocation.await, MEASURED.with(RefCell::take)) };
         let (outcome, measured) = MEASURED.scope(RefCell::default(), invocation).await;
-        let Measured { store, secret_age, signing_key_age, signing_key_time_left, counts } = measured;
-        let times =
-            Times { latency: start.elapsed(), is_cold, store, secret_age, signing_key_age, signing_key_time_left };
+        let Measured { store, secret_age, signing_key_age, signing_key_time_left, document_faults, counts } = measured;
+        let times = Times {
+            latency: start.elapsed(),
+            is_cold,
+            store,
+            secret_age,
+            signing_key_age,
+            signing_key_time_left,
+            document_faults: (document_faults > 0).then_some(document_faults),
+        };
         // A reason is a dimension, and a line has room for one value of each.
         let (first, more) = match counts.split_first() {
             Some((first, more)) => (Some(first), more),
@@ -128,6 +138,8 @@ struct Times {
     secret_age: Option<f64>,
     signing_key_age: Option<f64>,
     signing_key_time_left: Option<f64>,
+    /// Where there are any.
+    document_faults: Option<u32>,
 }
 
 /// One document: what every invocation has, and one thing that has occurred in it.
@@ -170,6 +182,7 @@ impl Entry for Line<'_> {
             writer.value("SecretAge", &times.secret_age.map(Metric::age));
             writer.value("SigningKeyAge", &times.signing_key_age.map(Metric::age));
             writer.value("SigningKeyTimeLeft", &times.signing_key_time_left.map(Metric::age));
+            writer.value("DocumentFaults", &times.document_faults.map(Metric::count));
         }
         if let Some(count) = self.count {
             writer.value(count.name, &Metric::count(count.times));
@@ -320,11 +333,16 @@ mod tests {
                 "kid": "k", "alg": "ES256", "private_key": private_key, "sign_from": sign_from, "retire_at": retire_at,
             });
             let ring = json!({"signing": [key], "tagging": []});
-            Documents::parse(&ring.to_string(), r#"{"issuers":[],"clients":[]}"#).unwrap()
+            KeyRing::parse(&ring.to_string()).unwrap()
         };
-        let served = async |documents: Documents, loaded_at: Timestamp| {
-            let [line] =
-                lines_of(&Meter::default(), || documents_served(&documents, loaded_at, now)).await.try_into().unwrap();
+        let served = async |ring: KeyRing, loaded_at: Timestamp| {
+            let serve = || {
+                document_served(loaded_at, now, 0);
+                ring_served(&ring, now);
+                document_served(now, now, 0);
+            };
+            let [line] = lines_of(&Meter::default(), serve).await.try_into().unwrap();
+            assert!(line.get("DocumentFaults").is_none());
             ["SecretAge", "SigningKeyAge", "SigningKeyTimeLeft"].map(|name| line[name].as_f64())
         };
         let aged = served(
@@ -340,5 +358,16 @@ mod tests {
     fn where_nobody_measures_nothing_happens() {
         count("token_issued", None);
         store_answered(Duration::from_millis(1));
+    }
+
+    #[tokio::test]
+    async fn faults_of_all_documents_in_use_are_counted_at_every_invocation() {
+        let now = Timestamp::from_unix_seconds(1_800_000_000);
+        let serve = || {
+            document_served(now, now, 2);
+            document_served(now, now, 1);
+        };
+        let [line] = lines_of(&Meter::default(), serve).await.try_into().unwrap();
+        assert_eq!(line["DocumentFaults"], 3);
     }
 }

@@ -30,13 +30,15 @@ pub enum EventKind {
     KeysRotated,
     /// `session_revoked`: an issuer, a client or an operator ended a session.
     SessionRevoked,
+    /// `document_fault`: a document has been read that has faults, or is none. Not about a request.
+    DocumentFault,
     /// `access_denied`: the authorizer, introspection or revocation did not accept a token.
     AccessDenied,
 }
 
 impl EventKind {
     /// Every kind, in the order of a session's life; what can go wrong with it last.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::TokenIssued,
         Self::TokenRenewed,
         Self::TokenRetried,
@@ -48,6 +50,7 @@ impl EventKind {
         Self::AccessDenied,
         Self::ReuseDetected,
         Self::StateMismatch,
+        Self::DocumentFault,
     ];
 
     /// The word for it in audit lines (`event`) and the name of its metric.
@@ -64,12 +67,13 @@ impl EventKind {
             Self::KeysRotated => "keys_rotated",
             Self::SessionRevoked => "session_revoked",
             Self::AccessDenied => "access_denied",
+            Self::DocumentFault => "document_fault",
         }
     }
 
-    /// Whether an operator should look: theft, or a record that contradicts an authentic token.
+    /// Whether an operator should look: theft, a record that contradicts an authentic token, or a faulty document.
     pub const fn is_alarming(self) -> bool {
-        matches!(self, Self::ReuseDetected | Self::StateMismatch)
+        matches!(self, Self::ReuseDetected | Self::StateMismatch | Self::DocumentFault)
     }
 }
 

@@ -10,7 +10,7 @@ use crate::{
     json::{Map, Value},
     policy::Policy,
     ports::{Audit, Clock, DocumentSource, InsertSession, Randomness, RedeemAssertion, random},
-    registrations::{Client, Credentials, Issuer, Profile, Registrations},
+    registrations::{Client, Credentials, EpochVerdict, Issuer, Profile, Registrations},
     session::Session,
     tokens::{RefreshSecret, SingleUse, UnverifiedAssertion},
     values::{CustomClaims, Generation, Owner, Scope, Seconds, SessionKey, Sid, Subject, Timestamp, is_reserved_claim},
@@ -95,8 +95,9 @@ impl<S: InsertSession + RedeemAssertion, D: DocumentSource> Issue<'_, S, D> {
         let claims = custom_claims(client, claims).map_err(|refusal| reject(refusal, Reason::ClaimsNotAllowed))?;
         let signers = Signers::choose(&documents.keys, client, now)?;
         // An instance that has not read an epoch yet may still issue: it lies ahead until all have.
-        if documents.registrations.epochs(client).have_ended(&issuer.issuer_id, now) {
-            let text = format!("sessions_not_before of {:?} lies ahead", client.client_id.as_str());
+        let verdict = documents.registrations.epochs(&client.client_id)?.verdict(&issuer.issuer_id, now);
+        if verdict != EpochVerdict::Live {
+            let text = format!("sessions_not_before of {:?} lies ahead or cannot be read", client.client_id.as_str());
             return Err(Unavailable::new("epoch", text).into());
         }
 
@@ -178,7 +179,7 @@ impl<S: InsertSession + RedeemAssertion, D: DocumentSource> Issue<'_, S, D> {
                 };
                 let assertion = UnverifiedAssertion::parse(&assertion).map_err(|fault| rejected(None, fault))?;
                 let (issuer, rules) = registrations
-                    .issuer_of_assertions(assertion.iss())
+                    .issuer_of_assertions(assertion.iss())?
                     .ok_or_else(|| rejected(None, Reason::AssertionUnknownIssuer))?;
                 let vouched = assertion
                     .verify(&issuer.issuer_id, rules, self.policy, now)
@@ -194,9 +195,9 @@ impl<S: InsertSession + RedeemAssertion, D: DocumentSource> Issue<'_, S, D> {
         registrations: &'r Registrations,
         candidates: &[Credentials],
     ) -> Result<&'r Issuer, Failure> {
-        registrations.authenticate_issuer(candidates).ok_or_else(|| {
+        registrations.authenticate_issuer(candidates)?.ok_or_else(|| {
             // Only a registered id enters the audit trail: anything else may be a secret in the wrong place.
-            let known = candidates.iter().find_map(|candidate| registrations.issuer(&candidate.id));
+            let known = candidates.iter().find_map(|candidate| registrations.issuer(&candidate.id).ok().flatten());
             let event = Event::new(EventKind::ClientRejected).because(Reason::IssuerUnauthenticated);
             self.audit.record(&known.map_or(event.clone(), |issuer| event.issuer(&issuer.issuer_id)));
             Refusal::InvalidClient.into()
@@ -222,11 +223,11 @@ impl<S: InsertSession + RedeemAssertion, D: DocumentSource> Issue<'_, S, D> {
             }
         };
         // An unknown client and another issuer's client look the same.
-        let client =
-            issuer.clients.iter().find(|id| id.as_str() == client_id).and_then(|id| registrations.client(id.as_str()));
+        let is_own = issuer.clients.iter().any(|id| id.as_str() == client_id);
+        let client = if is_own { registrations.client(client_id)? } else { None };
         client.ok_or_else(|| {
             let event = rejected(Reason::IssuerMayNotActForClient);
-            let known = registrations.client(client_id);
+            let known = registrations.client(client_id).ok().flatten();
             self.audit.record(&known.map_or(event.clone(), |client| event.client(&client.client_id)));
             Refusal::UnauthorizedClient.into()
         })

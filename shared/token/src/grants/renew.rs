@@ -11,7 +11,9 @@ use crate::{
     keys::{KeyRing, TagKey},
     policy::Policy,
     ports::{Audit, Clock, DocumentSource, Randomness, ReadSession, RenewSession, RevokeSession, random},
-    registrations::{Client, ClientPolicy, Credentials, Profile, Registrations, RenewalRequirement},
+    registrations::{
+        Client, ClientPolicy, Credentials, Epochs, Profile, Registrations, RenewalRequirement, epoch_unreadable,
+    },
     session::{Decision, Presented, Renewal, RenewalRules, Revocation, RevocationId, Session, Successor, decide},
     tokens::{
         AuthenticAccessToken, ClientAssertion, NotARefreshToken, Purpose, RefreshSecret, RefreshToken, SealedSuccessor,
@@ -75,8 +77,9 @@ impl Unverified<'_> {
     /// Whether a token names a key that `keys` does not have: perhaps it is newer than what is cached.
     fn names_a_key_unknown_to(&self, keys: &KeyRing) -> bool {
         let now = self.now.unix_seconds();
-        let tag_key = self.refresh_token.as_ref().is_ok_and(|token| keys.tag_key(token.tag_kid(), now).is_none());
-        let key = matches!(&self.access_token, Some(Ok(token)) if keys.verifier(token.kid(), now).is_none());
+        let tag_key =
+            self.refresh_token.as_ref().is_ok_and(|token| matches!(keys.tag_key(token.tag_kid(), now), Ok(None)));
+        let key = matches!(&self.access_token, Some(Ok(token)) if matches!(keys.verifier(token.kid(), now), Ok(None)));
         tag_key || key
     }
 }
@@ -86,6 +89,7 @@ struct Authentic<'a> {
     documents: &'a Documents,
     client: &'a Client,
     policy: ClientPolicy,
+    epochs: Epochs,
     token: RefreshToken,
     access_token: Option<AuthenticAccessToken>,
     scope: Option<AskedScope<'a>>,
@@ -116,7 +120,7 @@ impl Authentic<'_> {
         RenewalRules {
             retry_seconds: self.policy.retry_seconds,
             window_seconds: self.policy.window_seconds,
-            epochs: self.documents.registrations.epochs(self.client),
+            epochs: self.epochs.clone(),
         }
     }
 
@@ -234,16 +238,17 @@ where
         // The dear check comes last, unless nothing else names the client.
         let verify = |token: &Result<UnverifiedAccessToken<'_>, Reason>| match token {
             Ok(token) => token.verify(&documents.keys, &documents.registrations, self.policy, Purpose::RenewOrEnd, now),
-            Err(rejection) => Err(*rejection),
+            Err(rejection) => Ok(Err(*rejection)),
         };
         let (client, naming_access_token) = match self.stated_client(&documents.registrations, request.client, now)? {
             Some(client) => (client, None),
             None => {
-                let token = self.naming_access_token(request.access_token.as_ref().map(verify))?;
+                let token = self.naming_access_token(request.access_token.as_ref().map(verify).transpose()?)?;
                 (self.public_client(&documents.registrations, &[token.client_id.to_string()])?, Some(token))
             }
         };
         let policy = self.policy.for_client(client);
+        let epochs = documents.registrations.epochs(&client.client_id)?;
         let rejected = |reason| {
             self.audit.record(&Event::new(EventKind::RenewalRejected).client(&client.client_id).because(reason));
         };
@@ -260,11 +265,11 @@ where
         let token = request
             .refresh_token
             .map_err(|_| invalid_grant(Reason::RefreshTokenMalformed))?
-            .verify(&documents.keys, &client.client_id, now.unix_seconds())
+            .verify(&documents.keys, &client.client_id, now.unix_seconds())?
             .ok_or_else(|| invalid_grant(Reason::RefreshTokenTag))?;
         let access_token = match (naming_access_token, &request.access_token) {
             (Some(token), _) => Some(token),
-            (None, Some(token)) => Some(verify(token).map_err(&invalid_grant)?),
+            (None, Some(token)) => Some(verify(token)?.map_err(&invalid_grant)?),
             (None, None) => None,
         };
         if let Some(access_token) = &access_token {
@@ -275,7 +280,7 @@ where
                 return Err(invalid_grant(Reason::AccessTokenOfAnotherSession));
             }
         }
-        Ok(Authentic { documents, client, policy, token, access_token, scope, now })
+        Ok(Authentic { documents, client, policy, epochs, token, access_token, scope, now })
     }
 
     /// The client that the request itself states, with a secret or without; `None` if the access token must tell.
@@ -286,15 +291,16 @@ where
         now: Timestamp,
     ) -> Result<Option<&'a Client>, Failure> {
         match identification {
-            ClientIdentification::Authenticated(candidates) => match registrations.authenticate_client(candidates) {
+            ClientIdentification::Authenticated(candidates) => match registrations.authenticate_client(candidates)? {
                 Some(client) => Ok(Some(client)),
                 None => {
-                    let known = candidates.iter().find_map(|candidate| registrations.client(&candidate.id));
+                    let known =
+                        candidates.iter().find_map(|candidate| registrations.client(&candidate.id).ok().flatten());
                     Err(self.reject_client(known, Reason::ClientUnauthenticated))
                 }
             },
             ClientIdentification::Assertion(assertion) => {
-                let authenticated = assertion.authenticate(registrations, self.policy, now);
+                let authenticated = assertion.authenticate(registrations, self.policy, now)?;
                 authenticated.map(Some).map_err(|(known, fault)| self.reject_client(known, fault))
             }
             ClientIdentification::Named(ids) => self.public_client(registrations, ids).map(Some),
@@ -304,7 +310,7 @@ where
 
     /// A client that is only named must be public.
     fn public_client<'a>(&self, registrations: &'a Registrations, ids: &[String]) -> Result<&'a Client, Failure> {
-        match ids.iter().find_map(|id| registrations.client(id)) {
+        match registrations.named_client(ids)? {
             Some(client) if client.is_public() => Ok(client),
             Some(client) => Err(self.reject_client(Some(client), Reason::ClientNotAuthenticated)),
             None => Err(self.reject_client(None, Reason::ClientUnknown)),
@@ -391,6 +397,7 @@ where
                 refused((EventKind::StateMismatch, Reason::RecordDiffers))
             }
             (Decision::Refused(reason), _, _) => refused((EventKind::RenewalRejected, reason)),
+            (Decision::Undecided, _, _) => Err(epoch_unreadable().into()),
             // The store refused a write whose condition holds on the record that it gave back.
             (Decision::Renewed(_) | Decision::Retried, _, _) => {
                 Err(Unavailable::new("session store", "refused a write although its condition holds").into())
@@ -442,7 +449,7 @@ where
         let validity = if is_soon && is_alive { first } else { fresh_validity(authentic, session) };
         // The very same successor, letter for letter, even if another tag key is in use by now.
         let renewals_key = authentic.documents.keys.tag_key(session.tag_kid, now.unix_seconds());
-        let tag_key = renewals_key.unwrap_or(signers.tagger);
+        let tag_key = renewals_key.ok().flatten().unwrap_or(signers.tagger);
         let answer =
             Answer { kind: EventKind::TokenRetried, generation: session.generation, secret, tag_key, validity };
         self.answer(authentic, signers, session, answer)

@@ -2,18 +2,40 @@
 //!
 //! A fault never quotes a value: key rings hold secrets, and a secret may stand in the wrong place.
 
-use std::fmt;
+use std::{collections::BTreeSet, fmt};
 
-use super::strict::{Map, Value, parse_object};
+use serde_json::value::RawValue;
 
-/// Everything that is wrong with a document, one line each. Never empty.
-#[derive(Debug, Clone, PartialEq, Eq)]
+use super::strict::{Map, Value, members, parse};
+
+/// What is wrong with a document, one line each.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Faults(Vec<String>);
 
 impl Faults {
     /// One line per fault: the path of the member and what is wrong with it.
     pub fn lines(&self) -> &[String] {
         &self.0
+    }
+
+    /// Whether nothing is wrong.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Nothing is wrong, or all that is.
+    pub fn none(self) -> Result<(), Self> {
+        if self.is_empty() { Ok(()) } else { Err(self) }
+    }
+
+    pub(crate) fn add(&mut self, fault: impl Into<String>) {
+        self.0.push(fault.into());
+    }
+}
+
+impl<T: Into<String>> FromIterator<T> for Faults {
+    fn from_iter<I: IntoIterator<Item = T>>(faults: I) -> Self {
+        Self(faults.into_iter().map(Into::into).collect())
     }
 }
 
@@ -25,46 +47,192 @@ impl fmt::Display for Faults {
 
 impl std::error::Error for Faults {}
 
+/// What was read of a document that may be faulty in places.
+#[derive(Debug)]
+pub struct Reading<T> {
+    /// All that is sound.
+    pub value: T,
+    /// What is not, and what was ignored.
+    pub faults: Faults,
+}
+
+impl<T> Reading<T> {
+    /// The value, if nothing at all is wrong with the document.
+    pub fn strictly(self) -> Result<T, Faults> {
+        self.faults.none().map(|()| self.value)
+    }
+}
+
 /// Collects the faults of one document.
 #[derive(Default)]
-pub(crate) struct Report(Vec<String>);
+pub(crate) struct Report {
+    faults: Faults,
+    /// How many of them make the entry unusable in which they are. The others are members that nobody knows.
+    harmful: usize,
+    critical: Critical,
+}
+
+/// Unknown members that must not be ignored: the document's member `critical`.
+enum Critical {
+    Named(Vec<String>),
+    /// Which they are cannot be read.
+    All,
+}
+
+impl Default for Critical {
+    fn default() -> Self {
+        Self::Named(Vec::new())
+    }
+}
 
 impl Report {
     pub(crate) fn add(&mut self, fault: impl Into<String>) {
-        self.0.push(fault.into());
+        self.harmful += 1;
+        self.faults.add(fault);
     }
 
-    pub(crate) fn finish<T>(self, value: T) -> Result<T, Faults> {
-        if self.0.is_empty() { Ok(value) } else { Err(Faults(self.0)) }
+    /// Something that does no harm where it is read, and is to be mended all the same.
+    pub(crate) fn note(&mut self, fault: impl Into<String>) {
+        self.faults.add(fault);
+    }
+
+    /// Whether the member may be ignored.
+    fn add_unknown(&mut self, member: &str, path: &str) -> bool {
+        let is_critical = match &self.critical {
+            Critical::Named(names) => names.iter().any(|name| name == member),
+            Critical::All => true,
+        };
+        self.harmful += usize::from(is_critical);
+        let critical = if is_critical { ", and critical" } else { "" };
+        self.faults.add(format!("{path}: is not a known member{critical}"));
+        !is_critical
+    }
+
+    /// What `read` reads, and whether it may be used: nothing wrong with it but members that may be ignored.
+    pub(crate) fn judged<T>(&mut self, read: impl FnOnce(&mut Self) -> T) -> (T, bool) {
+        let before = self.harmful;
+        let value = read(self);
+        (value, self.harmful == before)
+    }
+
+    pub(crate) fn into_faults(self) -> Faults {
+        self.faults
     }
 }
+
+/// A document at its top: members of its own, and lists of entries that are read one by one, so that a fault in one of them
+/// touches no other.
+pub(crate) struct Document<'t> {
+    members: Vec<(String, &'t RawValue)>,
+}
+
+impl<'t> Document<'t> {
+    /// The document, and where its faults go. Text that is no JSON object, or has a member twice at its top, is none.
+    pub(crate) fn parse(text: &'t str) -> Result<(Self, Report), Faults> {
+        let mut document = Self { members: members(text).map_err(|_| Faults(vec![NO_DOCUMENT.to_owned()]))? };
+        let names: BTreeSet<&String> = document.members.iter().map(|(name, _)| name).collect();
+        if names.len() < document.members.len() {
+            return Err(Faults(vec![NO_DOCUMENT.to_owned()]));
+        }
+        let mut report = Report::default();
+        if let Some(critical) = document.take("critical") {
+            report.critical = match serde_json::from_str(critical.get()) {
+                Ok(names) => Critical::Named(names),
+                Err(_) => {
+                    report.add("critical: must be a list of strings");
+                    Critical::All
+                }
+            };
+        }
+        Ok((document, report))
+    }
+
+    /// A member that is there and not `null`.
+    fn take(&mut self, member: &str) -> Option<&'t RawValue> {
+        let index = self.members.iter().position(|(name, _)| name == member)?;
+        Some(self.members.swap_remove(index).1).filter(|value| value.get() != "null")
+    }
+
+    /// The entries of a list, each with its path; `None`, and a fault, if there is no such list.
+    pub(crate) fn list(&mut self, member: &str, report: &mut Report) -> Option<Vec<(String, &'t RawValue)>> {
+        let Some(list) = self.take(member) else {
+            report.add(format!("{member}: is missing"));
+            return None;
+        };
+        match serde_json::from_str::<Vec<&RawValue>>(list.get()) {
+            Ok(items) => {
+                let path = |index| format!("{member}[{index}]");
+                Some(items.into_iter().enumerate().map(|(index, item)| (path(index), item)).collect())
+            }
+            Err(_) => {
+                report.add(format!("{member}: must be a list"));
+                None
+            }
+        }
+    }
+
+    /// The members beside the lists.
+    pub(crate) fn rest(self, report: &mut Report) -> Members<'_> {
+        Members::of_texts(String::new(), self.members, report)
+    }
+}
+
+const NO_DOCUMENT: &str = "not a JSON object, or a member stands twice";
 
 /// One object of a document. Members are taken out as they are read; [`Members::end`] reports the rest.
 pub(crate) struct Members<'a> {
     path: String,
     members: Map<String, Value>,
+    /// Members that stand twice, or hold what does: what they say is not known.
+    unreadable: BTreeSet<String>,
     report: &'a mut Report,
 }
 
 impl<'a> Members<'a> {
-    pub(crate) fn of_document(text: &str, report: &'a mut Report) -> Option<Self> {
-        match parse_object(text.as_bytes()) {
-            Ok(members) => Some(Self { path: String::new(), members, report }),
+    /// The object that an entry's text holds.
+    pub(crate) fn of_entry(path: String, text: &RawValue, report: &'a mut Report) -> Option<Self> {
+        match members(text.get()) {
+            Ok(texts) => Some(Self::of_texts(path, texts, report)),
             Err(_) => {
-                report.add("not a JSON object, or a member stands twice");
+                report.add(format!("{path}: must be an object"));
                 None
             }
         }
     }
 
+    fn of_texts(path: String, texts: Vec<(String, &RawValue)>, report: &'a mut Report) -> Self {
+        let (mut members, mut unreadable) = (Map::new(), BTreeSet::new());
+        for (name, text) in texts {
+            match parse(text.get().as_bytes()) {
+                Ok(value) if !members.contains_key(&name) && !unreadable.contains(&name) => {
+                    members.insert(name, value);
+                }
+                _ => {
+                    members.remove(&name);
+                    unreadable.insert(name);
+                }
+            }
+        }
+        let mut own = Self { path, members, unreadable, report };
+        for name in own.unreadable.clone() {
+            own.fault(&name, "stands twice, holds a member that does, or is nested too deep");
+        }
+        own
+    }
+
     pub(crate) fn of(path: String, value: Value, report: &'a mut Report) -> Option<Self> {
         match value {
-            Value::Object(members) => Some(Self { path, members, report }),
+            Value::Object(members) => Some(Self { path, members, unreadable: BTreeSet::new(), report }),
             _ => {
                 report.add(format!("{path}: must be an object"));
                 None
             }
         }
+    }
+
+    /// Whether a member says nothing that can be understood, though it stands there. Asked before it is taken.
+    pub(crate) fn is_unreadable(&self, member: &str) -> bool {
+        self.unreadable.contains(member)
     }
 
     /// Makes later faults name the object by its id as well as by its place.
@@ -82,7 +250,7 @@ impl<'a> Members<'a> {
     }
 
     fn must_be_there(&mut self, member: &str) {
-        if self.members.get(member).is_none_or(Value::is_null) {
+        if self.members.get(member).is_none_or(Value::is_null) && !self.unreadable.contains(member) {
             self.fault(member, "is missing");
         }
     }
@@ -130,31 +298,36 @@ impl<'a> Members<'a> {
         read.unwrap_or_default()
     }
 
-    /// The objects of a list, each with its path.
-    pub(crate) fn list(&mut self, member: &str) -> Vec<(String, Value)> {
-        self.must_be_there(member);
-        let items = self.optional(member, "a list", |value| match value {
-            Value::Array(items) => Some(items),
-            _ => None,
-        });
-        let path = self.member_path(member);
-        items
-            .unwrap_or_default()
-            .into_iter()
-            .enumerate()
-            .map(|(index, item)| (format!("{path}[{index}]"), item))
-            .collect()
-    }
-
     pub(crate) fn object(&mut self, member: &str) -> Option<(String, Value)> {
         let value = self.take(member)?;
         Some((self.member_path(member), value))
     }
 
-    /// Reports every member that nobody has read: a misspelt setting must not pass for the default.
-    pub(crate) fn end(mut self) {
+    /// A member as it stands there, not taken.
+    pub(crate) fn peek(&self, member: &str) -> Option<&Value> {
+        self.members.get(member)
+    }
+
+    /// What `read` reads, and whether nothing was wrong with it.
+    pub(crate) fn judged<T>(&mut self, read: impl FnOnce(&mut Self) -> T) -> (T, bool) {
+        let before = self.report.harmful;
+        let value = read(self);
+        (value, self.report.harmful == before)
+    }
+
+    /// An object in this one.
+    pub(crate) fn inner(&mut self, path: String, value: Value) -> Option<Members<'_>> {
+        Members::of(path, value, self.report)
+    }
+
+    /// Reports every member that nobody has read: a misspelt setting must not pass for the default. Whether all of them may
+    /// be ignored.
+    pub(crate) fn end(mut self) -> bool {
+        let mut may_be_ignored = true;
         for member in std::mem::take(&mut self.members).keys() {
-            self.fault(member, "is not a known member");
+            let path = self.member_path(member);
+            may_be_ignored &= self.report.add_unknown(member, &path);
         }
+        may_be_ignored
     }
 }

@@ -3,8 +3,8 @@
 mod members;
 mod strict;
 
-pub(crate) use self::members::{Members, Report};
+pub(crate) use self::members::{Document, Members, Report};
 pub use self::{
-    members::Faults,
+    members::{Faults, Reading},
     strict::{MAX_DEPTH, Malformed, Map, Value, parse, parse_object},
 };

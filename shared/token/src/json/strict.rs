@@ -4,6 +4,7 @@ use std::fmt;
 
 use serde::de::{DeserializeSeed, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
 
+use serde_json::value::RawValue;
 pub use serde_json::{Map, Value};
 
 /// Deepest nesting accepted in requests and tokens; a document that is one object has depth 1.
@@ -28,6 +29,28 @@ pub fn parse_object(text: &[u8]) -> Result<Map<String, Value>, Malformed> {
         Value::Object(members) => Ok(members),
         _ => Err(Malformed),
     }
+}
+
+/// The members of one object, each as its text, in their order. Whether a member stands twice is for the caller to see.
+pub(crate) fn members(object: &str) -> Result<Vec<(String, &RawValue)>, Malformed> {
+    struct MembersOfOne;
+
+    impl<'de> Visitor<'de> for MembersOfOne {
+        type Value = Vec<(String, &'de RawValue)>;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("an object")
+        }
+
+        fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Self::Value, A::Error> {
+            std::iter::from_fn(|| members.next_entry().transpose()).collect()
+        }
+    }
+
+    let mut deserializer = serde_json::Deserializer::from_str(object);
+    let members = deserializer.deserialize_map(MembersOfOne).map_err(|_| Malformed)?;
+    deserializer.end().map_err(|_| Malformed)?;
+    Ok(members)
 }
 
 struct Strict {

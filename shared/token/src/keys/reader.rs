@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use aws_lc_rs::hmac;
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use jsonwebtoken::{DecodingKey, EncodingKey};
+use serde_json::value::RawValue;
 
 use super::{
     algorithm::{Algorithm, MIN_HMAC_BYTES},
@@ -13,62 +14,95 @@ use super::{
     ring::{KeyRing, Kid, Lifetime, NOT_YET, SigningKey, TagKey},
 };
 use crate::{
-    json::{Faults, Members, Report},
+    json::{Document, Faults, Members, Reading, Report},
     values::sha256,
 };
 
 impl KeyRing {
-    /// Reads the secret `signing-keys`. Keys that are too weak, duplicates, unknown algorithms, keys that do
-    /// not fit their algorithm and unknown members are refused, each named; no fault quotes a value.
+    /// Reads the secret `signing-keys` strictly, as those do who write it. Keys that are too weak, duplicates, unknown
+    /// algorithms, keys that do not fit their algorithm and unknown members are refused, each named; no fault quotes a value.
     pub fn parse(text: &str) -> Result<Self, Faults> {
-        let mut report = Report::default();
-        let mut ring = Self { signing: Vec::new(), tagging: Vec::new() };
-        if let Some(mut document) = Members::of_document(text, &mut report) {
-            let signing = document.list("signing");
-            let tagging = document.list("tagging");
-            document.end();
-            ring.signing = signing
-                .into_iter()
-                .filter_map(|(path, value)| read_signing_key(Members::of(path, value, &mut report)?))
-                .collect();
-            ring.tagging = tagging
-                .into_iter()
-                .filter_map(|(path, value)| read_tag_key(Members::of(path, value, &mut report)?))
-                .collect();
-        }
-        ring.report_duplicates(&mut report);
-        report.finish(ring)
+        Self::read(text)?.strictly()
     }
 
-    fn report_duplicates(&self, report: &mut Report) {
-        let mut kids = BTreeSet::new();
-        let mut materials = Vec::new();
-        for key in &self.signing {
-            if !kids.insert(&key.kid) {
+    /// Reads the same fail-static, as functions do: faulty keys are quarantined, unknown members ignored unless the
+    /// document's list `critical` names them. Refuses only what is no JSON object.
+    pub fn read(text: &str) -> Result<Reading<Self>, Faults> {
+        let (mut document, mut report) = Document::parse(text)?;
+        let signing = document.list("signing", &mut report);
+        let tagging = document.list("tagging", &mut report);
+        let is_usable = document.rest(&mut report).end();
+        let mut ring = Self::default();
+        if signing.is_none() {
+            ring.faulty_kids.push(None);
+        }
+        for (path, text) in signing.unwrap_or_default() {
+            let ((key, kid), is_sound) = report.judged(|report| read_signing_key(path, text, report));
+            match key.filter(|_| is_sound && is_usable) {
+                Some(key) => ring.signing.push(key),
+                None => ring.faulty_kids.push(kid),
+            }
+        }
+        if tagging.is_none() {
+            ring.faulty_tag_kids.push(None);
+        }
+        for (path, text) in tagging.unwrap_or_default() {
+            let ((key, kid), is_sound) = report.judged(|report| read_tag_key(path, text, report));
+            match key.filter(|_| is_sound && is_usable) {
+                Some(key) => ring.tagging.push(key),
+                None => ring.faulty_tag_kids.push(kid),
+            }
+        }
+        ring.set_duplicates_apart(&mut report);
+        Ok(Reading { value: ring, faults: report.into_faults() })
+    }
+
+    /// All keys of one number or of one secret: which of them is meant cannot be told.
+    fn set_duplicates_apart(&mut self, report: &mut Report) {
+        let mut faulty = BTreeSet::new();
+        for (index, key) in self.signing.iter().enumerate() {
+            let earlier = self.signing.get(..index).unwrap_or_default();
+            let is_set_apart = self.faulty_kids.iter().flatten().any(|kid| kid == key.kid.as_str());
+            if is_set_apart || earlier.iter().any(|other| other.kid == key.kid) {
                 report.add(format!("signing: kid {:?} stands twice", key.kid.as_str()));
+                faulty.insert(key.kid.clone());
             }
-            if materials.contains(&key.signer().as_bytes()) {
+            if let Some(other) = earlier.iter().find(|other| other.signer().as_bytes() == key.signer().as_bytes()) {
                 report.add(format!("signing: key {:?} repeats another key's material", key.kid.as_str()));
+                faulty.extend([key.kid.clone(), other.kid.clone()]);
             }
-            materials.push(key.signer().as_bytes());
         }
-        let mut tag_kids = BTreeSet::new();
-        for key in &self.tagging {
-            if !tag_kids.insert(key.kid) {
+        self.signing.retain(|key| !faulty.contains(&key.kid));
+        self.faulty_kids.extend(faulty.into_iter().map(|kid| Some(kid.as_str().to_owned())));
+
+        let mut faulty = BTreeSet::new();
+        for (index, key) in self.tagging.iter().enumerate() {
+            let earlier = self.tagging.get(..index).unwrap_or_default();
+            if self.faulty_tag_kids.contains(&Some(key.kid)) || earlier.iter().any(|other| other.kid == key.kid) {
                 report.add(format!("tagging: kid {} stands twice", key.kid));
+                faulty.insert(key.kid);
             }
-            if self.tagging.iter().any(|other| other.kid < key.kid && other.fingerprint == key.fingerprint) {
+            if let Some(other) = earlier.iter().find(|other| other.fingerprint == key.fingerprint) {
                 report.add(format!("tagging: key {} repeats another key's secret", key.kid));
+                faulty.extend([key.kid, other.kid]);
             }
         }
+        self.tagging.retain(|key| !faulty.contains(&key.kid));
+        self.faulty_tag_kids.extend(faulty.into_iter().map(Some));
     }
 }
 
-fn read_signing_key(mut members: Members<'_>) -> Option<SigningKey> {
+/// The key, if everything of it could be read, and its id in any case.
+fn read_signing_key(path: String, text: &RawValue, report: &mut Report) -> (Option<SigningKey>, Option<String>) {
+    let Some(mut members) = Members::of_entry(path, text, report) else { return (None, None) };
     let kid = members.required_string("kid");
     if let Some(kid) = &kid {
         members.name(kid);
     }
+    (read_key_named(kid.clone(), members), kid)
+}
+
+fn read_key_named(kid: Option<String>, mut members: Members<'_>) -> Option<SigningKey> {
     let kid = kid.and_then(|kid| {
         let parsed = Kid::parse(&kid);
         if parsed.is_none() {
@@ -115,7 +149,9 @@ fn read_signing_key(mut members: Members<'_>) -> Option<SigningKey> {
     Some(SigningKey { kid: kid?, algorithm: algorithm?, lifetime, signer, verifier, public })
 }
 
-fn read_tag_key(mut members: Members<'_>) -> Option<TagKey> {
+/// The key, if everything of it could be read, and its number in any case.
+fn read_tag_key(path: String, text: &RawValue, report: &mut Report) -> (Option<TagKey>, Option<u8>) {
+    let Some(mut members) = Members::of_entry(path, text, report) else { return (None, None) };
     let kid = members.integer("kid", 0..=255).and_then(|kid| u8::try_from(kid).ok());
     match kid {
         Some(kid) => members.name(&kid.to_string()),
@@ -131,9 +167,11 @@ fn read_tag_key(mut members: Members<'_>) -> Option<TagKey> {
         bytes
     });
     members.end();
-    let secret = secret?;
-    let key = hmac::Key::new(hmac::HMAC_SHA256, &secret);
-    Some(TagKey { kid: kid?, use_from, retire_at, key, fingerprint: sha256(&secret) })
+    let key = kid.zip(secret).map(|(kid, secret)| {
+        let key = hmac::Key::new(hmac::HMAC_SHA256, &secret);
+        TagKey { kid, use_from, retire_at, key, fingerprint: sha256(&secret) }
+    });
+    (key, kid)
 }
 
 #[cfg(test)]

@@ -13,6 +13,7 @@ use super::{
     parsed::{SigningMaterial, VerifyingMaterial},
     public::PublicKeys,
 };
+use crate::failure::Unavailable;
 
 /// `sign_from` of a key that is published and waits for its promotion: the end of the year 9999.
 pub const NOT_YET: i64 = 253_402_300_799;
@@ -120,11 +121,15 @@ impl fmt::Debug for TagKey {
     }
 }
 
-/// All keys of the deployment. Every time is in Unix seconds.
-#[derive(Debug)]
+/// All keys of the deployment. Every time is in Unix seconds. Faulty keys are quarantined: asking for one is
+/// [`Unavailable`].
+#[derive(Debug, Default)]
 pub struct KeyRing {
     pub(super) signing: Vec<SigningKey>,
     pub(super) tagging: Vec<TagKey>,
+    /// The ids of faulty keys; `None`: it cannot be read, so the key may be any.
+    pub(super) faulty_kids: Vec<Option<String>>,
+    pub(super) faulty_tag_kids: Vec<Option<u8>>,
 }
 
 impl KeyRing {
@@ -156,14 +161,26 @@ impl KeyRing {
         }
     }
 
-    /// The key named `kid`, if it verifies now. An exact match in memory, whatever `kid` holds.
-    pub fn verifier(&self, kid: &str, now: i64) -> Option<&SigningKey> {
-        self.signing.iter().find(|key| key.kid.as_str() == kid && key.lifetime.verifies_at(now))
+    /// The key named `kid`, if it verifies now; `None` if there is none. An exact match in memory, whatever `kid` holds.
+    pub fn verifier(&self, kid: &str, now: i64) -> Result<Option<&SigningKey>, Unavailable> {
+        match self.signing.iter().find(|key| key.kid.as_str() == kid) {
+            Some(key) => Ok(Some(key).filter(|key| key.lifetime.verifies_at(now))),
+            None if self.faulty_kids.iter().any(|faulty| faulty.as_deref().is_none_or(|faulty| faulty == kid)) => {
+                Err(faulty("signing key"))
+            }
+            None if self.signing.is_empty() => Err(empty("signing key")),
+            None => Ok(None),
+        }
     }
 
     /// A key by its name, whatever the time.
     pub fn named(&self, kid: &Kid) -> Option<&SigningKey> {
         self.signing.iter().find(|key| key.kid == *kid)
+    }
+
+    /// Whether a tag key of this number is there, whatever the time.
+    pub(crate) fn has_tag_key(&self, kid: u8) -> bool {
+        self.tagging.iter().any(|key| key.kid == kid)
     }
 
     /// What may be published now: every asymmetric key from `publish_at` to `retire_at`.
@@ -196,10 +213,27 @@ impl KeyRing {
             .max_by_key(|key| (key.use_from, key.kid))
     }
 
-    /// The tag key named `kid`, unless retired.
-    pub fn tag_key(&self, kid: u8, now: i64) -> Option<&TagKey> {
-        self.tagging.iter().find(|key| key.kid == kid && key.is_usable_at(now))
+    /// The tag key named `kid`; `None` if there is none, or it has retired.
+    pub fn tag_key(&self, kid: u8, now: i64) -> Result<Option<&TagKey>, Unavailable> {
+        match self.tagging.iter().find(|key| key.kid == kid) {
+            Some(key) => Ok(Some(key).filter(|key| key.is_usable_at(now))),
+            None if self.faulty_tag_kids.iter().any(|faulty| faulty.is_none_or(|faulty| faulty == kid)) => {
+                Err(faulty("tag key"))
+            }
+            None if self.tagging.is_empty() => Err(empty("tag key")),
+            None => Ok(None),
+        }
     }
+}
+
+/// The log has said what is wrong with it, and where.
+fn faulty(kind: &'static str) -> Unavailable {
+    Unavailable::new("document", format!("this {kind} is faulty in the key ring"))
+}
+
+/// A ring that has none cannot say that one is unknown: it is not made yet, or was written by mistake.
+fn empty(kind: &'static str) -> Unavailable {
+    Unavailable::new("key ring", format!("there is no {kind} in it"))
 }
 
 #[cfg(test)]
@@ -251,9 +285,9 @@ mod tests {
         assert_eq!(published(19), ["old"]);
         assert_eq!(published(20), ["old", "new"]);
         assert_eq!(published(100), ["new"]);
-        assert!(ring.verifier("old", 99).is_some());
-        assert!(ring.verifier("old", 100).is_none());
-        assert!(ring.verifier("new", 19).is_none());
+        assert!(ring.verifier("old", 99).unwrap().is_some());
+        assert!(ring.verifier("old", 100).unwrap().is_none());
+        assert!(ring.verifier("new", 19).unwrap().is_none());
     }
 
     #[test]
@@ -281,8 +315,8 @@ mod tests {
         .unwrap();
         assert_eq!(ring.tagger(49).unwrap().kid(), 1);
         assert_eq!(ring.tagger(50).unwrap().kid(), 2);
-        assert!(ring.tag_key(1, 1_000).is_some());
-        assert!(ring.tag_key(3, 0).is_none());
+        assert!(ring.tag_key(1, 1_000).unwrap().is_some());
+        assert!(ring.tag_key(3, 0).unwrap().is_none());
         let twice = r#"{"signing":[],"tagging":[{"kid":1,"secret":"CQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQk"},
                 {"kid":1,"secret":"CgoKCgoKCgoKCgoKCgoKCgoKCgoKCgoKCgoKCgoKCgo"}]}"#;
         assert!(KeyRing::parse(twice).unwrap_err().to_string().contains("tagging: kid 1 stands twice"));
@@ -290,7 +324,7 @@ mod tests {
             twice.replace("CgoKCgoKCgoKCgoKCgoKCgoKCgoKCgoKCgoKCgoKCgo", "CQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQk");
         let repeated = repeated.replacen(r#""kid":1"#, r#""kid":2"#, 1);
         assert!(
-            KeyRing::parse(&repeated).unwrap_err().to_string().contains("tagging: key 2 repeats another key's secret")
+            KeyRing::parse(&repeated).unwrap_err().to_string().contains("tagging: key 1 repeats another key's secret")
         );
     }
 

@@ -52,15 +52,15 @@ impl<S: ReadSession, D: DocumentSource> Admit<'_, S, D> {
             Err(rejection) => return denied(rejection),
         };
         let mut documents = self.documents.current(now).await?;
-        if documents.keys.verifier(unverified.kid(), now.unix_seconds()).is_none() {
+        if documents.keys.verifier(unverified.kid(), now.unix_seconds())?.is_none() {
             documents = self.documents.reloaded(now).await?;
         }
         let registrations = &documents.registrations;
-        let token = match unverified.verify(&documents.keys, registrations, self.policy, Purpose::LetIn, now) {
+        let token = match unverified.verify(&documents.keys, registrations, self.policy, Purpose::LetIn, now)? {
             Ok(token) => token,
             Err(rejection) => return denied(rejection),
         };
-        let Some(client) = registrations.client(token.client_id.as_str()) else {
+        let Some(client) = registrations.client(token.client_id.as_str())? else {
             return denied(Reason::AccessTokenUnknownClient);
         };
         let denied = |reason| {
@@ -82,10 +82,11 @@ impl<S: ReadSession, D: DocumentSource> Admit<'_, S, D> {
             Some(backing) => Some(backing),
             None => self.store.read(&token.session).await?.and_then(|record| record.backing()),
         };
-        let epochs = registrations.epochs(client);
-        let Some(backing) = backing.filter(|backing| backing.holds(&token, client, &epochs, now)) else {
+        let epochs = registrations.epochs(&client.client_id)?;
+        let Some(backing) = backing else { return denied(Reason::SessionNotLive) };
+        if !backing.holds(&token, client, &epochs, now)? {
             return denied(Reason::SessionNotLive);
-        };
+        }
         let scope = client.allowed_scope(&token.scope);
         Ok(Some(Admitted { token: AuthenticAccessToken { scope, ..token }, backing }))
     }

@@ -2,7 +2,7 @@
 
 use crate::{
     audit::{Event, EventKind, Reason},
-    failure::{Failure, Refusal},
+    failure::{Failure, Refusal, Unavailable},
     policy::Policy,
     ports::Audit,
     registrations::{Client, Credentials, Issuer, Registrations},
@@ -44,11 +44,13 @@ impl<'a> Caller<'a> {
         }
     }
 
-    /// The clients whose tokens are this caller's business.
-    pub fn clients(&self, registrations: &'a Registrations) -> Vec<&'a Client> {
+    /// The clients whose tokens are this caller's business; each may be one that cannot be asked for now.
+    pub fn clients(&self, registrations: &'a Registrations) -> Vec<Result<&'a Client, Unavailable>> {
         match self {
-            Self::Issuer(issuer) => issuer.clients.iter().filter_map(|id| registrations.client(id.as_str())).collect(),
-            Self::Client(own) => vec![*own],
+            Self::Issuer(issuer) => {
+                issuer.clients.iter().filter_map(|id| registrations.client(id.as_str()).transpose()).collect()
+            }
+            Self::Client(own) => vec![Ok(*own)],
         }
     }
 
@@ -78,19 +80,24 @@ pub fn identify<'a>(
     audit: &dyn Audit,
 ) -> Result<Caller<'a>, Failure> {
     let mut reason = Reason::CallerUnauthenticated;
-    let client = |candidates: &[Credentials]| registrations.authenticate_client(candidates).map(Caller::Client);
-    let issuer = |candidates: &[Credentials]| registrations.authenticate_issuer(candidates).map(Caller::Issuer);
+    let client = |candidates: &[Credentials]| Ok(registrations.authenticate_client(candidates)?.map(Caller::Client));
+    let issuer = |candidates: &[Credentials]| Ok(registrations.authenticate_issuer(candidates)?.map(Caller::Issuer));
     let caller = match identification {
-        CallerIdentification::Either(candidates) => issuer(candidates).or_else(|| client(candidates)),
-        CallerIdentification::Issuer(candidates) => issuer(candidates),
-        CallerIdentification::Client(candidates) => client(candidates),
+        // That one of the two cannot be judged matters only if the other is nobody.
+        CallerIdentification::Either(candidates) => match (issuer(candidates), client(candidates)) {
+            (Ok(Some(caller)), _) | (_, Ok(Some(caller))) => Some(caller),
+            (Err(unavailable), _) | (_, Err(unavailable)) => return Err(Failure::Unavailable(unavailable)),
+            (Ok(None), Ok(None)) => None,
+        },
+        CallerIdentification::Issuer(candidates) => issuer(candidates)?,
+        CallerIdentification::Client(candidates) => client(candidates)?,
         CallerIdentification::Assertion(assertion) => assertion
-            .authenticate(registrations, policy, now)
+            .authenticate(registrations, policy, now)?
             .map_err(|(_, fault)| reason = fault)
             .ok()
             .map(Caller::Client),
         CallerIdentification::Named(ids) => {
-            let named = ids.iter().find_map(|id| registrations.client(id));
+            let named = registrations.named_client(ids)?;
             named.filter(|client| client.is_public()).map(Caller::Client)
         }
         CallerIdentification::Missing => None,

@@ -40,7 +40,7 @@ impl<S: ReadSession, D: DocumentSource> Introspect<'_, S, D> {
         self.identify(identify(&documents.registrations, caller, self.policy, now, self.audit)?)?;
         let documents = documents_for(self.documents, documents, token, now).await?;
         let caller = self.identify(identify(&documents.registrations, caller, self.policy, now, self.audit)?)?;
-        let said = match recognise(token, caller, &documents, self.policy, Purpose::LetIn, now) {
+        let said = match recognise(token, caller, &documents, self.policy, Purpose::LetIn, now)? {
             Err(reason) => Err(reason),
             Ok(CallersToken::Access(token)) => self.access_token(token, &documents.registrations, now).await?,
             Ok(CallersToken::Refresh(token, client)) => match caller {
@@ -48,7 +48,7 @@ impl<S: ReadSession, D: DocumentSource> Introspect<'_, S, D> {
                 Caller::Issuer(_) => {
                     let record = self.store.read(&token.session).await?;
                     let is_current =
-                        is_current(&token, client, &documents.registrations, record.as_ref(), self.policy, now);
+                        is_current(&token, client, &documents.registrations, record.as_ref(), self.policy, now)?;
                     record
                         .filter(|_| is_current)
                         .map(|record| self.refresh_token(&record, client))
@@ -83,11 +83,16 @@ impl<S: ReadSession, D: DocumentSource> Introspect<'_, S, D> {
         if let Err(reason) = token.check_times(now, self.policy.clock_skew_seconds) {
             return Ok(Err(reason));
         }
-        let Some(client) = registrations.client(token.client_id.as_str()) else {
+        let Some(client) = registrations.client(token.client_id.as_str())? else {
             return Ok(Err(Reason::AccessTokenUnknownClient));
         };
         let backing = self.store.read(&token.session).await?.and_then(|record| record.backing());
-        if !backing.is_some_and(|backing| backing.holds(&token, client, &registrations.epochs(client), now)) {
+        let epochs = registrations.epochs(&client.client_id)?;
+        let is_live = match backing {
+            Some(backing) => backing.holds(&token, client, &epochs, now)?,
+            None => false,
+        };
+        if !is_live {
             return Ok(Err(Reason::SessionNotLive));
         }
         Ok(Ok(members(json!({

@@ -9,7 +9,7 @@ use crate::{
     failure::Unavailable,
     policy::Policy,
     ports::DocumentSource,
-    registrations::{Client, ClientPolicy, Registrations},
+    registrations::{Client, ClientPolicy, Registrations, epoch_unreadable},
     session::{Decision, Presented, RenewalRules, Session, Write, decide},
     tokens::{AuthenticAccessToken, Purpose, RefreshToken, UnverifiedAccessToken, UnverifiedRefreshToken},
     values::Timestamp,
@@ -30,14 +30,15 @@ pub(crate) async fn documents_for<D: DocumentSource>(
 ) -> Result<Arc<Documents>, Unavailable> {
     let seconds = now.unix_seconds();
     let is_unknown = match (UnverifiedRefreshToken::parse(token), UnverifiedAccessToken::parse(token)) {
-        (Ok(token), _) => current.keys.tag_key(token.tag_kid(), seconds).is_none(),
-        (_, Ok(token)) => current.keys.verifier(token.kid(), seconds).is_none(),
+        (Ok(token), _) => matches!(current.keys.tag_key(token.tag_kid(), seconds), Ok(None)),
+        (_, Ok(token)) => matches!(current.keys.verifier(token.kid(), seconds), Ok(None)),
         _ => false,
     };
     if is_unknown { source.reloaded(now).await } else { Ok(current) }
 }
 
-/// Recognises a token. What is malformed, forged or somebody else's is `Err` with the audit trail's word for it.
+/// Recognises a token. What is malformed, forged or somebody else's is `Err` with the audit trail's word for it, unless
+/// what it must be judged by is not available.
 pub(crate) fn recognise<'a>(
     token: &str,
     caller: Caller<'a>,
@@ -45,25 +46,37 @@ pub(crate) fn recognise<'a>(
     policy: &Policy,
     purpose: Purpose,
     now: Timestamp,
-) -> Result<CallersToken<'a>, Reason> {
+) -> Result<Result<CallersToken<'a>, Reason>, Unavailable> {
     if UnverifiedRefreshToken::parse(token).is_ok() {
-        let verified = caller.clients(&documents.registrations).into_iter().find_map(|client| {
-            let unverified = UnverifiedRefreshToken::parse(token).ok()?;
-            let token = unverified.verify(&documents.keys, &client.client_id, now.unix_seconds())?;
-            Some(CallersToken::Refresh(token, client))
-        });
-        return verified.ok_or(Reason::RefreshTokenTag);
+        // A client that cannot be asked for may be the token's, unless it turns out to be another's.
+        let mut nobodys = Ok(Err(Reason::RefreshTokenTag));
+        for client in caller.clients(&documents.registrations) {
+            let client = match client {
+                Ok(client) => client,
+                Err(unavailable) => {
+                    nobodys = Err(unavailable);
+                    continue;
+                }
+            };
+            let Ok(unverified) = UnverifiedRefreshToken::parse(token) else { break };
+            if let Some(token) = unverified.verify(&documents.keys, &client.client_id, now.unix_seconds())? {
+                return Ok(Ok(CallersToken::Refresh(token, client)));
+            }
+        }
+        return nobodys;
     }
-    let token = UnverifiedAccessToken::parse(token)?;
-    let token = token.verify(&documents.keys, &documents.registrations, policy, purpose, now)?;
-    if caller.may_see(&token.client_id) {
-        Ok(CallersToken::Access(token))
-    } else {
-        Err(Reason::AccessTokenOfAnotherClient)
-    }
+    let verified = match UnverifiedAccessToken::parse(token) {
+        Ok(token) => token.verify(&documents.keys, &documents.registrations, policy, purpose, now)?,
+        Err(rejection) => Err(rejection),
+    };
+    Ok(verified.and_then(|token| match caller.may_see(&token.client_id) {
+        true => Ok(CallersToken::Access(token)),
+        false => Err(Reason::AccessTokenOfAnotherClient),
+    }))
 }
 
-/// Whether an authentic refresh token renews its session, now or when its window opens. Nothing is written.
+/// Whether an authentic refresh token renews its session, now or when its window opens; nobody can tell where an epoch cannot
+/// be read. Nothing is written.
 pub(crate) fn is_current(
     token: &RefreshToken,
     client: &Client,
@@ -71,7 +84,7 @@ pub(crate) fn is_current(
     record: Option<&Session>,
     policy: &Policy,
     now: Timestamp,
-) -> bool {
+) -> Result<bool, Unavailable> {
     let presented = Presented {
         client_id: client.client_id.clone(),
         generation: token.generation,
@@ -79,6 +92,10 @@ pub(crate) fn is_current(
         candidate: None,
     };
     let ClientPolicy { retry_seconds, window_seconds, .. } = policy.for_client(client);
-    let rules = RenewalRules { retry_seconds, window_seconds, epochs: registrations.epochs(client) };
-    matches!(decide(record, &presented, now, &rules), Decision::Renewed(Write::Due) | Decision::TooEarly { .. })
+    let rules = RenewalRules { retry_seconds, window_seconds, epochs: registrations.epochs(&client.client_id)? };
+    match decide(record, &presented, now, &rules) {
+        Decision::Renewed(Write::Due) | Decision::TooEarly { .. } => Ok(true),
+        Decision::Undecided => Err(epoch_unreadable()),
+        Decision::Renewed(Write::Done) | Decision::Retried | Decision::Reused(_) | Decision::Refused(_) => Ok(false),
+    }
 }

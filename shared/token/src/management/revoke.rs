@@ -43,7 +43,7 @@ impl<S: ReadSession + RevokeSession, D: DocumentSource> Revoke<'_, S, D> {
         let caller = identify(&documents.registrations, caller, self.policy, now, self.audit)?;
         let denied = |reason| self.audit.record(&caller.mark(Event::new(EventKind::AccessDenied)).because(reason));
         let (key, client_id, subject) =
-            match recognise(token, caller, &documents, self.policy, Purpose::RenewOrEnd, now) {
+            match recognise(token, caller, &documents, self.policy, Purpose::RenewOrEnd, now)? {
                 Err(reason) => {
                     denied(reason);
                     return Ok(());

@@ -10,9 +10,9 @@ use crate::{
     failure::{Failure, Refusal},
     policy::{ENDING_SECONDS, Policy},
     ports::{Audit, Clock, DocumentSource, ListSessions, Randomness, ReadSession, RevokeSession},
-    registrations::{Client, Issuer, Registrations},
+    registrations::{Issuer, Registrations},
     session::{Session, Standing},
-    values::{Owner, SessionKey, Sid, Subject, Timestamp},
+    values::{ClientId, Owner, SessionKey, Sid, Subject, Timestamp},
 };
 
 /// Whose sessions: a subject's, at one client or at all of the issuer's.
@@ -81,7 +81,7 @@ impl<S: ListSessions + ReadSession + RevokeSession, D: DocumentSource> SubjectSe
         let clients = self.clients(issuer, &documents.registrations, filter)?;
         let mut sessions: Vec<(Session, Standing)> = Vec::new();
         for (owner, client) in owners_from(clients, &filter.subject, after)? {
-            let epochs = documents.registrations.epochs(client);
+            let epochs = documents.registrations.epochs(client)?;
             let mut last = Sid::last_over_at(now);
             if let Some(after) = after.filter(|after| after.owner == owner) {
                 last = last.max(after.sid);
@@ -119,10 +119,10 @@ impl<S: ListSessions + ReadSession + RevokeSession, D: DocumentSource> SubjectSe
         let mut all = Ended::default();
         for client in self.clients(issuer, &documents.registrations, filter)? {
             let told = |key: &SessionKey| {
-                let session = Ending { key, client_id: &client.client_id, subject: Some(&filter.subject) };
+                let session = Ending { key, client_id: client, subject: Some(&filter.subject) };
                 record_end(self.audit, caller, &session);
             };
-            let ended = ending.of(&Owner::of(&client.client_id, &filter.subject), &told).await?;
+            let ended = ending.of(&Owner::of(client, &filter.subject), &told).await?;
             all.count += ended.count;
             if ended.has_more {
                 return Ok(Ended { has_more: true, ..all });
@@ -137,10 +137,11 @@ impl<S: ListSessions + ReadSession + RevokeSession, D: DocumentSource> SubjectSe
         let documents = self.documents.current(now).await?;
         let issuer = self.issuer(&documents.registrations, caller, now)?;
         let Some(record) = self.store.read(key).await? else { return Ok(0) };
-        let own = issuer.clients.contains(&record.client_id).then_some(&record.client_id);
-        let client = own.and_then(|id| documents.registrations.client(id.as_str()));
-        let epochs = client.map(|client| documents.registrations.epochs(client));
-        if epochs.is_none_or(|epochs| record.standing(&epochs, now).is_none()) {
+        let registrations = &documents.registrations;
+        if !issuer.clients.contains(&record.client_id) || !registrations.is_client(&record.client_id) {
+            return Ok(0);
+        }
+        if record.standing(&registrations.epochs(&record.client_id)?, now).is_none() {
             return Ok(0);
         }
         let caller = Caller::Issuer(issuer);
@@ -163,20 +164,20 @@ impl<S: ListSessions + ReadSession + RevokeSession, D: DocumentSource> SubjectSe
         }
     }
 
-    /// In the order of their ids: pages follow it.
+    /// In their order: pages follow it. One whose registration is faulty is among them: its id is all that is needed here.
     fn clients<'r>(
         &self,
-        issuer: &Issuer,
-        registrations: &'r Registrations,
+        issuer: &'r Issuer,
+        registrations: &Registrations,
         filter: &SessionFilter,
-    ) -> Result<Vec<&'r Client>, Failure> {
-        let mut own = issuer.clients.iter().filter_map(|id| registrations.client(id.as_str()));
+    ) -> Result<Vec<&'r ClientId>, Failure> {
+        let mut own = issuer.clients.iter().filter(|id| registrations.is_client(id));
         let Some(id) = &filter.client_id else {
             let mut all: Vec<_> = own.collect();
-            all.sort_by(|one, other| one.client_id.cmp(&other.client_id));
+            all.sort();
             return Ok(all);
         };
-        match own.find(|client| client.client_id.as_str() == id) {
+        match own.find(|client| client.as_str() == id) {
             Some(client) => Ok(vec![client]),
             None => {
                 let event = Event::new(EventKind::ClientRejected).issuer(&issuer.issuer_id);
@@ -189,11 +190,11 @@ impl<S: ListSessions + ReadSession + RevokeSession, D: DocumentSource> SubjectSe
 
 /// The owners of a query in the order of its pages, from the one of `after` on.
 fn owners_from<'r>(
-    clients: Vec<&'r Client>,
+    clients: Vec<&'r ClientId>,
     subject: &Subject,
     after: Option<&SessionKey>,
-) -> Result<Vec<(Owner, &'r Client)>, Refusal> {
-    let owned = clients.into_iter().map(|client| (Owner::of(&client.client_id, subject), client));
+) -> Result<Vec<(Owner, &'r ClientId)>, Refusal> {
+    let owned = clients.into_iter().map(|client| (Owner::of(client, subject), client));
     let is_before = |owner: &Owner| after.is_some_and(|after| after.owner != *owner);
     let owners: Vec<_> = owned.skip_while(|(owner, _)| is_before(owner)).collect();
     match after {

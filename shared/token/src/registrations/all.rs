@@ -1,76 +1,147 @@
 //! All registrations: who there is, and who is who they say.
 
 use super::{
+    apart::Quarantine,
     client::{Client, ClientType},
     credentials::{Credentials, admit},
-    epochs::Epochs,
+    epochs::{Epoch, Epochs, epoch_unreadable},
     issuer::{AssertionRules, Issuer},
 };
-use crate::values::Timestamp;
+use crate::{
+    failure::Unavailable,
+    values::{ClientId, IssuerId},
+};
 
-/// All registrations of the deployment.
+/// All registrations of the deployment. Faulty entries are quarantined: asking for one is [`Unavailable`].
 #[derive(Clone, Debug, Default)]
 pub struct Registrations {
     pub(super) issuers: Vec<Issuer>,
     pub(super) clients: Vec<Client>,
-    /// Sessions that were issued earlier are over, whoever's they are.
-    pub(super) sessions_not_before: Option<Timestamp>,
+    pub(super) faulty_issuers: Quarantine,
+    pub(super) faulty_clients: Quarantine,
+    /// Of all sessions, whoever's they are.
+    pub(super) epoch: Epoch,
 }
 
 impl Registrations {
-    /// All clients, in the order of the document.
+    /// All clients that are registered without fault, in the order of the document.
     pub fn clients(&self) -> &[Client] {
         &self.clients
     }
 
     /// The client with this id; `None` if there is none.
-    pub fn client(&self, id: &str) -> Option<&Client> {
+    pub fn client(&self, id: &str) -> Result<Option<&Client>, Unavailable> {
+        match self.sound_client(id) {
+            Some(client) => Ok(Some(client)),
+            None => self.faulty_clients.check("client", id),
+        }
+    }
+
+    /// The client that one of `ids` names: one id, read in different ways.
+    pub fn named_client(&self, ids: &[String]) -> Result<Option<&Client>, Unavailable> {
+        first_known(ids, |id| self.client(id))
+    }
+
+    fn sound_client(&self, id: &str) -> Option<&Client> {
         self.clients.iter().find(|client| client.client_id.as_str() == id)
     }
 
+    /// The ids of all clients, whether or not their registrations are faulty.
+    pub fn client_ids(&self) -> Vec<ClientId> {
+        let sound = self.clients.iter().map(|client| client.client_id.clone());
+        let faulty = self.faulty_clients.0.iter().filter_map(|entry| ClientId::parse(entry.id.as_deref()?));
+        let mut ids: Vec<ClientId> = sound.chain(faulty).collect();
+        ids.sort();
+        ids.dedup();
+        ids
+    }
+
+    /// Whether a client with this id may be registered, with or without fault.
+    pub fn is_client(&self, id: &ClientId) -> bool {
+        self.sound_client(id.as_str()).is_some() || self.faulty_clients.may_hold(id.as_str())
+    }
+
     /// The issuer with this id; `None` if there is none, or it is disabled.
-    pub fn issuer(&self, id: &str) -> Option<&Issuer> {
-        self.enabled_issuers().find(|issuer| issuer.issuer_id.as_str() == id)
+    pub fn issuer(&self, id: &str) -> Result<Option<&Issuer>, Unavailable> {
+        match self.issuers.iter().find(|issuer| issuer.issuer_id.as_str() == id) {
+            Some(issuer) => Ok(Some(issuer).filter(|issuer| !issuer.is_disabled)),
+            None => self.faulty_issuers.check("issuer", id),
+        }
     }
 
-    fn enabled_issuers(&self) -> impl Iterator<Item = &Issuer> {
-        self.issuers.iter().filter(|issuer| !issuer.is_disabled)
-    }
-
-    /// From when on sessions of `client` are good. A disabled issuer's epoch counts like any other's.
-    pub fn epochs(&self, client: &Client) -> Epochs {
-        let floor = self.sessions_not_before.max(client.sessions_not_before);
-        let own = |issuer: &Issuer| Some((issuer.issuer_id.clone(), issuer.sessions_not_before?));
-        Epochs::new(floor, self.issuers.iter().filter_map(own))
+    /// From when on sessions of `client` are good. What disabled issuers and faulty entries say counts like anything else;
+    /// what the deployment or the client says must be readable.
+    pub fn epochs(&self, client: &ClientId) -> Result<Epochs, Unavailable> {
+        let own = self.sound_client(client.as_str()).map(|client| client.sessions_not_before);
+        let apart = self.faulty_clients.named(client.as_str()).map(|entry| entry.epoch);
+        let floor = match apart.chain(own.map(Epoch::from)).fold(self.epoch, Epoch::and) {
+            Epoch::Never => None,
+            Epoch::At(moment) => Some(moment),
+            Epoch::Unreadable => return Err(epoch_unreadable()),
+        };
+        let sound = self.issuers.iter().map(|issuer| (issuer.issuer_id.clone(), issuer.sessions_not_before.into()));
+        let apart = self.faulty_issuers.0.iter().filter_map(|entry| {
+            let issuer = entry.id.as_deref().and_then(IssuerId::parse)?;
+            Some((issuer, entry.epoch))
+        });
+        let (mut dated, mut unknown) = (Vec::new(), Vec::new());
+        for (issuer, epoch) in sound.chain(apart) {
+            match epoch {
+                Epoch::Never => {}
+                Epoch::At(moment) => dated.push((issuer, moment)),
+                Epoch::Unreadable => unknown.push(issuer),
+            }
+        }
+        Epochs::new(floor, dated).without_knowing(unknown).ok_or_else(epoch_unreadable)
     }
 
     /// The issuer whose id and secret one of `candidates` states.
-    pub fn authenticate_issuer(&self, candidates: &[Credentials]) -> Option<&Issuer> {
-        candidates.iter().find_map(|credentials| {
-            let issuer = self.issuer(&credentials.id);
-            admit(issuer.map(|issuer| &issuer.secrets), &credentials.secret).then_some(issuer)?
+    pub fn authenticate_issuer(&self, candidates: &[Credentials]) -> Result<Option<&Issuer>, Unavailable> {
+        first_known(candidates, |credentials| {
+            let issuer = self.issuer(&credentials.id)?;
+            Ok(admit(issuer.map(|issuer| &issuer.secrets), &credentials.secret).then_some(issuer).flatten())
         })
     }
 
     /// The confidential client whose id and secret one of `candidates` states.
-    pub fn authenticate_client(&self, candidates: &[Credentials]) -> Option<&Client> {
-        candidates.iter().find_map(|credentials| {
-            let client = self.client(&credentials.id);
+    pub fn authenticate_client(&self, candidates: &[Credentials]) -> Result<Option<&Client>, Unavailable> {
+        first_known(candidates, |credentials| {
+            let client = self.client(&credentials.id)?;
             let secrets = client.and_then(|client| match client.client_type() {
                 ClientType::Confidential(secrets) => Some(secrets),
                 ClientType::Public => None,
             });
-            admit(secrets, &credentials.secret).then_some(client)?
+            Ok(admit(secrets, &credentials.secret).then_some(client).flatten())
         })
     }
 
     /// The issuer whose assertions carry this `iss`, and how they are verified.
-    pub(crate) fn issuer_of_assertions(&self, iss: &str) -> Option<(&Issuer, &AssertionRules)> {
-        self.enabled_issuers().find_map(|issuer| {
+    pub(crate) fn issuer_of_assertions(&self, iss: &str) -> Result<Option<(&Issuer, &AssertionRules)>, Unavailable> {
+        let found = self.issuers.iter().filter(|issuer| !issuer.is_disabled).find_map(|issuer| {
             let rules = issuer.assertions.as_ref()?;
             (rules.iss == iss).then_some((issuer, rules))
-        })
+        });
+        match found {
+            Some(found) => Ok(Some(found)),
+            None => self.faulty_issuers.check_assertion_iss(iss),
+        }
     }
+}
+
+/// Whoever one of `candidates` is. That another one cannot be judged matters only if none is anybody.
+fn first_known<'a, C, T>(
+    candidates: &[C],
+    judge: impl Fn(&C) -> Result<Option<&'a T>, Unavailable>,
+) -> Result<Option<&'a T>, Unavailable> {
+    let mut outcome = Ok(None);
+    for candidate in candidates {
+        match judge(candidate) {
+            Ok(None) => {}
+            Ok(found) => return Ok(found),
+            Err(unavailable) => outcome = Err(unavailable),
+        }
+    }
+    outcome
 }
 
 #[cfg(test)]
@@ -90,7 +161,10 @@ mod tests {
         ))
         .unwrap();
         let client = |id: &str, secret: &str| {
-            registrations.authenticate_client(&[Credentials { id: id.into(), secret: secret.into() }]).is_some()
+            registrations
+                .authenticate_client(&[Credentials { id: id.into(), secret: secret.into() }])
+                .unwrap()
+                .is_some()
         };
         assert!(client("a", "old") && client("a", "new"));
         assert!(
@@ -101,7 +175,10 @@ mod tests {
                 && !client("portal", "s1")
         );
         let issuer = |id: &str, secret: &str| {
-            registrations.authenticate_issuer(&[Credentials { id: id.into(), secret: secret.into() }]).is_some()
+            registrations
+                .authenticate_issuer(&[Credentials { id: id.into(), secret: secret.into() }])
+                .unwrap()
+                .is_some()
         };
         assert!(issuer("portal", "s1"));
         assert!(!issuer("portal", "s2") && !issuer("a", "old"));

@@ -1,31 +1,113 @@
 //! Epochs: from when on sessions are good. What was issued earlier is over, for everybody and at once.
 
-use crate::values::{IssuerId, Timestamp};
+use crate::{
+    failure::Unavailable,
+    values::{IssuerId, Timestamp},
+};
 
 /// More issuers with epochs of their own do not fit into a write's condition: then the latest holds for all.
 pub const MAX_ISSUER_EPOCHS: usize = 50;
+
+/// What one entry says of the sessions it governs.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Epoch {
+    /// None of them is too old.
+    #[default]
+    Never,
+    /// Those that were issued earlier are over.
+    At(Timestamp),
+    /// It says something that is no time: nobody knows which of them are over.
+    Unreadable,
+}
+
+impl Epoch {
+    /// The time, where it could be read and there is one.
+    pub const fn moment(self) -> Option<Timestamp> {
+        match self {
+            Self::At(moment) => Some(moment),
+            Self::Never | Self::Unreadable => None,
+        }
+    }
+
+    /// Where both count.
+    pub fn and(self, other: Self) -> Self {
+        match (self, other) {
+            (Self::Unreadable, _) | (_, Self::Unreadable) => Self::Unreadable,
+            (Self::Never, known) | (known, Self::Never) => known,
+            (Self::At(one), Self::At(other)) => Self::At(one.max(other)),
+        }
+    }
+}
+
+impl From<Option<Timestamp>> for Epoch {
+    fn from(moment: Option<Timestamp>) -> Self {
+        moment.map_or(Self::Never, Self::At)
+    }
+}
 
 /// The epochs in force for the sessions of one client (`sessions_not_before`: the deployment's, the client's, its issuers').
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Epochs {
     /// For sessions of every issuer; none where nobody has set one.
     floor: Option<Timestamp>,
-    /// For sessions of these issuers, where it is later than the floor; at most [`MAX_ISSUER_EPOCHS`].
+    /// For sessions of these issuers, where it is later than the floor.
     issuers: Vec<(IssuerId, Timestamp)>,
+    /// Issuers whose epoch cannot be read. With those above at most [`MAX_ISSUER_EPOCHS`].
+    unreadable: Vec<IssuerId>,
+}
+
+/// Whether a session is over by its epoch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EpochVerdict {
+    /// It was issued in time.
+    Live,
+    /// It was issued before its epoch.
+    Over,
+    /// The epoch of its issuer cannot be read.
+    Unknown,
+}
+
+/// Nobody can tell whether a session is over.
+pub(crate) fn epoch_unreadable() -> Unavailable {
+    Unavailable::new("document", "sessions_not_before cannot be read where it must be")
 }
 
 impl Epochs {
     /// Nothing is too old.
-    pub const NONE: Self = Self { floor: None, issuers: Vec::new() };
+    pub const NONE: Self = Self { floor: None, issuers: Vec::new(), unreadable: Vec::new() };
 
     /// `floor` for all, and those of `issuers` that are later for theirs.
     pub fn new(floor: Option<Timestamp>, issuers: impl IntoIterator<Item = (IssuerId, Timestamp)>) -> Self {
-        let mut issuers: Vec<_> = issuers.into_iter().filter(|(_, epoch)| Some(*epoch) > floor).collect();
-        if issuers.len() > MAX_ISSUER_EPOCHS {
-            let latest = issuers.drain(..).map(|(_, epoch)| epoch).max();
-            return Self { floor: latest.max(floor), issuers };
+        let mut epochs = Self { floor, ..Self::NONE };
+        for (issuer, epoch) in issuers {
+            match epochs.issuers.iter_mut().find(|(own, _)| *own == issuer) {
+                Some((_, own)) => *own = epoch.max(*own),
+                None if Some(epoch) > floor => epochs.issuers.push((issuer, epoch)),
+                None => {}
+            }
         }
-        Self { floor, issuers }
+        epochs.within_a_condition()
+    }
+
+    /// The same, but nobody knows the epoch of `issuers`. `None`: they are too many for a condition.
+    pub fn without_knowing(self, issuers: impl IntoIterator<Item = IssuerId>) -> Option<Self> {
+        let mut epochs = self;
+        for issuer in issuers {
+            epochs.issuers.retain(|(own, _)| *own != issuer);
+            if !epochs.unreadable.contains(&issuer) {
+                epochs.unreadable.push(issuer);
+            }
+        }
+        let epochs = epochs.within_a_condition();
+        (epochs.unreadable.len() <= MAX_ISSUER_EPOCHS).then_some(epochs)
+    }
+
+    fn within_a_condition(mut self) -> Self {
+        if self.issuers.len() + self.unreadable.len() > MAX_ISSUER_EPOCHS {
+            let latest = self.issuers.drain(..).map(|(_, epoch)| epoch).max();
+            self.floor = self.floor.max(latest);
+        }
+        self
     }
 
     /// The epoch of every issuer's sessions.
@@ -38,14 +120,26 @@ impl Epochs {
         &self.issuers
     }
 
-    /// The epoch of the sessions of `issuer`.
-    pub fn of(&self, issuer: &IssuerId) -> Option<Timestamp> {
-        self.issuers.iter().find(|(own, _)| own == issuer).map(|(_, epoch)| *epoch).or(self.floor)
+    /// Issuers whose epoch cannot be read: of their sessions nobody knows whether they are over.
+    pub fn unreadable(&self) -> &[IssuerId] {
+        &self.unreadable
     }
 
-    /// Whether a session of `issuer` that was issued at this time is over.
+    /// What they say of a session of `issuer` that was issued at this time.
+    pub fn verdict(&self, issuer: &IssuerId, issued_at: Timestamp) -> EpochVerdict {
+        let own = self.issuers.iter().find(|(own, _)| own == issuer).map(|(_, epoch)| *epoch);
+        if own.or(self.floor).is_some_and(|epoch| issued_at < epoch) {
+            EpochVerdict::Over
+        } else if self.unreadable.contains(issuer) {
+            EpochVerdict::Unknown
+        } else {
+            EpochVerdict::Live
+        }
+    }
+
+    /// Whether a session of `issuer` that was issued at this time is known to be over.
     pub fn have_ended(&self, issuer: &IssuerId, issued_at: Timestamp) -> bool {
-        self.of(issuer).is_some_and(|epoch| issued_at < epoch)
+        self.verdict(issuer, issued_at) == EpochVerdict::Over
     }
 }
 
@@ -73,7 +167,19 @@ mod tests {
     #[test]
     fn of_more_issuers_than_a_condition_holds_the_latest_counts_for_all() {
         let many = |count: usize| Epochs::new(None, (0..count).map(|number| (issuer(number), at(number as i64 + 1))));
-        assert_eq!(many(MAX_ISSUER_EPOCHS).of(&issuer(0)), Some(at(1)));
-        assert_eq!(many(MAX_ISSUER_EPOCHS + 1).of(&issuer(0)), Some(at(51)));
+        let is_over = |count, issued| many(count).have_ended(&issuer(0), at(issued));
+        assert!(!is_over(MAX_ISSUER_EPOCHS, 1) && is_over(MAX_ISSUER_EPOCHS, 0));
+        assert!(!is_over(MAX_ISSUER_EPOCHS + 1, 51) && is_over(MAX_ISSUER_EPOCHS + 1, 50));
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_unknown_for_its_issuer_alone_unless_the_floor_says_more() {
+        let epochs = Epochs::new(Some(at(10)), [(issuer(1), at(20)), (issuer(2), at(20))]);
+        let epochs = epochs.without_knowing([issuer(1), issuer(1)]).unwrap();
+        assert_eq!(epochs.verdict(&issuer(1), at(9)), EpochVerdict::Over);
+        assert_eq!(epochs.verdict(&issuer(1), at(10)), EpochVerdict::Unknown);
+        assert_eq!(epochs.verdict(&issuer(2), at(20)), EpochVerdict::Live);
+        let all = |count| Epochs::NONE.without_knowing((0..count).map(issuer));
+        assert!(all(MAX_ISSUER_EPOCHS).is_some() && all(MAX_ISSUER_EPOCHS + 1).is_none());
     }
 }

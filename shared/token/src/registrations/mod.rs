@@ -1,6 +1,7 @@
 //! Registrations: which issuers and clients there are, and what each may do.
 
 mod all;
+mod apart;
 mod client;
 mod client_policy;
 mod credentials;
@@ -8,11 +9,12 @@ mod epochs;
 mod issuer;
 mod reader;
 
+pub(crate) use self::epochs::epoch_unreadable;
 pub use self::{
     all::Registrations,
     client::{Client, ClientType, Profile, RenewalRequirement, RenewalSettings},
     client_policy::ClientPolicy,
     credentials::{Credentials, SecretHashes},
-    epochs::{Epochs, MAX_ISSUER_EPOCHS},
+    epochs::{EpochVerdict, Epochs, MAX_ISSUER_EPOCHS},
     issuer::{AssertionRules, Issuer},
 };

@@ -2,14 +2,18 @@
 
 use std::collections::BTreeSet;
 
+use serde_json::value::RawValue;
+
 use super::{
     all::Registrations,
+    apart::Apart,
     client::{Client, ClientType, Profile, RenewalRequirement, RenewalSettings},
     credentials::SecretHashes,
+    epochs::Epoch,
     issuer::{AssertionRules, Issuer},
 };
 use crate::{
-    json::{Faults, Members, Report, Value},
+    json::{Document, Faults, Members, Reading, Report, Value},
     keys::{Algorithm, AssertionKeys, KeyRing, Kid, NOT_YET},
     policy::{
         MAX_ACCESS_TOKEN_SECONDS, MAX_GRACE_SECONDS, MAX_LEGACY_AGE_SECONDS, MAX_RETRY_CONFIDENTIAL_SECONDS,
@@ -22,52 +26,70 @@ use crate::{
 const LIBRECHAT_CLAIMS: [&str; 4] = ["id", "username", "provider", "email"];
 
 impl Registrations {
-    /// Reads the secret `clients`. Every fault is listed: unknown clients, ids that stand twice, hashes that are
-    /// missing or out of place, unknown profiles and algorithms, values out of range, unknown members.
+    /// Reads the secret `clients` strictly, as those do who write it. Every fault is listed: unknown clients, ids that stand
+    /// twice, hashes that are missing or out of place, unknown profiles and algorithms, values out of range, unknown members.
     /// Whether the keys that clients name exist is for [`Registrations::check_keys`].
     pub fn parse(text: &str) -> Result<Self, Faults> {
-        let mut report = Report::default();
-        let mut registrations = Self::default();
-        if let Some(mut document) = Members::of_document(text, &mut report) {
-            let issuers = document.list("issuers");
-            let clients = document.list("clients");
-            registrations.sessions_not_before = moment(&mut document, "sessions_not_before");
-            document.end();
-            registrations.issuers = issuers
-                .into_iter()
-                .filter_map(|(path, value)| read_issuer(Members::of(path, value, &mut report)?))
-                .collect();
-            let mut named_clients = BTreeSet::new();
-            registrations.clients = clients
-                .into_iter()
-                .filter_map(|(path, value)| {
-                    named_clients.extend(value.get("client_id").and_then(Value::as_str).map(str::to_owned));
-                    read_client(path, value, &mut report)
-                })
-                .collect();
-            registrations.report_contradictions(&named_clients, &mut report);
-        }
-        report.finish(registrations)
+        Self::read(text)?.strictly()
     }
 
-    fn report_contradictions(&self, named_clients: &BTreeSet<String>, report: &mut Report) {
-        let mut ids = BTreeSet::new();
-        for client in &self.clients {
-            if !ids.insert(client.client_id.as_str()) {
-                report.add(format!("clients: client_id {:?} stands twice", client.client_id.as_str()));
+    /// Reads the same fail-static, as functions do: faulty entries are quarantined, unknown members ignored unless the
+    /// document's list `critical` names them. Refuses only what is no JSON object.
+    pub fn read(text: &str) -> Result<Reading<Self>, Faults> {
+        let (mut document, mut report) = Document::parse(text)?;
+        let issuers = document.list("issuers", &mut report);
+        let clients = document.list("clients", &mut report);
+        let mut rest = document.rest(&mut report);
+        let mut epoch = read_epoch(&mut rest);
+        let is_usable = rest.end();
+        let mut registrations = Self::default();
+        if issuers.is_none() {
+            // Their epochs cannot be read either.
+            epoch = Epoch::Unreadable;
+            registrations.faulty_issuers.0.push(Apart::default());
+        }
+        registrations.epoch = epoch;
+        for (path, text) in issuers.unwrap_or_default() {
+            let ((issuer, apart), is_sound) = report.judged(|report| read_issuer(path, text, report));
+            match issuer.filter(|_| is_sound && is_usable) {
+                Some(issuer) => registrations.issuers.push(issuer),
+                None => registrations.faulty_issuers.0.push(apart),
             }
         }
-        let mut ids = BTreeSet::new();
-        let mut assertion_issuers = BTreeSet::new();
+        if clients.is_none() {
+            registrations.faulty_clients.0.push(Apart::default());
+        }
+        for (path, text) in clients.unwrap_or_default() {
+            let ((client, apart), is_sound) = report.judged(|report| read_client(path, text, report));
+            match client.filter(|_| is_sound && is_usable) {
+                Some(client) => registrations.clients.push(client),
+                None => registrations.faulty_clients.0.push(apart),
+            }
+        }
+        registrations.set_contradictions_apart(&mut report);
+        Ok(Reading { value: registrations, faults: report.into_faults() })
+    }
+
+    fn set_contradictions_apart(&mut self, report: &mut Report) {
+        let clients = self.clients.iter().map(Apart::from);
+        for id in twice(clients.chain(self.faulty_clients.0.iter().cloned()).map(|entry| entry.id)) {
+            report.add(format!("clients: client_id {id:?} stands twice"));
+            self.quarantine_clients(|client| client.client_id.as_str() == id);
+        }
+        let issuers: Vec<Apart> =
+            self.issuers.iter().map(Apart::from).chain(self.faulty_issuers.0.iter().cloned()).collect();
+        for iss in twice(issuers.iter().map(|entry| entry.assertion_iss.clone())) {
+            report.add(format!("issuers: assertion_iss {iss:?} stands twice"));
+            self.quarantine_issuers(|issuer| issuer.assertions.as_ref().is_some_and(|rules| rules.iss == iss));
+        }
+        for id in twice(issuers.into_iter().map(|entry| entry.id)) {
+            report.add(format!("issuers: issuer_id {id:?} stands twice"));
+            self.quarantine_issuers(|issuer| issuer.issuer_id.as_str() == id);
+        }
         for issuer in &self.issuers {
-            if let Some(rules) = issuer.assertions.as_ref().filter(|rules| !assertion_issuers.insert(&rules.iss)) {
-                report.add(format!("issuers: assertion_iss {:?} stands twice", rules.iss));
-            }
-            if !ids.insert(issuer.issuer_id.as_str()) {
-                report.add(format!("issuers: issuer_id {:?} stands twice", issuer.issuer_id.as_str()));
-            }
-            for client in issuer.clients.iter().filter(|client| !named_clients.contains(client.as_str())) {
-                report.add(format!(
+            for client in issuer.clients.iter().filter(|id| !self.is_client(id)) {
+                // Nothing comes of it: there is nobody to act for.
+                report.note(format!(
                     "issuers: {:?} names the client {:?}, which is not registered",
                     issuer.issuer_id.as_str(),
                     client.as_str()
@@ -76,34 +98,85 @@ impl Registrations {
         }
     }
 
+    fn quarantine_issuers(&mut self, is_faulty: impl FnMut(&mut Issuer) -> bool) {
+        let faulty: Vec<Issuer> = self.issuers.extract_if(.., is_faulty).collect();
+        self.faulty_issuers.0.extend(faulty.iter().map(Apart::from));
+    }
+
+    fn quarantine_clients(&mut self, is_faulty: impl FnMut(&mut Client) -> bool) {
+        let faulty: Vec<Client> = self.clients.extract_if(.., is_faulty).collect();
+        self.faulty_clients.0.extend(faulty.iter().map(Apart::from));
+    }
+
     /// Refuses registrations that name a key which `ring` does not have, or has for another algorithm.
     pub fn check_keys(&self, ring: &KeyRing) -> Result<(), Faults> {
-        let mut report = Report::default();
-        for client in &self.clients {
-            let Some(kid) = &client.kid else { continue };
-            if ring.named(kid).is_none_or(|key| key.algorithm() != client.algorithm) {
-                report.add(format!(
-                    "clients: {:?} names the key {:?}, which the key ring does not have for {}",
-                    client.client_id.as_str(),
-                    kid.as_str(),
-                    client.algorithm
-                ));
-            }
+        let mut faults = Faults::default();
+        for (client, kid) in self.clients_without_keys(ring) {
+            faults.add(format!(
+                "clients: {:?} names the key {:?}, which the key ring does not have for {}",
+                client.client_id.as_str(),
+                kid.as_str(),
+                client.algorithm
+            ));
         }
-        report.finish(())
+        faults.none()
+    }
+
+    /// The same registrations; clients whose keys `ring` does not have are quarantined.
+    pub(crate) fn quarantined_without_keys(&self, ring: &KeyRing) -> Self {
+        let without: Vec<ClientId> =
+            self.clients_without_keys(ring).map(|(client, _)| client.client_id.clone()).collect();
+        let mut registrations = self.clone();
+        registrations.quarantine_clients(|client| without.contains(&client.client_id));
+        registrations
+    }
+
+    fn clients_without_keys<'a>(&'a self, ring: &'a KeyRing) -> impl Iterator<Item = (&'a Client, &'a Kid)> {
+        self.clients.iter().filter_map(|client| {
+            let kid = client.kid.as_ref()?;
+            ring.named(kid).is_none_or(|key| key.algorithm() != client.algorithm).then_some((client, kid))
+        })
     }
 }
 
-fn read_issuer(mut members: Members<'_>) -> Option<Issuer> {
-    let issuer_id = members.required_string("issuer_id").and_then(|id| {
-        members.name(&id);
-        let parsed = IssuerId::parse(&id);
+impl From<&Issuer> for Apart {
+    fn from(issuer: &Issuer) -> Self {
+        Self {
+            id: Some(issuer.issuer_id.as_str().to_owned()),
+            epoch: issuer.sessions_not_before.into(),
+            is_disabled: issuer.is_disabled,
+            assertion_iss: issuer.assertions.as_ref().map(|rules| rules.iss.clone()),
+        }
+    }
+}
+
+impl From<&Client> for Apart {
+    fn from(client: &Client) -> Self {
+        let id = Some(client.client_id.as_str().to_owned());
+        Self { id, epoch: client.sessions_not_before.into(), ..Self::default() }
+    }
+}
+
+/// Names that stand more than once, each once.
+fn twice(names: impl Iterator<Item = Option<String>>) -> BTreeSet<String> {
+    let mut seen = BTreeSet::new();
+    names.flatten().filter(|name| !seen.insert(name.clone())).collect()
+}
+
+/// The issuer, if everything of it could be read, and what counts in any case.
+fn read_issuer(path: String, text: &RawValue, report: &mut Report) -> (Option<Issuer>, Apart) {
+    let Some(mut members) = Members::of_entry(path, text, report) else { return (None, Apart::default()) };
+    let id = members.required_string("issuer_id");
+    let issuer_id = id.as_deref().and_then(|id| {
+        members.name(id);
+        let parsed = IssuerId::parse(id);
         if parsed.is_none() {
             members.fault("issuer_id", "must be 1 to 255 printable ASCII characters");
         }
         parsed
     });
     let secrets = read_hashes(&mut members);
+    let assertion_iss = members.peek("assertion_iss").and_then(Value::as_str).map(str::to_owned);
     let assertions = read_assertion_rules(&mut members);
     if secrets.is_empty() && !assertions.is_meant {
         members.fault("secret_sha256", "an issuer needs at least one hash, or jwks or hs256_secret for its assertions");
@@ -114,16 +187,17 @@ fn read_issuer(mut members: Members<'_>) -> Option<Issuer> {
         members.fault("clients", "holds something that cannot be a client_id");
     }
     let is_disabled = members.truth("disabled").unwrap_or(false);
-    let sessions_not_before = moment(&mut members, "sessions_not_before");
+    let epoch = read_epoch(&mut members);
     members.end();
-    Some(Issuer {
-        issuer_id: issuer_id?,
+    let issuer = issuer_id.map(|issuer_id| Issuer {
+        issuer_id,
         secrets: SecretHashes(secrets),
         assertions: assertions.rules,
         clients: parsed,
         is_disabled,
-        sessions_not_before,
-    })
+        sessions_not_before: epoch.moment(),
+    });
+    (issuer, Apart { id, epoch, is_disabled, assertion_iss })
 }
 
 /// What was read about an issuer's assertions.
@@ -208,9 +282,17 @@ fn read_hex(text: &str) -> Option<[u8; 32]> {
     Some(hash)
 }
 
-fn read_client(path: String, value: Value, report: &mut Report) -> Option<Client> {
-    let mut members = Members::of(path, value, report)?;
-    let client_id = members.required_string("client_id").and_then(|id| {
+/// The client, if everything of it could be read, and what counts in any case.
+fn read_client(path: String, text: &RawValue, report: &mut Report) -> (Option<Client>, Apart) {
+    let Some(mut members) = Members::of_entry(path, text, report) else { return (None, Apart::default()) };
+    let id = members.required_string("client_id");
+    let epoch = read_epoch(&mut members);
+    let apart = Apart { id: id.clone(), epoch, ..Apart::default() };
+    (read_the_rest_of_a_client(members, id, epoch), apart)
+}
+
+fn read_the_rest_of_a_client(mut members: Members<'_>, id: Option<String>, epoch: Epoch) -> Option<Client> {
+    let client_id = id.and_then(|id| {
         members.name(&id);
         let parsed = ClientId::parse(&id);
         if parsed.is_none() {
@@ -242,12 +324,11 @@ fn read_client(path: String, value: Value, report: &mut Report) -> Option<Client
     let claims = read_claim_names(&mut members, profile);
     let access_token_seconds = seconds(&mut members, "access_token_seconds", 1, MAX_ACCESS_TOKEN_SECONDS);
     let renewal = members.object("renewal");
-    let sessions_not_before = moment(&mut members, "sessions_not_before");
-    members.end();
     let renewal = match renewal {
-        Some((path, value)) => read_renewal(Members::of(path, value, report)?, client_type.as_ref()),
+        Some((path, value)) => read_renewal(members.inner(path, value)?, client_type.as_ref()),
         None => RenewalSettings::default(),
     };
+    members.end();
     Some(Client {
         client_id: client_id?,
         client_type: client_type?,
@@ -261,7 +342,7 @@ fn read_client(path: String, value: Value, report: &mut Report) -> Option<Client
         claims,
         access_token_seconds,
         renewal,
-        sessions_not_before,
+        sessions_not_before: epoch.moment(),
     })
 }
 
@@ -361,6 +442,16 @@ fn read_renewal(mut members: Members<'_>, client_type: Option<&ClientType>) -> R
     };
     members.end();
     settings
+}
+
+/// `sessions_not_before`, of whatever it stands in.
+fn read_epoch(members: &mut Members<'_>) -> Epoch {
+    let member = "sessions_not_before";
+    if members.is_unreadable(member) {
+        return Epoch::Unreadable;
+    }
+    let (moment, is_sound) = members.judged(|members| moment(members, member));
+    if is_sound { moment.into() } else { Epoch::Unreadable }
 }
 
 /// A point in time in Unix seconds, up to the end of the year 9999; 0 is none.

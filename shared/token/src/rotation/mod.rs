@@ -1,9 +1,11 @@
 //! Key rotation: Secrets Manager's four steps on the key ring (docs/deployment.md, Key rotation).
 
+mod document;
 mod plan;
 mod steps;
 
 pub use self::{
-    plan::{NewSigningKey, NewTagKey, Plan, RingDocument, RotationLimits, SigningEntry, TagEntry, plan},
+    document::{RingDocument, SigningEntry, TagEntry},
+    plan::{NewSigningKey, NewTagKey, Plan, RotationLimits, plan},
     steps::{Rotation, RotationFault, Step},
 };

@@ -4,10 +4,8 @@
 //! and from `sign_from` on it signs; the rotation after that gives it a `retire_at`, until which it verifies. So every
 //! key has been published for a whole rotation interval before it signs, and longer than any cache of the JWKS.
 
-use serde::{Deserialize, Deserializer, Serialize};
-
+use super::document::{RingDocument, SigningEntry, TagEntry};
 use crate::{
-    json::{Map, Value},
     keys::{Algorithm, NOT_YET},
     policy::{MAX_ACCESS_TOKEN_SECONDS, MAX_GRACE_SECONDS, MAX_SESSION_SECONDS},
     values::Seconds,
@@ -18,68 +16,6 @@ pub(super) const LIBRECHAT_KID: &str = "librechat-hs";
 
 /// How long functions may work with a ring that they cannot refresh.
 const STALE_RING_SECONDS: Seconds = 86_400;
-
-/// The secret `signing-keys` as text to be copied: private keys verbatim. Has no `Debug`.
-#[derive(Clone, Default, Serialize, Deserialize, PartialEq)]
-pub struct RingDocument {
-    /// The signing keys, in the order of the document.
-    pub signing: Vec<SigningEntry>,
-    /// The tag keys, in the order of the document.
-    pub tagging: Vec<TagEntry>,
-    /// Members that a rotation does not know, kept as they are.
-    #[serde(flatten)]
-    pub other: Map<String, Value>,
-}
-
-/// A signing key of the document; asymmetric keys have a `private_key`, HS256 keys a `secret`.
-#[derive(Clone, Serialize, Deserialize, PartialEq)]
-pub struct SigningEntry {
-    /// The key's id; the RFC 7638 thumbprint of a key that a rotation has made.
-    pub kid: String,
-    /// The name of its algorithm (RFC 7515 §4.1.1).
-    pub alg: String,
-    /// The private key as PKCS#8 PEM.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub private_key: Option<String>,
-    /// The secret of an HS256 key: its UTF-8 bytes are the key.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub secret: Option<String>,
-    /// From this time the key verifies and, unless it is for HS256, is published; Unix seconds, 0 when left out.
-    #[serde(default, deserialize_with = "null_as_zero")]
-    pub publish_at: i64,
-    /// From this time the key may sign; Unix seconds, 0 when left out, [`NOT_YET`] for the next key.
-    #[serde(default, deserialize_with = "null_as_zero")]
-    pub sign_from: i64,
-    /// From this time the key neither signs nor verifies; Unix seconds. `None`: no time is set.
-    #[serde(default)]
-    pub retire_at: Option<i64>,
-    /// Members that a rotation does not know, kept as they are.
-    #[serde(flatten)]
-    pub other: Map<String, Value>,
-}
-
-/// A tag key of the document.
-#[derive(Clone, Serialize, Deserialize, PartialEq)]
-pub struct TagEntry {
-    /// The key's number, 0 to 255: the first byte of every refresh token that it tags.
-    pub kid: u8,
-    /// 32 bytes as unpadded base64url.
-    pub secret: String,
-    /// From this time the key may tag new refresh tokens; Unix seconds, 0 when left out.
-    #[serde(default, deserialize_with = "null_as_zero")]
-    pub use_from: i64,
-    /// From this time its refresh tokens are refused; Unix seconds. `None`: no time is set.
-    #[serde(default)]
-    pub retire_at: Option<i64>,
-    /// Members that a rotation does not know, kept as they are.
-    #[serde(flatten)]
-    pub other: Map<String, Value>,
-}
-
-/// `null` is what is left out, as it is for the ring that is read here too.
-fn null_as_zero<'de, D: Deserializer<'de>>(deserializer: D) -> Result<i64, D::Error> {
-    Option::deserialize(deserializer).map(Option::unwrap_or_default)
-}
 
 /// The caches that a new key must outwait.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -121,12 +57,6 @@ pub struct NewTagKey {
     pub use_from: i64,
 }
 
-impl SigningEntry {
-    fn is_of(&self, algorithm: Algorithm) -> bool {
-        self.alg == algorithm.name()
-    }
-}
-
 fn is_in_use(retire_at: Option<i64>, now: i64) -> bool {
     retire_at.is_none_or(|retire_at| now < retire_at)
 }
@@ -152,7 +82,8 @@ pub(super) fn key_changed_by_hand(current: &RingDocument, coming: &RingDocument,
         &current.tagging,
         is_same_tag,
     ));
-    signing.map(|key| key.kid.clone()).or(tagging.map(|key| key.kid.to_string()))
+    let faulty = (current.faulty_texts() != coming.faulty_texts()).then(|| "that is faulty".to_owned());
+    signing.map(|key| key.kid.clone()).or(tagging.map(|key| key.kid.to_string())).or(faulty)
 }
 
 /// The first of `wanted` that is not in `ring`.
@@ -217,7 +148,7 @@ fn rotate_algorithm(
 }
 
 fn rotate_tagging(ring: &mut RingDocument, now: i64, limits: RotationLimits) -> Option<NewTagKey> {
-    let kid = (1..=u8::MAX).find(|kid| ring.tagging.iter().all(|key| key.kid != *kid))?;
+    let kid = (1..=u8::MAX).find(|kid| !ring.has_tag_kid(*kid))?;
     let is_first = ring.tagging.is_empty();
     let use_from = if is_first { now } else { now + 2 * i64::from(limits.secrets_ttl_seconds) };
     // A refresh token lives no longer than its session.
@@ -229,6 +160,7 @@ fn rotate_tagging(ring: &mut RingDocument, now: i64, limits: RotationLimits) -> 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::json::Map;
 
     const NOW: i64 = 1_800_000_000;
     const LIMITS: RotationLimits = RotationLimits { secrets_ttl_seconds: 300, jwks_seconds: 300 };
@@ -242,10 +174,11 @@ mod tests {
             let signing =
                 format!(r#"{{"kid":"a","alg":"HS256","secret":"s","publish_at":{times},"sign_from":{times}}}"#);
             let tagging = format!(r#"{{"kid":1,"secret":"s","use_from":{times}}}"#);
-            serde_json::from_str::<RingDocument>(&format!(r#"{{"signing":[{signing}],"tagging":[{tagging}]}}"#))
-                .unwrap()
+            let (signing, tagging) = (serde_json::from_str(&signing).unwrap(), serde_json::from_str(&tagging).unwrap());
+            RingDocument::of(vec![signing], vec![tagging])
         };
-        assert!(ring("null") == ring("0"));
+        let text = |times| serde_json::to_string(&ring(times)).unwrap();
+        assert_eq!(text("null"), text("0"));
     }
 
     #[test]
@@ -253,8 +186,10 @@ mod tests {
         let key = serde_json::json!({"kid": "a", "alg": "RS256", "private_key": "p", "publish_at": 0, "sign_from": 0,
             "retire_at": null, "note": {"deep": [1, 2.5, null]}});
         let tag_key = serde_json::json!({"kid": 1, "secret": "s", "use_from": 0, "retire_at": null, "since": "x"});
-        let text = serde_json::json!({"signing": [key], "tagging": [tag_key], "critical": ["note"]}).to_string();
-        let ring = plan(&serde_json::from_str(&text).unwrap(), NOW, LIMITS).ring;
+        let entries = (serde_json::from_value(key.clone()).unwrap(), serde_json::from_value(tag_key).unwrap());
+        let mut ring = RingDocument::of(vec![entries.0], vec![entries.1]);
+        ring.other.insert("critical".to_owned(), serde_json::json!(["note"]));
+        let ring = plan(&ring, NOW, LIMITS).ring;
         let kept = serde_json::to_value(&ring).unwrap();
         assert_eq!(kept["critical"], serde_json::json!(["note"]));
         assert_eq!(kept["signing"][0]["note"], key["note"]);

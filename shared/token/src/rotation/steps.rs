@@ -2,14 +2,14 @@
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 
-use super::plan::{
-    LIBRECHAT_KID, NewSigningKey, NewTagKey, Plan, RingDocument, RotationLimits, SigningEntry, TagEntry,
-    key_changed_by_hand, plan,
+use super::{
+    document::{RingDocument, SigningEntry, TagEntry},
+    plan::{LIBRECHAT_KID, NewSigningKey, NewTagKey, Plan, RotationLimits, key_changed_by_hand, plan},
 };
 use crate::{
     audit::{Event, EventKind},
     failure::Unavailable,
-    json::Map,
+    json::{Faults, Map},
     keys::{Algorithm, KeyRing, PublicKeys, thumbprint},
     ports::{Audit, Clock, GenerateKey, Promotion, Randomness, RingVersions, random},
 };
@@ -132,8 +132,14 @@ impl<V: RingVersions> Rotation<'_, V> {
             import_librechat_secret(&mut ring, secret)?;
         }
         let text = serde_json::to_string(&ring).map_err(|_| Unavailable::new("key ring", "cannot be written"))?;
-        // Never stage a ring that no function would load.
-        read("new", &text)?;
+        // Never stage a ring that functions would not load, or of which they would load less than of the current one.
+        let faults = |text| RingDocument::read(text).map(|(reading, _)| reading.faults);
+        match (faults(&text), faults(&current.ring)) {
+            (Ok(new), Ok(old)) if new.lines().len() <= old.lines().len() => {}
+            (Ok(faults) | Err(faults), _) => {
+                return Err(RotationFault::UnusableRing { version: "new", faults: faults.to_string() });
+            }
+        }
         self.versions.stage_pending(version, &text).await?;
         Ok(())
     }
@@ -214,10 +220,9 @@ impl<V: RingVersions> Rotation<'_, V> {
 
 /// The ring as the functions see it, and as text to be copied.
 fn read(version: &'static str, text: &str) -> Result<(KeyRing, RingDocument), RotationFault> {
-    let unusable = |faults: String| RotationFault::UnusableRing { version, faults };
-    let ring = KeyRing::parse(text).map_err(|faults| unusable(faults.to_string()))?;
-    let document = serde_json::from_str(text).map_err(|_| unusable("not the form of a key ring".into()))?;
-    Ok((ring, document))
+    let unusable = |faults: Faults| RotationFault::UnusableRing { version, faults: faults.to_string() };
+    let (reading, document) = RingDocument::read(text).map_err(unusable)?;
+    Ok((reading.value, document))
 }
 
 /// Copies LibreChat's secret into the ring, or replaces the one there.
@@ -225,6 +230,7 @@ fn import_librechat_secret(ring: &mut RingDocument, secret: String) -> Result<()
     if secret.len() < 32 {
         return Err(RotationFault::WeakLibreChatSecret);
     }
+    ring.drop_faulty_signing(LIBRECHAT_KID);
     match ring.signing.iter_mut().find(|key| key.kid == LIBRECHAT_KID) {
         Some(key) => key.secret = Some(secret),
         None => ring.signing.push(SigningEntry {
@@ -446,8 +452,8 @@ mod tests {
         let signer = |now| ring.signer(Algorithm::Rs256, None, now).unwrap().kid().clone();
         assert_eq!(signer(now + 599), old);
         assert_ne!(signer(now + 600), old);
-        assert!(ring.verifier(old.as_str(), now + 600 + 86_400 + 1_209_599).is_some());
-        assert!(ring.verifier(old.as_str(), now + 600 + 86_400 + 1_209_600).is_none());
+        assert!(ring.verifier(old.as_str(), now + 600 + 86_400 + 1_209_599).unwrap().is_some());
+        assert!(ring.verifier(old.as_str(), now + 600 + 86_400 + 1_209_600).unwrap().is_none());
     }
 
     #[test]
@@ -523,7 +529,7 @@ mod tests {
             world.start("v2");
             world.step(Step::Create, "v2").unwrap();
             world.step(Step::Set, "v2").unwrap();
-            let mut ring: RingDocument = serde_json::from_str(&world.text()).unwrap();
+            let (_, mut ring) = RingDocument::read(&world.text()).unwrap();
             ring.signing.sort_by_key(|key| key.kid == "hs");
             let changed = change(&mut ring);
             world.versions.0.lock().unwrap().values.insert("v1".to_owned(), serde_json::to_string(&ring).unwrap());
@@ -597,7 +603,7 @@ mod tests {
             set(secret);
             *world.clock.lock().unwrap() = world.now().plus(1);
             world.rotate(version);
-            let ring: RingDocument = serde_json::from_str(&world.text()).unwrap();
+            let (_, ring) = RingDocument::read(&world.text()).unwrap();
             let key = ring.signing.iter().find(|key| key.kid == "librechat-hs").unwrap();
             assert_eq!(key.secret.as_deref(), Some(secret));
             assert!(!world.versions.0.lock().unwrap().published.as_ref().unwrap().contains("librechat-hs"));

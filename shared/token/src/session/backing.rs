@@ -2,7 +2,8 @@
 
 use super::record::Session;
 use crate::{
-    registrations::{Client, Epochs},
+    failure::Unavailable,
+    registrations::{Client, EpochVerdict, Epochs, epoch_unreadable},
     tokens::AuthenticAccessToken,
     values::{ClientId, IssuerId, Scope, Timestamp},
 };
@@ -36,15 +37,26 @@ impl Backing {
     /// Whether `token` is still good, its own times apart: its session is `client`'s, not over, not before its epochs, and
     /// of an audience that record and registration both have, or of the registration's where they have none in common.
     /// The idle time ends renewals, not tokens that are out. A token that says more than its session is none of ours:
-    /// LibreChat knows the secret of its HS256 key.
-    pub fn holds(&self, token: &AuthenticAccessToken, client: &Client, epochs: &Epochs, now: Timestamp) -> bool {
+    /// LibreChat knows the secret of its HS256 key. If nothing but its issuer's epoch is in question, and that cannot be
+    /// read, nobody can tell.
+    pub fn holds(
+        &self,
+        token: &AuthenticAccessToken,
+        client: &Client,
+        epochs: &Epochs,
+        now: Timestamp,
+    ) -> Result<bool, Unavailable> {
         let audience = client.allowed_audience(&self.audience);
-        self.client_id == token.client_id
+        let holds = self.client_id == token.client_id
             && self.client_id == client.client_id
             && token.audience.iter().all(|one| audience.contains(one))
             && token.scope.split_ascii_whitespace().all(|name| self.scope.contains(name))
-            && !epochs.have_ended(&self.issuer_id, self.issued_at)
-            && now < self.absolute_expires_at
+            && now < self.absolute_expires_at;
+        match (holds, epochs.verdict(&self.issuer_id, self.issued_at)) {
+            (false, _) | (true, EpochVerdict::Over) => Ok(false),
+            (true, EpochVerdict::Live) => Ok(true),
+            (true, EpochVerdict::Unknown) => Err(epoch_unreadable()),
+        }
     }
 }
 
@@ -61,7 +73,7 @@ mod tests {
         let text = format!(
             r#"{{"issuers":[],"clients":[{{"client_id":"librechat","type":"public","audience":[{audience}]}}]}}"#
         );
-        Registrations::parse(&text).unwrap().client("librechat").unwrap().clone()
+        Registrations::parse(&text).unwrap().client("librechat").unwrap().unwrap().clone()
     }
 
     fn token(record: &Session) -> AuthenticAccessToken {
@@ -79,7 +91,7 @@ mod tests {
 
     fn holds(record: &Session, token: &AuthenticAccessToken, now: Timestamp) -> bool {
         let backing = record.backing();
-        backing.is_some_and(|backing| backing.holds(token, &client(r#""librechat""#), &Epochs::NONE, now))
+        backing.is_some_and(|backing| backing.holds(token, &client(r#""librechat""#), &Epochs::NONE, now).unwrap())
     }
 
     #[test]
@@ -119,7 +131,7 @@ mod tests {
             audience: audience.iter().map(|one| (*one).to_owned()).collect(),
             ..token(&record)
         };
-        let holds = |token, registered| backing.holds(&token, &client(registered), &Epochs::NONE, NOW);
+        let holds = |token, registered| backing.holds(&token, &client(registered), &Epochs::NONE, NOW).unwrap();
         assert!(holds(of(&["librechat", "orders"]), r#""orders","librechat""#));
         assert!(!holds(of(&["librechat", "orders"]), r#""librechat""#));
         assert!(holds(of(&["librechat"]), r#""librechat""#));
@@ -131,10 +143,17 @@ mod tests {
     fn a_session_from_before_its_epoch_backs_no_token() {
         let record = session(3);
         let backing = record.backing().unwrap();
-        let holds = |epochs: &Epochs| backing.holds(&token(&record), &client(r#""librechat""#), epochs, NOW);
+        let asked = |epochs: &Epochs| backing.holds(&token(&record), &client(r#""librechat""#), epochs, NOW);
+        let holds = |epochs: &Epochs| asked(epochs).unwrap();
         assert!(holds(&Epochs::new(Some(record.issued_at), [])));
         assert!(!holds(&Epochs::new(Some(record.issued_at.plus(1)), [])));
         assert!(!holds(&Epochs::new(None, [(record.issuer_id.clone(), record.issued_at.plus(1))])));
         assert!(holds(&Epochs::new(None, [(IssuerId::parse("other").unwrap(), NOW)])));
+        let unknown = |epochs: Epochs| epochs.without_knowing([record.issuer_id.clone()]).unwrap();
+        assert!(asked(&unknown(Epochs::NONE)).is_err(), "nobody can tell");
+        assert!(
+            !holds(&unknown(Epochs::new(Some(record.issued_at.plus(1)), []))),
+            "and need not, if it is over anyway"
+        );
     }
 }

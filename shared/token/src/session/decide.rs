@@ -8,7 +8,11 @@ use super::{
     record::Session,
     renewal::{Presented, Renewal, RenewalRules},
 };
-use crate::{audit::Reason, registrations::Epochs, values::Timestamp};
+use crate::{
+    audit::Reason,
+    registrations::{EpochVerdict, Epochs},
+    values::Timestamp,
+};
 
 /// What a presented refresh token is worth.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,6 +30,9 @@ pub enum Decision {
     },
     /// Nothing changes.
     Refused(Reason),
+    /// Whoever presented the token would be given new ones or told to come later, but for the epoch of the session's issuer,
+    /// which cannot be read. Nothing changes.
+    Undecided,
 }
 
 /// Whether the write of a renewal is still to be made.
@@ -43,6 +50,17 @@ pub enum Write {
 /// condition holds.
 pub fn decide(record: Option<&Session>, presented: &Presented, now: Timestamp, rules: &RenewalRules) -> Decision {
     let Some(record) = record else { return Decision::Refused(Reason::SessionUnknown) };
+    match decide_with_known_epochs(record, presented, now, rules) {
+        Decision::Renewed(_) | Decision::Retried | Decision::TooEarly { .. }
+            if rules.epochs.verdict(&record.issuer_id, record.issued_at) == EpochVerdict::Unknown =>
+        {
+            Decision::Undecided
+        }
+        decision => decision,
+    }
+}
+
+fn decide_with_known_epochs(record: &Session, presented: &Presented, now: Timestamp, rules: &RenewalRules) -> Decision {
     if let Some(reason) = refusal_by_state(record, presented, now, &rules.epochs) {
         return Decision::Refused(reason);
     }
@@ -189,6 +207,21 @@ mod tests {
         };
         assert_eq!(of("portal"), Decision::Refused(Reason::SessionBeforeEpoch));
         assert_eq!(of("other"), Decision::Renewed(Write::Due));
+    }
+
+    #[test]
+    fn where_the_epoch_cannot_be_read_nobody_is_given_tokens_and_what_is_certain_is_decided() {
+        let record = Session { rotated_at: NOW, ..at_generation(4) };
+        let unknown = |issuer: &str| RenewalRules {
+            epochs: Epochs::NONE.without_knowing([IssuerId::parse(issuer).unwrap()]).unwrap(),
+            ..RULES
+        };
+        let decided = |generation, rules| decide(Some(&record), &presented(generation), NOW, &rules);
+        assert_eq!(decided(4, unknown("portal")), Decision::Undecided);
+        assert_eq!(decided(4, RenewalRules { window_seconds: 86_400, ..unknown("portal") }), Decision::Undecided);
+        assert_eq!(decided(3, unknown("portal")), Decision::Undecided, "a retry is given tokens as well");
+        assert_eq!(decided(2, unknown("portal")), Decision::Reused(Reason::PredecessorAfterSuccessorUsed));
+        assert_eq!(decided(4, unknown("other")), Decision::Renewed(Write::Due));
     }
 
     #[test]

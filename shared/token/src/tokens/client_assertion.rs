@@ -6,6 +6,7 @@ use super::{
 };
 use crate::{
     audit::Reason,
+    failure::Unavailable,
     json::Value,
     keys::AssertionKeys,
     policy::Policy,
@@ -25,18 +26,23 @@ pub struct ClientAssertion {
 }
 
 impl ClientAssertion {
-    /// The confidential client that made it; or why not, with the client that it claims to come from if there is one.
+    /// The confidential client that made it; or why not, with the client that it claims to come from if there is one. That
+    /// client's registration may be faulty: then nobody can tell.
     pub(crate) fn authenticate<'r>(
         &self,
         registrations: &'r Registrations,
         policy: &Policy,
         now: Timestamp,
-    ) -> Result<&'r Client, (Option<&'r Client>, Reason)> {
-        let id = self.claimed_id().ok_or((None, Reason::AssertionMalformed))?;
-        let client = registrations.client(&id).ok_or((None, Reason::AssertionUnknownIssuer))?;
-        let keys = client.assertion_keys.as_ref().ok_or((Some(client), Reason::AssertionUnknownIssuer))?;
-        self.verify(&id, keys, policy, now).map_err(|fault| (Some(client), fault))?;
-        Ok(client)
+    ) -> Result<Result<&'r Client, (Option<&'r Client>, Reason)>, Unavailable> {
+        let Some(id) = self.claimed_id() else { return Ok(Err((None, Reason::AssertionMalformed))) };
+        let Some(client) = registrations.client(&id)? else {
+            return Ok(Err((None, Reason::AssertionUnknownIssuer)));
+        };
+        let verified = match &client.assertion_keys {
+            Some(keys) => self.verify(&id, keys, policy, now),
+            None => Err(Reason::AssertionUnknownIssuer),
+        };
+        Ok(verified.map(|()| client).map_err(|fault| (Some(client), fault)))
     }
 
     /// Whom the assertion claims to come from: for a registration to be found by, nothing else.

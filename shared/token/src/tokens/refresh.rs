@@ -13,6 +13,7 @@ use aws_lc_rs::{constant_time, hmac};
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 
 use crate::{
+    failure::Unavailable,
     keys::{KeyRing, TagKey},
     values::{ClientId, Generation, Owner, SessionKey, Sid, first_16, sha256},
 };
@@ -118,11 +119,16 @@ impl UnverifiedRefreshToken {
     }
 
     /// The token, if `ring` made its tag for `client`. One constant-time comparison, no request to anything.
-    pub fn verify(self, ring: &KeyRing, client: &ClientId, now_seconds: i64) -> Option<RefreshToken> {
-        let key = ring.tag_key(self.tag_kid, now_seconds)?;
+    pub fn verify(
+        self,
+        ring: &KeyRing,
+        client: &ClientId,
+        now_seconds: i64,
+    ) -> Result<Option<RefreshToken>, Unavailable> {
+        let Some(key) = ring.tag_key(self.tag_kid, now_seconds)? else { return Ok(None) };
         let tag = self.token.tag(key, client);
-        constant_time::verify_slices_are_equal(&tag, &self.tag).ok()?;
-        Some(self.token)
+        let is_ours = constant_time::verify_slices_are_equal(&tag, &self.tag).is_ok();
+        Ok(is_ours.then_some(self.token))
     }
 }
 
@@ -194,7 +200,7 @@ mod tests {
     }
 
     fn verified(text: &str, id: &str) -> Option<RefreshToken> {
-        UnverifiedRefreshToken::parse(text).ok()?.verify(&ring(), &client(id), 0)
+        UnverifiedRefreshToken::parse(text).ok()?.verify(&ring(), &client(id), 0).unwrap()
     }
 
     #[test]
@@ -282,7 +288,8 @@ mod tests {
             r#"{"signing":[],"tagging":[{"kid":1,"secret":"CQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQk","retire_at":100}]}"#,
         )
         .unwrap();
-        let read = |now| UnverifiedRefreshToken::parse(&text()).unwrap().verify(&ring, &client("librechat"), now);
+        let read =
+            |now| UnverifiedRefreshToken::parse(&text()).unwrap().verify(&ring, &client("librechat"), now).unwrap();
         assert!(read(99).is_some());
         assert!(read(100).is_none());
     }

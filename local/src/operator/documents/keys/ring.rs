@@ -146,6 +146,7 @@ pub(super) fn ensure_tag_key(draft: &mut Draft<KeyRing>, now: Timestamp) -> Resu
 /// Removes a signing key. If none of its algorithm signs then, the one that was to be the next does so at once, or a new
 /// one. Returns the kid of that; never for HS256, whose keys are imported.
 pub(super) fn revoke(draft: &mut Draft<KeyRing>, kid: &str, now: Timestamp) -> Result<Option<String>, Unavailable> {
+    draft.forgive();
     let keys = draft.list("signing");
     let Some(revoked) = keys.iter().find(|key| text(key, "kid") == kid).cloned() else {
         draft.fault(format!("no key {kid:?} is in it: see `latchkey keys show`"));
@@ -189,6 +190,7 @@ pub(super) fn revoke(draft: &mut Draft<KeyRing>, kid: &str, now: Timestamp) -> R
 
 /// One new tag key in the place of all: its number is the next one, so that no old tag is asked of it.
 pub(super) fn replace_tag_keys(draft: &mut Draft<KeyRing>) -> Result<u8, Unavailable> {
+    draft.forgive();
     let last = draft.list("tagging").iter().map(|key| time(key, "kid")).max().unwrap_or(0);
     let kid = u8::try_from(last).ok().and_then(|last| last.checked_add(1)).unwrap_or(1);
     let key = new_tag_key(kid)?;
