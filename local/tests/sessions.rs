@@ -119,6 +119,9 @@ fn a_revoked_session_cannot_be_renewed_and_the_others_can() {
     let record = &listed["sessions"][0];
     assert_eq!((&record["state"], &record["revoked_reason"]), (&"revoked".into(), &"operator".into()));
     assert_eq!((&audit["session"], &audit["client_id"]), (&record["session"], &"librechat".into()));
+    let keys = format!("audit name alice --keys {}/signing-keys.json", demo.data());
+    let (_, name, _) = run(latchkey().args(keys.split(' ')), "");
+    assert_eq!(audit["subject_hash"], name.trim(), "by the audit key beside the data");
 
     let (code, out, said) = demo.sessions(&format!("revoke --session {}", id(&one)));
     assert!(code == 0 && out.is_empty() && said.contains("over already: revoked (operator)"), "{said}");

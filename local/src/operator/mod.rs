@@ -8,6 +8,7 @@
 mod audit;
 mod documents;
 mod sessions;
+mod table;
 
 pub(crate) use self::{
     audit::AuditCommand,

@@ -5,7 +5,7 @@ use std::marker::PhantomData;
 
 use latchkey_token::{
     json::{self, Faults, Map, Value},
-    keys::KeyRing,
+    keys::{AuditKey, KeyRing},
     registrations::Registrations,
 };
 
@@ -28,7 +28,9 @@ impl Format for KeyRing {
     const LISTS: [&'static str; 2] = ["signing", "tagging"];
 
     fn read(text: &str) -> Result<Self, Faults> {
-        Self::parse(text)
+        let ring = Self::parse(text)?;
+        AuditKey::check(text)?;
+        Ok(ring)
     }
 }
 

@@ -8,6 +8,7 @@ use jsonwebtoken::{DecodingKey, EncodingKey};
 
 use super::{
     algorithm::{Algorithm, MIN_HMAC_BYTES},
+    audit_key::AuditKey,
     parsed::{SigningMaterial, VerifyingMaterial},
     pkcs8::key_pair,
     ring::{KeyRing, Kid, Lifetime, NOT_YET, SigningKey, TagKey},
@@ -22,10 +23,12 @@ impl KeyRing {
     /// not fit their algorithm and unknown members are refused, each named; no fault quotes a value.
     pub fn parse(text: &str) -> Result<Self, Faults> {
         let mut report = Report::default();
-        let mut ring = Self { signing: Vec::new(), tagging: Vec::new() };
+        let mut ring = Self { signing: Vec::new(), tagging: Vec::new(), audit: None };
         if let Some(mut document) = Members::of_document(text, &mut report) {
             let signing = document.list("signing");
             let tagging = document.list("tagging");
+            // A faulty one must not stop what has nothing to do with names.
+            ring.audit = document.object("audit").and_then(|(_, audit)| AuditKey::read(&audit));
             document.end();
             ring.signing = signing
                 .into_iter()

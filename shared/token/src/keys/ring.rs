@@ -10,9 +10,11 @@ use jsonwebtoken::{
 
 use super::{
     algorithm::Algorithm,
+    audit_key::AuditKey,
     parsed::{SigningMaterial, VerifyingMaterial},
     public::PublicKeys,
 };
+use crate::values::Subject;
 
 /// `sign_from` of a key that is published and waits for its promotion: the end of the year 9999.
 pub const NOT_YET: i64 = 253_402_300_799;
@@ -125,9 +127,20 @@ impl fmt::Debug for TagKey {
 pub struct KeyRing {
     pub(super) signing: Vec<SigningKey>,
     pub(super) tagging: Vec<TagKey>,
+    pub(super) audit: Option<AuditKey>,
 }
 
 impl KeyRing {
+    /// How the audit trail names the subject; `None` without an audit key ([`AuditKey`]).
+    pub fn audit_name(&self, subject: &Subject) -> Option<String> {
+        self.audit.as_ref().map(|key| key.name(subject))
+    }
+
+    /// Whether there is a usable audit key.
+    pub const fn has_audit_key(&self) -> bool {
+        self.audit.is_some()
+    }
+
     /// How long the key that has signed longest has done so, in seconds: rotation replaces it. `None` where nothing
     /// signs, or only what has signed since ever. HS256 keys do not count: nobody rotates them here.
     pub fn longest_signing(&self, now: i64) -> Option<i64> {

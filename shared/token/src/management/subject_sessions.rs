@@ -116,11 +116,12 @@ impl<S: ListSessions + ReadSession + RevokeSession, D: DocumentSource> SubjectSe
         let Self { store, clock, randomness, .. } = *self;
         let ending =
             EndSessions { store, clock, randomness, reason: caller.reason(), until: Some(now.plus(ENDING_SECONDS)) };
+        let name = documents.keys.audit_name(&filter.subject);
         let mut all = Ended::default();
         for client in self.clients(issuer, &documents.registrations, filter)? {
             let told = |key: &SessionKey| {
-                let session = Ending { key, client_id: &client.client_id, subject: Some(&filter.subject) };
-                record_end(self.audit, caller, &session);
+                let session = Ending { key, client_id: &client.client_id, subject_name: name.clone() };
+                record_end(self.audit, caller, session);
             };
             let ended = ending.of(&Owner::of(&client.client_id, &filter.subject), &told).await?;
             all.count += ended.count;
@@ -144,7 +145,9 @@ impl<S: ListSessions + ReadSession + RevokeSession, D: DocumentSource> SubjectSe
             return Ok(0);
         }
         let caller = Caller::Issuer(issuer);
-        Ok(usize::from(end(self.store, self.randomness, self.audit, caller, (&record).into(), now).await?))
+        let subject_name = documents.keys.audit_name(&record.subject);
+        let session = Ending { key, client_id: &record.client_id, subject_name };
+        Ok(usize::from(end(self.store, self.randomness, self.audit, caller, session, now).await?))
     }
 
     fn issuer<'r>(

@@ -26,6 +26,9 @@ pub struct RingDocument {
     pub signing: Vec<SigningEntry>,
     /// The tag keys, in the order of the document.
     pub tagging: Vec<TagEntry>,
+    /// The audit key, copied as it is: another one would change all names of the audit trail.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub audit: Option<Value>,
     /// Members that a rotation does not know, kept as they are.
     #[serde(flatten)]
     pub other: Map<String, Value>,
@@ -152,7 +155,8 @@ pub(super) fn key_changed_by_hand(current: &RingDocument, coming: &RingDocument,
         &current.tagging,
         is_same_tag,
     ));
-    signing.map(|key| key.kid.clone()).or(tagging.map(|key| key.kid.to_string()))
+    let audit = (current.audit.is_some() && current.audit != coming.audit).then(|| "audit".to_owned());
+    signing.map(|key| key.kid.clone()).or(tagging.map(|key| key.kid.to_string())).or(audit)
 }
 
 /// The first of `wanted` that is not in `ring`.
