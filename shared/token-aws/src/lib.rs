@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 #![warn(missing_docs)]
 
+mod erasing;
 mod record;
 pub mod ring_versions;
 pub mod sdk;

@@ -42,8 +42,8 @@ pub type StoreObserver = fn(Duration);
 /// The session table.
 #[derive(Clone, Debug)]
 pub struct DynamoDbSessions {
-    client: Client,
-    table: String,
+    pub(crate) client: Client,
+    pub(crate) table: String,
     observer: Option<StoreObserver>,
 }
 
@@ -109,7 +109,7 @@ impl Drop for Waiting {
     }
 }
 
-fn unavailable<E: ProvideErrorMetadata, R>(error: SdkError<E, R>) -> Unavailable {
+pub(crate) fn unavailable<E: ProvideErrorMetadata, R>(error: SdkError<E, R>) -> Unavailable {
     Unavailable::new("session store", sdk::describe(&error))
 }
 
@@ -266,7 +266,7 @@ const KEYS_PER_PAGE: i32 = 1000;
 
 impl DynamoDbSessions {
     /// All records of an owner. "owner" is a word of DynamoDB's own.
-    fn query(&self, owner: &Owner) -> QueryFluentBuilder {
+    pub(crate) fn query(&self, owner: &Owner) -> QueryFluentBuilder {
         self.client
             .query()
             .table_name(&self.table)
