@@ -28,7 +28,7 @@ use latchkey_token::{
     },
     session::{Renewal, Revocation, Session, WriteOutcome, ended_deletable_at},
     tokens::SingleUse,
-    values::{Owner, SessionKey, Sid},
+    values::{ClientId, Owner, SessionKey, Sid, Subject},
 };
 
 use crate::{
@@ -256,6 +256,10 @@ impl RenewSession for DynamoDbSessions {
 impl ReadSession for DynamoDbSessions {
     async fn read(&self, key: &SessionKey) -> Result<Option<Session>, Unavailable> {
         self.item(key).await?.as_ref().map(read).transpose()
+    }
+
+    async fn whose(&self, key: &SessionKey) -> Result<Option<(ClientId, Subject)>, Unavailable> {
+        self.item(key).await?.as_ref().map(record::whose).transpose().map_err(corrupt)
     }
 }
 

@@ -132,21 +132,34 @@ impl<S: ListSessions + ReadSession + RevokeSession, D: DocumentSource> SubjectSe
         Ok(all)
     }
 
-    /// Ends one, idle or not; 0 if it is unknown, another issuer's, or over.
+    /// Ends one, idle or not; 0 if it is unknown, another issuer's, or over. A record that cannot be read is ended as well,
+    /// if it still says whose it is.
     pub async fn end_one(&self, caller: &CallerIdentification, key: &SessionKey) -> Result<usize, Failure> {
         let now = self.clock.now();
         let documents = self.documents.current(now).await?;
         let issuer = self.issuer(&documents.registrations, caller, now)?;
-        let Some(record) = self.store.read(key).await? else { return Ok(0) };
-        let own = issuer.clients.contains(&record.client_id).then_some(&record.client_id);
-        let client = own.and_then(|id| documents.registrations.client(id.as_str()));
-        let epochs = client.map(|client| documents.registrations.epochs(client));
-        if epochs.is_none_or(|epochs| record.standing(&epochs, now).is_none()) {
+        let record = self.store.read(key).await;
+        let whose = match &record {
+            Ok(record) => record.as_ref().map(|record| (record.client_id.clone(), record.subject.clone())),
+            Err(_) => self.store.whose(key).await?,
+        };
+        let Some((client_id, subject)) = whose.filter(|(client, _)| issuer.clients.contains(client)) else {
+            return Ok(0);
+        };
+        let Some(client) = documents.registrations.client(client_id.as_str()) else { return Ok(0) };
+        let is_going = match record {
+            Ok(record) => {
+                record.is_some_and(|record| record.standing(&documents.registrations.epochs(client), now).is_some())
+            }
+            // The write finds out whether it has been revoked.
+            Err(_) => now < key.sid.absolute_expires_at(),
+        };
+        if !is_going {
             return Ok(0);
         }
         let caller = Caller::Issuer(issuer);
-        let subject_name = documents.keys.audit_name(&record.subject);
-        let session = Ending { key, client_id: &record.client_id, subject_name };
+        let subject_name = documents.keys.audit_name(&subject);
+        let session = Ending { key, client_id: &client_id, subject_name };
         Ok(usize::from(end(self.store, self.randomness, self.audit, caller, session, now).await?))
     }
 
