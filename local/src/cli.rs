@@ -17,14 +17,14 @@ use tracing_subscriber::fmt::writer::MakeWriterExt;
 use crate::{
     console::Failure,
     inspect,
-    operator::{AuditCommand, ClientCommand, IssuerCommand, KeysCommand, SessionsCommand},
+    operator::{AuditCommand, ClientCommand, IssuerCommand, KeysCommand, SessionsCommand, SubjectsCommand},
     serve::{AuditFeed, DataLocation, Options, Server},
 };
 
 /// Issues expiring JWTs for LibreChat and renews them safely
 ///
 /// `serve` runs all of it on this machine. The other commands are the operator's: they register who may use the service,
-/// look after its keys, and see and end sessions, here or on AWS. With examples: `latchkey keys generate --help`.
+/// look after its keys, see and end sessions, and erase users, here or on AWS. With examples: `latchkey keys generate --help`.
 #[derive(Parser)]
 #[command(name = "latchkey", version, max_term_width = 100, after_help = EXIT_CODES, after_long_help = FIRST_STEPS)]
 struct Cli {
@@ -64,6 +64,9 @@ enum Command {
     /// See and end users' sessions
     #[command(subcommand)]
     Sessions(SessionsCommand),
+    /// Erase what is kept of a user
+    #[command(subcommand)]
+    Subjects(SubjectsCommand),
     /// See what happened: the audit trail, from log lines
     #[command(subcommand)]
     Audit(AuditCommand),
@@ -144,6 +147,7 @@ pub fn run() -> ExitCode {
         Command::Issuer(command) => command.run(SystemClock.now()).map_err(Failed::from),
         Command::Keys(command) => command.run(SystemClock.now()).map_err(Failed::from),
         Command::Sessions(command) => command.run().map_err(Failed::from),
+        Command::Subjects(command) => command.run().map_err(Failed::from),
         Command::Audit(command) => command.run().map_err(Failed::from),
         Command::Completions(arguments) => {
             let mut script = Vec::new();

@@ -44,6 +44,11 @@ pub(crate) fn new_tag_key(kid: u8) -> Result<Value, Unavailable> {
     Ok(json!({"kid": kid, "secret": URL_SAFE_NO_PAD.encode(random()?), "use_from": 0, "retire_at": null}))
 }
 
+/// A new audit key of a key ring.
+pub(crate) fn new_audit_key() -> Result<Value, Unavailable> {
+    Ok(json!({"secret": URL_SAFE_NO_PAD.encode(random()?)}))
+}
+
 /// Readable by its owner alone, and there either completely or not at all. A symbolic link stays one.
 pub(crate) fn write_file(path: &Path, text: &str) -> io::Result<()> {
     let path = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());

@@ -73,12 +73,37 @@ fn what_a_server_logs_is_told_by_subject_and_session() {
     assert_eq!(events(&told), ["token_issued", "token_renewed", "token_renewed", "reuse_detected"]);
     let name: Value = serde_json::from_str(told.lines().next().unwrap()).unwrap();
     assert_eq!(done(&["tail", "--json", "--session", name["session"].as_str().unwrap()], &log), told);
-    let told = done(&["tail", "--json", "--subject", "alice", "--event", "token_issued"], &log);
+    let keys = data.join("signing-keys.json");
+    let keys = keys.to_str().unwrap();
+    let told = done(&["tail", "--json", "--subject", "alice", "--keys", keys, "--event", "token_issued"], &log);
     assert_eq!(events(&told), ["token_issued"]);
-    assert_eq!(done(&["tail", "--subject", "carol"], &log), "");
+    let line: Value = serde_json::from_str(&told).unwrap();
+    assert_eq!(done(&["name", "alice", "--keys", keys], "").trim(), line["subject_hash"]);
+    let named: Value = serde_json::from_str(&done(&["name", "alice", "--keys", keys, "--json"], "")).unwrap();
+    assert_eq!(named["subject_hash"], line["subject_hash"]);
+    assert_eq!(done(&["tail", "--subject", "carol", "--keys", keys], &log), "");
+    let (code, out, said) = audit(&["tail", "--subject", "alice"], &log);
+    assert!(code == 2 && out.is_empty() && said.contains("--keys FILE"), "nobody can tell without the key: {said}");
     let shown = done(&["tail", "--event", "reuse_detected"], &log);
     assert!(shown.contains("reuse_detected   client_id=librechat") && shown.contains("reason="), "{shown}");
     assert_eq!(shown.lines().count(), 1);
+}
+
+#[test]
+fn a_ring_without_a_usable_audit_key_names_nobody() {
+    let directory = tempfile::tempdir().unwrap();
+    let ring = directory.path().join("keys.json");
+    for (document, code) in [
+        (r#"{"signing":[],"tagging":[]}"#.to_owned(), 1),
+        (r#"{"audit":{"secret":"HIDDEN"}}"#.to_owned(), 1),
+        (format!(r#"{{"signing":"of a later form","audit":{{"secret":"{}"}}}}"#, "A".repeat(43)), 0),
+    ] {
+        fs::write(&ring, &document).unwrap();
+        let (done, out, said) = audit(&["name", "alice", "--keys", ring.to_str().unwrap()], "");
+        assert_eq!((done, out.is_empty()), (code, code == 1), "{document}: {said}");
+        assert!(!said.contains("HIDDEN") && (code == 0 || said.contains("no usable audit key")), "{said}");
+    }
+    assert_eq!(audit(&["name", "alice"], "").0, 2);
 }
 
 #[test]

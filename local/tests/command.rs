@@ -60,6 +60,7 @@ fn a_session_is_renewed_across_a_restart_and_no_secret_is_logged() {
         |(name, value): (&String, &Value)| name.contains("secret").then(|| value.as_str().unwrap().to_owned());
     let mut secrets: Vec<String> = demo.as_object().unwrap().iter().filter_map(named_secret).collect();
     secrets.push(ring["tagging"][0]["secret"].as_str().unwrap().to_owned());
+    secrets.push(ring["audit"]["secret"].as_str().unwrap().to_owned());
     secrets.push(ring["signing"][0]["private_key"].as_str().unwrap().lines().nth(3).unwrap().to_owned());
     secrets.extend([issuer, client].map(|header| header.trim_start_matches("Basic ").to_owned()));
     for tokens in [first, second, third] {

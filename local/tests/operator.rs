@@ -150,6 +150,7 @@ fn the_first_key_signs_at_once_and_the_second_later() {
     let second = files.done("keys generate --alg ES256 --file keys.json --publish-seconds 600");
     let ring = files.json("keys.json");
     assert_eq!(ring["tagging"].as_array().unwrap().len(), 1);
+    let audit_secret = ring["audit"]["secret"].as_str().expect("made once, and kept by the second command");
     let times = |index: usize, name: &str| ring["signing"][index][name].as_i64().unwrap();
     assert_eq!(times(0, "publish_at"), times(0, "sign_from"));
     assert_eq!(times(1, "publish_at") + 600, times(1, "sign_from"));
@@ -159,10 +160,11 @@ fn the_first_key_signs_at_once_and_the_second_later() {
     assert_eq!(used(0), (Some(first.trim()), Some("signs")));
     assert_eq!(used(1), (Some(second.trim()), Some("published")));
     assert_eq!(shown["tagging"][0]["now"], "tags");
+    assert_eq!(shown["audit"], true);
     assert_eq!(shown["signing"][0]["publish_at"].as_str().unwrap().len(), "2026-01-31T09:30:00Z".len());
     let table = files.done("keys show --file keys.json");
     assert!(table.contains(first.trim()) && table.contains("never"), "{table}");
-    for material in ["private_key", "PRIVATE", ring["tagging"][0]["secret"].as_str().unwrap()] {
+    for material in ["private_key", "PRIVATE", ring["tagging"][0]["secret"].as_str().unwrap(), audit_secret] {
         assert!(!table.contains(material) && !shown.to_string().contains(material), "{material}");
     }
     assert_eq!(files.latchkey("keys generate --alg HS256 --file keys.json").0, 2);

@@ -7,7 +7,7 @@ mod support;
 use std::path::Path;
 
 use serde_json::Value;
-use support::{Server, basic, latchkey, run};
+use support::{Server, basic, latchkey, records::Records, run};
 
 /// A demo server with a data directory, and its issuer.
 struct Demo {
@@ -119,6 +119,9 @@ fn a_revoked_session_cannot_be_renewed_and_the_others_can() {
     let record = &listed["sessions"][0];
     assert_eq!((&record["state"], &record["revoked_reason"]), (&"revoked".into(), &"operator".into()));
     assert_eq!((&audit["session"], &audit["client_id"]), (&record["session"], &"librechat".into()));
+    let keys = format!("audit name alice --keys {}/signing-keys.json", demo.data());
+    let (_, name, _) = run(latchkey().args(keys.split(' ')), "");
+    assert_eq!(audit["subject_hash"], name.trim(), "by the audit key beside the data");
 
     let (code, out, said) = demo.sessions(&format!("revoke --session {}", id(&one)));
     assert!(code == 0 && out.is_empty() && said.contains("over already: revoked (operator)"), "{said}");
@@ -141,6 +144,54 @@ fn an_idle_session_is_listed_and_ended_by_id_and_by_subject() {
     let ended = demo.json("revoke --subject alice");
     assert_eq!((&ended["ended"], &ended["sessions"][0]["session_id"]), (&1.into(), &id(&other).into()));
     assert_eq!(demo.json("revoke --subject alice")["ended"], 0);
+}
+
+#[test]
+fn a_session_is_shown_and_ended_by_the_audit_trails_name_for_it() {
+    let demo = Demo::start();
+    let (one, other) = (demo.issue("librechat", "alice"), demo.issue("librechat-oauth", "alice"));
+    let listed = demo.json(&format!("list --session {}", id(&one)));
+    let name = listed["sessions"][0]["session"].as_str().unwrap();
+    let by_name = format!("--subject alice --session {name}");
+    assert_eq!(demo.json(&format!("list {by_name}")), listed);
+    assert_eq!(demo.json(&format!("revoke {by_name} --dry-run"))["would_end"], 1);
+    let ended = demo.json(&format!("revoke {by_name}"));
+    assert_eq!((&ended["ended"], &ended["sessions"][0]["session_id"]), (&1.into(), &id(&one).into()));
+    assert_eq!(demo.renew(&one), 400);
+    assert_eq!(demo.json("list --subject alice")["sessions"][0]["session_id"], id(&other), "the other one goes on");
+    assert_eq!(demo.json(&format!("revoke {by_name}"))["ended"], 0);
+    assert_eq!(demo.json(&format!("list {by_name}"))["sessions"][0]["state"], "revoked", "whatever its state");
+    assert_eq!(demo.json(&format!("list --subject bob --session {name}"))["sessions"], serde_json::json!([]));
+    let (code, _, said) = demo.sessions(&format!("revoke --session {name}"));
+    assert!(code == 2 && said.contains("--subject SUBJECT"), "no id can be made of a name: {said}");
+}
+
+#[test]
+fn a_record_that_cannot_be_read_is_told_of_and_ended_like_any_other() {
+    let demo = Demo::start();
+    let issue = || demo.issue("librechat", "alice");
+    let (good, spoilt, by_name, by_id) = (issue(), issue(), issue(), issue());
+    let name = demo.json(&format!("list --session {}", id(&by_name)))["sessions"][0]["session"].clone();
+    let records = Records::of(&demo.data());
+    for tokens in [&spoilt, &by_name, &by_id] {
+        records.spoil(id(tokens));
+    }
+    let (code, out, said) = demo.sessions("list --subject alice --json");
+    let listed: Value = serde_json::from_str(&out).unwrap();
+    assert_eq!((code, listed["sessions"].as_array().unwrap().len()), (0, 1), "the list goes on");
+    for tokens in [&spoilt, &by_name, &by_id] {
+        assert!(said.contains(&format!("session {} cannot be read", id(tokens))), "{said}");
+    }
+    let ended = demo.json(&format!("revoke --subject alice --session {}", name.as_str().unwrap()));
+    assert_eq!((&ended["ended"], &ended["sessions"][0]["session_id"]), (&1.into(), &id(&by_name).into()));
+    assert_eq!(ended["sessions"][0]["client_id"], "librechat", "known from where it was found");
+    assert_eq!(demo.json(&format!("revoke --session {}", id(&by_id)))["ended"], 1);
+    let (_, _, said) = demo.sessions("revoke --subject alice --dry-run");
+    assert!(said.contains(&format!("session {} would be ended as well", id(&spoilt))), "{said}");
+    let ended = demo.json("revoke --subject alice");
+    let ids: Vec<&Value> = ended["sessions"].as_array().unwrap().iter().map(|session| &session["session_id"]).collect();
+    assert!(ids.len() == 2 && ids.contains(&&id(&good).into()) && ids.contains(&&id(&spoilt).into()), "{ended}");
+    assert_eq!(demo.json("revoke --subject alice")["ended"], 0, "once");
 }
 
 #[test]

@@ -99,6 +99,7 @@ fn expected() -> BTreeMap<&'static str, (u64, Option<&'static str>)> {
         ("sessions-end-all", (200, None)),
         ("sessions-end-one", (200, None)),
         ("sessions-list", (200, None)),
+        ("sessions-list-page", (200, None)),
         ("sessions-malformed", (400, Some("invalid_request"))),
     ])
 }
@@ -121,7 +122,7 @@ async fn every_sample_event_is_answered_as_it_should_be() {
             [("librechat", ""), ("librechat-oauth", "oauth_"), ("spa", "public_"), ("spa-oauth", "public_oauth_")]
         {
             let tokens = functions.issue(client).await;
-            for token in ["refresh_token", "access_token"] {
+            for token in ["refresh_token", "access_token", "session_id"] {
                 event = event.replace(&format!("{{{{{prefix}{token}}}}}"), tokens[token].as_str().unwrap());
             }
         }

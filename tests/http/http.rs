@@ -19,6 +19,7 @@ mod live;
 mod parallel;
 mod renewal;
 mod restart;
+mod scope_cost;
 mod sign_out;
 mod theft;
 mod times;

@@ -1,5 +1,6 @@
 //! `POST /token`.
 
+use latchkey_token::{keys::AuditKey, values::Subject};
 use serde_json::json;
 
 use crate::support::{App, FORM, ISSUER, JSON, RESERVED_CLAIMS, START, basic, form, keys, logs, part, secret_of};
@@ -291,7 +292,8 @@ async fn an_issue_leaves_an_audit_line() {
     assert_eq!(line["generation"], 0);
     assert_eq!(line["seconds_to_expiry"], 86_400);
     assert_eq!(line["source_ip"], "127.0.0.1");
-    assert_eq!(line["subject_hash"].as_str().unwrap().len(), 16);
+    let key = AuditKey::of_document(&keys::ring()).unwrap();
+    assert_eq!(line["subject_hash"], key.name(&Subject::parse("alice").unwrap()), "a name that needs the audit key");
     let mut names: Vec<&String> = line.as_object().unwrap().keys().collect();
     names.sort();
     let expected = [
@@ -324,5 +326,19 @@ async fn answers_are_json_that_nobody_keeps() {
         assert_eq!(answer.headers["cache-control"], "no-store");
         assert_eq!(answer.headers["pragma"], "no-cache");
         assert!(!answer.text.contains("null"), "{answer:?}");
+    }
+}
+
+#[tokio::test]
+async fn without_a_usable_audit_key_a_subject_is_left_out_and_nothing_else_changes() {
+    let app = App::start().await;
+    let mut ring: serde_json::Value = serde_json::from_str(&keys::ring()).unwrap();
+    for audit in [serde_json::Value::Null, json!({"secret": "short"}), json!("no object")] {
+        ring["audit"] = audit;
+        app.rewrite("keys.json", &ring.to_string());
+        let tokens = app.issue().await;
+        let lines = logs::audit_of(tokens.0["session_id"].as_str().unwrap());
+        let [line] = lines.as_slice() else { panic!("{lines:?}") };
+        assert!(line["event"] == "token_issued" && line.get("subject_hash").is_none(), "{line}");
     }
 }

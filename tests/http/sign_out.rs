@@ -330,6 +330,28 @@ async fn a_record_that_cannot_be_read_is_left_out_of_lists_and_ended_like_any_ot
 }
 
 #[tokio::test]
+async fn a_record_that_cannot_be_read_is_ended_by_its_id_if_it_says_whose_it_is() {
+    let app = App::start().await;
+    let tokens = app.issue().await;
+    let path = format!("/sessions/{}", tokens.0["session_id"].as_str().unwrap());
+    app.plant("scope", AttributeValue::N("1".into())).await;
+    assert_eq!(delete(&app, "second", &path).await.json(), json!({"ended": 0}), "another issuer's");
+    assert!(!is_revoked(&app).await);
+    // The key was made of another subject: the record's word is not believed.
+    app.plant("subject", AttributeValue::S("bob".into())).await;
+    delete(&app, "portal", &path).await.refused(503, "temporarily_unavailable");
+    assert!(!is_revoked(&app).await);
+    app.plant("subject", AttributeValue::S("alice".into())).await;
+    assert_eq!(delete(&app, "portal", &path).await.json(), json!({"ended": 1}));
+    assert!(is_revoked(&app).await);
+    assert_eq!(delete(&app, "portal", &path).await.json(), json!({"ended": 0}), "once");
+    let lines = logs::audit_of(tokens.0["session_id"].as_str().unwrap());
+    let ended = lines.last().unwrap();
+    assert_eq!((&ended["event"], &ended["client_id"]), (&"session_revoked".into(), &"librechat".into()));
+    assert_eq!(ended["subject_hash"], lines[0]["subject_hash"]);
+}
+
+#[tokio::test]
 async fn ending_all_asks_for_keys_alone() {
     let app = App::start().await;
     for _ in 0..3 {

@@ -9,9 +9,33 @@ pub(crate) fn subject(text: &str) -> Result<Subject, String> {
     Subject::parse(text).ok_or_else(|| format!("a subject has {}", Subject::RULE))
 }
 
-/// A session by its id.
-pub(crate) fn session_key(text: &str) -> Result<SessionKey, &'static str> {
-    SessionKey::parse(text).ok_or("a session's id has 43 characters, all of A-Z a-z 0-9 - _")
+/// A session as operators know it.
+#[derive(Clone)]
+pub(crate) enum NamedSession {
+    /// By its id.
+    Id(SessionKey),
+    /// By the audit trail's name for it, of which no id can be made.
+    AuditName(String),
+}
+
+impl NamedSession {
+    /// The audit trail's name for it.
+    pub(crate) fn audit_name(&self) -> String {
+        match self {
+            Self::Id(key) => key.audit_name(),
+            Self::AuditName(name) => name.clone(),
+        }
+    }
+}
+
+/// A [`NamedSession`] as it is given on the command line.
+pub(crate) fn named_session(text: &str) -> Result<NamedSession, &'static str> {
+    let is_name = text.len() == 16 && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
+    match SessionKey::parse(text) {
+        Some(key) => Ok(NamedSession::Id(key)),
+        None if is_name => Ok(NamedSession::AuditName(text.to_owned())),
+        None => Err("neither a session's id (43 characters) nor its name in the audit trail (16 hex digits)"),
+    }
 }
 
 /// A client by its id.

@@ -8,7 +8,7 @@ mod table;
 mod waiting;
 
 pub(crate) use self::{
-    arguments::{Moment, client_id, issuer_id, moment, session_key, subject},
+    arguments::{Moment, NamedSession, client_id, issuer_id, moment, named_session, subject},
     failure::Failure,
     output::{print, reveal},
     table::table,

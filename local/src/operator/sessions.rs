@@ -3,25 +3,23 @@
 
 use std::{
     collections::BTreeSet,
-    fmt, io,
-    path::PathBuf,
+    io,
     sync::{Mutex, PoisonError},
 };
 
 use clap::{Args, Subcommand};
-use dynoxide::Database;
 use latchkey_token::{
     audit::{Event, EventKind, Reason},
     failure::{self as use_case, Unavailable},
+    keys::AuditKey,
     management::EndSessions,
     ports::{Audit, Clock, ListSessions, Randomness, ReadSession, RevokeSession},
     registrations::{Epochs, Registrations},
     session::{Revocation, RevocationId, Session},
     values::{ClientId, Owner, SessionKey, Sid, Subject, Timestamp},
 };
-use latchkey_token_aws::{DynamoDbSessions, sdk};
+use latchkey_token_aws::DynamoDbSessions;
 use latchkey_token_lambda::{
-    settings::Settings,
     system::{SystemClock, SystemRandomness},
     telemetry::{self, RequestAudit},
 };
@@ -29,11 +27,11 @@ use serde::Serialize;
 use serde_json::json;
 use sessions::ListedSession;
 
-use super::documents::{AllSessions, Place};
-use crate::{
-    console::{Failure, block_on, client_id, print, progress, session_key, subject, table},
-    serve::{SESSIONS_FILE, dynamodb},
+use super::{
+    documents::{AllSessions, AuditKeyLocation},
+    table::{RegistrationsLocation, TableLocation},
 };
+use crate::console::{Failure, NamedSession, block_on, client_id, named_session, print, progress, subject, table};
 
 #[derive(Subcommand)]
 pub(crate) enum SessionsCommand {
@@ -51,7 +49,8 @@ pub(crate) enum SessionsCommand {
   latchkey sessions list --data .latchkey --subject alice
   latchkey sessions list --table latchkey --client librechat --subject alice --all
   latchkey sessions list --table latchkey --clients-secret latchkey/clients --subject alice --json
-  latchkey sessions list --table latchkey --session SESSION_ID")]
+  latchkey sessions list --table latchkey --session SESSION_ID
+  latchkey sessions list --data .latchkey --subject alice --session 0123456789abcdef")]
 pub(crate) struct List {
     /// Also those that are over, until the table deletes them (a day after their absolute expiry)
     #[arg(long, conflicts_with = "session")]
@@ -72,12 +71,13 @@ pub(crate) struct List {
 /// Running it again is safe. A session that is issued at the same moment may escape: stop the issuer first, if it must not.
 ///
 /// For each session that was ended, the audit line (session_revoked, reason operator) goes to standard error: no function
-/// has seen it, so keep it where the audit trail is kept.
+/// has seen it, so keep it where the audit trail is kept. It names the user where the command has the audit key.
 #[derive(Args)]
 #[command(after_help = "Examples:
   latchkey sessions revoke --table latchkey --client librechat --subject alice --dry-run
   latchkey sessions revoke --table latchkey --client librechat --subject alice
   latchkey sessions revoke --table latchkey --session SESSION_ID --json
+  latchkey sessions revoke --table latchkey --client librechat --subject alice --session 0123456789abcdef
   latchkey sessions revoke --data .latchkey --subject alice 2>> audit.log
   latchkey sessions revoke --client librechat --secret-id latchkey/clients
   latchkey sessions revoke --issuer portal --before 2026-01-31T09:30:00Z --secret-id latchkey/clients
@@ -104,48 +104,52 @@ struct Query {
     selection: Selection,
     #[command(flatten)]
     clients: Clients,
+    #[command(flatten)]
+    audit_key: AuditKeyLocation,
 }
 
-/// Where the sessions are; one of the two is given.
+/// Which sessions.
 #[derive(Args)]
-#[group(multiple = false)]
-#[command(next_help_heading = "Where the sessions are (one of them)")]
-struct TableLocation {
-    /// The DynamoDB table; region, credentials and endpoint come from the usual AWS_* variables
-    #[arg(long, value_name = "NAME")]
-    table: Option<String>,
-    /// The data directory of a `latchkey serve`, which may be running
-    #[arg(long, value_name = "DIR")]
-    data: Option<PathBuf>,
-}
-
-/// Which sessions; one of the two is given.
-#[derive(Args)]
-#[group(multiple = false)]
-#[command(next_help_heading = "Which sessions (one of them)")]
+#[command(next_help_heading = "Which sessions")]
 struct Selection {
     /// All sessions of this user, as the external system names it
     #[arg(long, value_parser = subject)]
     subject: Option<Subject>,
-    /// The session with this id: 43 characters, as in a token's `sid` and in answers' `session_id`
-    #[arg(long, value_name = "SESSION_ID", value_parser = session_key, allow_hyphen_values = true)]
-    session: Option<SessionKey>,
+    /// The session with this id: 43 characters, as in a token's `sid` and in answers' `session_id`. Or, with --subject, the
+    /// one of this name in the audit trail ("session", 16 hex digits)
+    #[arg(long, value_name = "SESSION", value_parser = named_session, allow_hyphen_values = true)]
+    session: Option<NamedSession>,
+}
+
+/// What is asked for.
+#[derive(Clone, Copy)]
+enum Wanted<'a> {
+    Session(&'a SessionKey),
+    /// A subject's sessions: all, or the one that the audit trail names so.
+    Of(&'a Subject, Option<&'a str>),
+}
+
+impl Wanted<'_> {
+    fn includes(&self, key: &SessionKey) -> bool {
+        match self {
+            Self::Session(wanted) => key == *wanted,
+            Self::Of(_, name) => name.is_none_or(|name| key.audit_name() == name),
+        }
+    }
 }
 
 /// The table keeps sessions by client and subject together, so --subject needs to know the clients.
 #[derive(Args)]
-#[group(multiple = false, conflicts_with = "session")]
 #[command(next_help_heading = "At which clients, with --subject (one of them)")]
 struct Clients {
     /// These clients; needed for one that is not registered any more
-    #[arg(long, value_name = "CLIENT_ID", num_args = 1.., value_parser = client_id)]
+    #[arg(
+        long, value_name = "CLIENT_ID", num_args = 1.., value_parser = client_id,
+        conflicts_with_all = ["clients", "clients_secret"]
+    )]
     client: Vec<ClientId>,
-    /// All clients registered in this file [default: with --data, its clients.json]
-    #[arg(long, value_name = "FILE")]
-    clients: Option<PathBuf>,
-    /// All clients registered in this secret of AWS Secrets Manager (name or ARN)
-    #[arg(long, value_name = "ID")]
-    clients_secret: Option<String>,
+    #[command(flatten)]
+    registered: RegistrationsLocation,
 }
 
 impl SessionsCommand {
@@ -160,30 +164,30 @@ impl SessionsCommand {
 impl List {
     fn run(&self, now: Timestamp) -> Result<(), Failure> {
         let query = &self.query;
-        query.check()?;
-        let known = Known(query.registrations()?);
-        let clients = query.client_ids(&known)?;
+        let wanted = query.wanted()?;
+        let known = Known(query.registrations(wanted)?);
+        let clients = query.client_ids(wanted, &known)?;
         let (sessions, unreadable) = block_on(async {
             let store = query.location.open().await?;
-            let found = query.selection.find(&store, &clients).await;
+            let found = wanted.find(&store, &clients).await;
             let found = found.map_err(|failed| query.location.explain(failed))?;
-            let unreadable = query.selection.unreadable(&store, &clients, &found, now).await;
+            let unreadable = wanted.unreadable(&store, &clients, &found, now).await;
             Ok::<_, Failure>((found, unreadable.map_err(|failed| query.location.explain(failed))?))
         })?;
-        for key in unreadable {
+        for (key, _) in unreadable {
             eprintln!(
                 "the record of session {key} cannot be read, so it is not listed; `sessions revoke` ends it like any other"
             );
         }
-        let wanted =
-            |session: &&Session| self.query.selection.session.is_some() || self.all || known.is_going(session, now);
+        let is_shown =
+            |session: &&Session| query.selection.session.is_some() || self.all || known.is_going(session, now);
         let shown: Vec<Shown<'_>> =
-            sessions.iter().filter(wanted).map(|session| Shown::new(session, &known, now)).collect();
+            sessions.iter().filter(is_shown).map(|session| Shown::new(session, &known, now)).collect();
         if self.query.json {
             return print(&format!("{}\n", json!({"sessions": shown})));
         }
         if shown.is_empty() {
-            eprintln!("{}", self.query.nothing_found());
+            eprintln!("{}", self.query.nothing_found(wanted));
             return Ok(());
         }
         print(&as_table(&shown))
@@ -196,42 +200,49 @@ impl Revoke {
             return self.all_sessions.end(&self.query.clients.client, self.dry_run, self.query.json, now);
         }
         let query = &self.query;
-        query.check()?;
-        let known = Known(query.registrations()?);
-        let clients = query.client_ids(&known)?;
+        let wanted = query.wanted()?;
+        let known = Known(query.registrations(wanted)?);
+        let clients = query.client_ids(wanted, &known)?;
+        let audit = CommandAudit(query.audit_key.key_if_any(query.location.data()));
         block_on(async {
             let store = query.location.open().await?;
-            match (&query.selection.session, &query.selection.subject) {
-                (Some(key), _) => self.one(&store, key, &known, now).await,
-                (None, Some(subject)) if self.dry_run => {
-                    let found = query.selection.find(&store, &clients).await;
-                    let mut found = found.map_err(|failed| query.location.explain(failed))?;
-                    found.retain(|session| known.is_going(session, now));
-                    self.would_end(&found, &known, now)
+            match wanted {
+                Wanted::Session(key) => self.one(&store, *key, None, &known, &audit, now).await,
+                Wanted::Of(subject, Some(_)) => {
+                    let named = wanted.going(&store, &clients, now).await;
+                    match named.map_err(|failed| query.location.explain(failed))?.first() {
+                        Some((key, client)) => {
+                            self.one(&store, *key, Some((client, subject)), &known, &audit, now).await
+                        }
+                        None => self.tell(wanted, &[]),
+                    }
                 }
-                (None, Some(subject)) => {
-                    let ended = self.all(&store, &clients, subject).await?;
-                    self.tell(&ended)
+                Wanted::Of(..) if self.dry_run => self.would_end_all(&store, wanted, &clients, &known, now).await,
+                Wanted::Of(subject, None) => {
+                    let ended = self.all(&store, &clients, subject, &audit).await?;
+                    self.tell(wanted, &ended)
                 }
-                (None, None) => Ok(()),
             }
         })
     }
 
+    /// One session; of which client and subject, where that is known without its record.
     async fn one(
         &self,
         store: &DynamoDbSessions,
-        key: &SessionKey,
+        key: SessionKey,
+        owned_by: Option<(&ClientId, &Subject)>,
         known: &Known,
+        audit: &CommandAudit,
         now: Timestamp,
     ) -> Result<(), Failure> {
         let location = &self.query.location;
-        let record = match store.read(key).await {
+        let record = match store.read(&key).await {
             Ok(Some(record)) => Some(record),
             Ok(None) => {
                 return Err(location.fail(format!(
                     "there is no session {key} in it: check the id, and that it is the right table. Records go a day after \
-                     their absolute expiry"
+                     the last of their tokens"
                 )));
             }
             // It may be the record that cannot be read: its session can be ended all the same.
@@ -242,23 +253,40 @@ impl Revoke {
             eprintln!("nothing to end: the session is over already: {}", Shown::new(record, known, now).state());
             return if self.query.json { self.print(&[]) } else { Ok(()) };
         }
+        let wanted = Wanted::Session(&key);
         if let (true, Some(record)) = (self.dry_run, &record) {
-            return self.would_end(std::slice::from_ref(record), known, now);
+            return self.would_end(wanted, std::slice::from_ref(record), known, now);
         }
         let mut id = [0; 16];
         SystemRandomness.fill(&mut id)?;
         let revocation = Revocation::new(now, Reason::Operator, RevocationId::from_bytes(id));
-        let outcome = store.revoke(key, &revocation).await.map_err(|failed| location.explain(failed))?;
-        let ended = EndedSession {
-            key: *key,
-            client_id: record.as_ref().map(|record| record.client_id.clone()),
-            subject: record.map(|record| record.subject),
-        };
+        let outcome = store.revoke(&key, &revocation).await.map_err(|failed| location.explain(failed))?;
+        let owner = record.map(|record| (record.client_id, record.subject));
+        let owner = owner.or(owned_by.map(|(client, subject)| (client.clone(), subject.clone())));
+        let (client_id, subject) = owner.unzip();
+        let ended = EndedSession { key, client_id, subject };
         if !outcome.is_done() {
-            return self.tell(&[]);
+            return self.tell(wanted, &[]);
         }
-        ended.record();
-        self.tell(&[ended])
+        audit.record(&ended);
+        self.tell(wanted, &[ended])
+    }
+
+    async fn would_end_all(
+        &self,
+        store: &DynamoDbSessions,
+        wanted: Wanted<'_>,
+        clients: &[ClientId],
+        known: &Known,
+        now: Timestamp,
+    ) -> Result<(), Failure> {
+        let explain = |failed| self.query.location.explain(failed);
+        let mut found = wanted.find(store, clients).await.map_err(explain)?;
+        for (key, _) in wanted.unreadable(store, clients, &found, now).await.map_err(explain)? {
+            eprintln!("session {key} would be ended as well, though its record cannot be read");
+        }
+        found.retain(|session| known.is_going(session, now));
+        self.would_end(wanted, &found, known, now)
     }
 
     /// Goes on until all are ended, however many they are.
@@ -267,6 +295,7 @@ impl Revoke {
         store: &DynamoDbSessions,
         clients: &[ClientId],
         subject: &Subject,
+        audit: &CommandAudit,
     ) -> Result<Vec<EndedSession>, Failure> {
         let progress = progress::endless("ending sessions");
         let ended = Mutex::new(Vec::new());
@@ -276,7 +305,7 @@ impl Revoke {
             let told = |key: &SessionKey| {
                 let session =
                     EndedSession { key: *key, client_id: Some(client.clone()), subject: Some(subject.clone()) };
-                progress.suspend(|| session.record());
+                progress.suspend(|| audit.record(&session));
                 progress.inc(1);
                 ended.lock().unwrap_or_else(PoisonError::into_inner).push(session);
             };
@@ -305,13 +334,19 @@ impl Revoke {
         }
     }
 
-    fn would_end(&self, sessions: &[Session], known: &Known, now: Timestamp) -> Result<(), Failure> {
+    fn would_end(
+        &self,
+        wanted: Wanted<'_>,
+        sessions: &[Session],
+        known: &Known,
+        now: Timestamp,
+    ) -> Result<(), Failure> {
         let shown: Vec<Shown<'_>> = sessions.iter().map(|session| Shown::new(session, known, now)).collect();
         if self.query.json {
             return print(&format!("{}\n", json!({"would_end": shown.len(), "sessions": shown})));
         }
         if shown.is_empty() {
-            eprintln!("{}", self.query.nothing_found());
+            eprintln!("{}", self.query.nothing_found(wanted));
             return Ok(());
         }
         print(&as_table(&shown))?;
@@ -324,12 +359,12 @@ impl Revoke {
         print(&format!("{}\n", json!({"ended": ended.len(), "sessions": sessions})))
     }
 
-    fn tell(&self, ended: &[EndedSession]) -> Result<(), Failure> {
+    fn tell(&self, wanted: Wanted<'_>, ended: &[EndedSession]) -> Result<(), Failure> {
         if self.query.json {
             return self.print(ended);
         }
         if ended.is_empty() {
-            eprintln!("{}", self.query.nothing_found());
+            eprintln!("{}", self.query.nothing_found(wanted));
             return Ok(());
         }
         print(&table(["SESSION_ID", "SUBJECT", "CLIENT", "STATE"], ended.iter().map(EndedSession::row)))?;
@@ -350,10 +385,28 @@ fn counted(count: usize, one: &str, more: &str) -> String {
 }
 
 /// A session that was ended here: by its key alone, so no more is known of it than what was asked for.
-struct EndedSession {
-    key: SessionKey,
-    client_id: Option<ClientId>,
-    subject: Option<Subject>,
+pub(super) struct EndedSession {
+    pub(super) key: SessionKey,
+    pub(super) client_id: Option<ClientId>,
+    pub(super) subject: Option<Subject>,
+}
+
+/// The audit lines of the command, which go to standard error. Holds what gives subjects their names in them.
+pub(super) struct CommandAudit(pub(super) Option<AuditKey>);
+
+impl CommandAudit {
+    /// The line of an ended session, as a function would have written it.
+    pub(super) fn record(&self, session: &EndedSession) {
+        let name = self.0.as_ref().zip(session.subject.as_ref()).map(|(key, subject)| key.name(subject));
+        let mut event = Event::new(EventKind::SessionRevoked).because(Reason::Operator).subject(name);
+        event.session = Some(session.key.audit_name());
+        if let Some(client) = &session.client_id {
+            event = event.client(client);
+        }
+        tracing::subscriber::with_default(telemetry::subscriber(io::stderr, "off"), || {
+            RequestAudit::of_invocation("command", format!("command-{}", std::process::id())).record(&event);
+        });
+    }
 }
 
 /// The same as JSON.
@@ -371,21 +424,6 @@ struct ToldSession<'a> {
 }
 
 impl EndedSession {
-    /// The audit line, as a function would have written it.
-    fn record(&self) {
-        let mut event = Event::new(EventKind::SessionRevoked).because(Reason::Operator);
-        event.session = Some(self.key.audit_name());
-        if let Some(client) = &self.client_id {
-            event = event.client(client);
-        }
-        if let Some(subject) = &self.subject {
-            event = event.subject(subject);
-        }
-        tracing::subscriber::with_default(telemetry::subscriber(io::stderr, "off"), || {
-            RequestAudit::of_invocation("command", format!("command-{}", std::process::id())).record(&event);
-        });
-    }
-
     fn told(&self) -> ToldSession<'_> {
         ToldSession {
             session_id: self.key.to_string(),
@@ -410,40 +448,49 @@ impl EndedSession {
 }
 
 impl Query {
-    /// That it says which sessions and where; a command line that names neither may have meant all of somebody's.
-    fn check(&self) -> Result<(), Failure> {
-        let Self { selection, location, .. } = self;
-        let missing = if selection.subject.is_none() && selection.session.is_none() {
-            "which sessions? --subject SUBJECT or --session SESSION_ID; `latchkey sessions revoke --help` tells how all of \
-             a client or an issuer are ended"
-        } else if location.table.is_none() && location.data.is_none() {
-            "where are the sessions? --table NAME or --data DIR"
-        } else {
-            return Ok(());
+    /// Which sessions, and that it says where; a command line that names neither may have meant all of somebody's.
+    fn wanted(&self) -> Result<Wanted<'_>, Failure> {
+        let Self { selection, clients, .. } = self;
+        let usage = |text: &str| Err(Failure::Usage(text.to_owned()));
+        let wanted = match (&selection.subject, &selection.session) {
+            (None, None) => {
+                return usage(
+                    "which sessions? --subject SUBJECT or --session SESSION_ID; `latchkey sessions revoke --help` tells how \
+                     all of a client or an issuer are ended",
+                );
+            }
+            (None, Some(NamedSession::AuditName(_))) => {
+                return usage(
+                    "no id can be made of a session's name in the audit trail: say among whose sessions it is, with \
+                     --subject SUBJECT",
+                );
+            }
+            (Some(_), Some(NamedSession::Id(_))) => return usage("a session's id says whose it is: without --subject"),
+            (None, Some(NamedSession::Id(_))) if !clients.client.is_empty() || clients.registered.is_given() => {
+                return usage(
+                    "a session's id says at which client it is: without --client, --clients, --clients-secret",
+                );
+            }
+            (None, Some(NamedSession::Id(key))) => Wanted::Session(key),
+            (Some(subject), Some(NamedSession::AuditName(name))) => Wanted::Of(subject, Some(name)),
+            (Some(subject), None) => Wanted::Of(subject, None),
         };
-        Err(Failure::Usage(missing.into()))
+        self.location.check()?;
+        Ok(wanted)
     }
 
-    /// The registrations, from where the arguments say they are, or beside a data directory's sessions.
-    fn registrations(&self) -> Result<Option<Registrations>, Failure> {
-        let Self { location, selection, clients, .. } = self;
-        let default = || Some(location.data.as_ref()?.join("clients.json")).filter(|path| path.exists());
-        let place = match (&clients.clients, &clients.clients_secret) {
-            (Some(path), _) => Some(Place::File(path.clone())),
-            (None, Some(id)) => Some(Place::Secret(id.clone())),
-            (None, None) => default().map(Place::File),
-        };
-        let is_needed = selection.session.is_none() && clients.client.is_empty();
-        if !is_needed {
-            // A faulty document must not stand in the way of ending a session.
-            return Ok(place.and_then(|place| place.registrations().ok()));
+    fn registrations(&self, wanted: Wanted<'_>) -> Result<Option<Registrations>, Failure> {
+        let registrations = self.clients.registered.registrations(&self.location);
+        match wanted {
+            Wanted::Of(..) if self.clients.client.is_empty() => registrations,
+            // They are not needed: a faulty document must not stand in the way of ending a session.
+            _ => Ok(registrations.ok().flatten()),
         }
-        place.map(|place| place.registrations()).transpose()
     }
 
     /// The clients at which to look for a subject; none are needed for a session, whose id says where it is.
-    fn client_ids(&self, known: &Known) -> Result<Vec<ClientId>, Failure> {
-        if self.selection.session.is_some() || !self.clients.client.is_empty() {
+    fn client_ids(&self, wanted: Wanted<'_>, known: &Known) -> Result<Vec<ClientId>, Failure> {
+        if matches!(wanted, Wanted::Session(_)) || !self.clients.client.is_empty() {
             return Ok(self.clients.client.clone());
         }
         let Some(registrations) = &known.0 else {
@@ -456,14 +503,19 @@ impl Query {
         Ok(registrations.client_ids())
     }
 
-    fn nothing_found(&self) -> String {
+    fn nothing_found(&self, wanted: Wanted<'_>) -> String {
         let location = &self.location;
-        match &self.selection.subject {
-            Some(subject) => format!(
+        match wanted {
+            Wanted::Of(subject, None) => format!(
                 "{location} has no session of {:?} at these clients that could let somebody in",
                 subject.as_str()
             ),
-            None => format!("{location} has no such session"),
+            Wanted::Of(subject, Some(name)) => format!(
+                "{location} has no session of {:?} at these clients that the audit trail names {name} and that could let \
+                 somebody in",
+                subject.as_str()
+            ),
+            Wanted::Session(_) => format!("{location} has no such session"),
         }
     }
 }
@@ -483,90 +535,58 @@ impl Known {
     }
 }
 
-impl Selection {
-    /// Oldest first.
+impl Wanted<'_> {
+    /// Oldest first; whatever their state, if they can be read.
     async fn find(&self, store: &DynamoDbSessions, clients: &[ClientId]) -> Result<Vec<Session>, Unavailable> {
         let mut sessions = Vec::new();
-        if let Some(key) = &self.session {
-            sessions.extend(store.read(key).await?);
-        }
-        if let Some(subject) = &self.subject {
-            let progress = progress::counted("asking for clients' sessions", clients.len());
-            for client in clients {
-                sessions.extend(store.list(&Owner::of(client, subject)).await?);
-                progress.inc(1);
+        match self {
+            Self::Session(key) => sessions.extend(store.read(key).await?),
+            Self::Of(subject, _) => {
+                let progress = progress::counted("asking for clients' sessions", clients.len());
+                for client in clients {
+                    sessions.extend(store.list(&Owner::of(client, subject)).await?);
+                    progress.inc(1);
+                }
+                progress.finish_and_clear();
+                sessions.retain(|session| self.includes(&session.key));
             }
-            progress.finish_and_clear();
         }
         sessions.sort_by_key(|session| (session.issued_at, session.key));
         Ok(sessions)
     }
-}
 
-impl Selection {
-    /// Sessions of the subject that could be ended but whose records cannot be read.
-    async fn unreadable(
+    /// Those of a subject that could be ended, whether or not their records can be read, each with its client.
+    async fn going<'c>(
         &self,
         store: &DynamoDbSessions,
-        clients: &[ClientId],
-        readable: &[Session],
+        clients: &'c [ClientId],
         now: Timestamp,
-    ) -> Result<Vec<SessionKey>, Unavailable> {
-        let readable: BTreeSet<SessionKey> = readable.iter().map(|session| session.key).collect();
-        let mut unreadable = Vec::new();
-        for (client, subject) in clients.iter().filter_map(|client| Some((client, self.subject.as_ref()?))) {
-            let owner = Owner::of(client, subject);
+    ) -> Result<Vec<(SessionKey, &'c ClientId)>, Unavailable> {
+        let Self::Of(subject, _) = self else { return Ok(Vec::new()) };
+        let mut going = Vec::new();
+        for client in clients {
             let mut after = Some(Sid::last_over_at(now));
             while let Some(sid) = after {
-                let page = store.keys(&owner, &sid).await?;
-                unreadable.extend(page.items.into_iter().filter(|key| !readable.contains(key)));
+                let page = store.keys(&Owner::of(client, subject), &sid).await?;
+                going.extend(page.items.into_iter().filter(|key| self.includes(key)).map(|key| (key, client)));
                 after = page.next;
             }
         }
-        Ok(unreadable)
-    }
-}
-
-impl TableLocation {
-    async fn open(&self) -> Result<DynamoDbSessions, Failure> {
-        let Some(directory) = &self.data else {
-            return Ok(DynamoDbSessions::new(&sdk::config().await, self.table.clone().unwrap_or_default()));
-        };
-        let path = directory.join(SESSIONS_FILE);
-        if !path.exists() {
-            return Err(self.fail(format!("has no {SESSIONS_FILE}: is it the --data of a `latchkey serve`?")));
-        }
-        let database = Database::new(&path.display().to_string()).map_err(|error| self.fail(error))?;
-        let table = std::env::var("LATCHKEY_TABLE").ok().filter(|name| !name.is_empty());
-        let sdk = dynamodb::embedded(database, None).await;
-        Ok(DynamoDbSessions::new(&sdk, table.unwrap_or_else(|| Settings::LOCAL_TABLE.to_owned())))
+        Ok(going)
     }
 
-    fn fail(&self, detail: impl fmt::Display) -> Failure {
-        Failure::Place { place: self.to_string(), detail: detail.to_string() }
-    }
-
-    /// What to look at when the table does not answer.
-    fn explain(&self, failed: Unavailable) -> Failure {
-        let detail = failed.detail;
-        self.fail(match self.table {
-            Some(_) if detail.contains("ResourceNotFoundException") => {
-                format!("{detail} (check --table and AWS_REGION)")
-            }
-            Some(_) => {
-                format!("{detail} (are AWS_REGION, or AWS_PROFILE, and credentials set, and allowed to use it?)")
-            }
-            None => format!("{detail} (was it made with another LATCHKEY_TABLE?)"),
-        })
-    }
-}
-
-impl fmt::Display for TableLocation {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match (&self.table, &self.data) {
-            (Some(table), _) => write!(f, "table {table}"),
-            (None, data) => write!(f, "data directory {}", data.clone().unwrap_or_default().display()),
-        }
+    /// Those of them whose records cannot be read.
+    async fn unreadable<'c>(
+        &self,
+        store: &DynamoDbSessions,
+        clients: &'c [ClientId],
+        readable: &[Session],
+        now: Timestamp,
+    ) -> Result<Vec<(SessionKey, &'c ClientId)>, Unavailable> {
+        let readable: BTreeSet<SessionKey> = readable.iter().map(|session| session.key).collect();
+        let mut going = self.going(store, clients, now).await?;
+        going.retain(|(key, _)| !readable.contains(key));
+        Ok(going)
     }
 }
 

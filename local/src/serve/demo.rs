@@ -10,7 +10,7 @@ use latchkey_token_aws::SecretText;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use crate::secrets::{new_secret, new_signing_key, new_tag_key, sha256_hex, write_file};
+use crate::secrets::{new_audit_key, new_secret, new_signing_key, new_tag_key, sha256_hex, write_file};
 
 const SIGNING_KEYS: &str = "signing-keys.json";
 const CLIENTS: &str = "clients.json";
@@ -98,7 +98,9 @@ fn new_credentials() -> Result<DemoCredentials, Unavailable> {
 }
 
 fn new_key_ring() -> Result<String, Unavailable> {
-    let ring = json!({"signing": [new_signing_key(Algorithm::Rs256, 0, 0)?], "tagging": [new_tag_key(1)?]});
+    let ring = json!({
+        "signing": [new_signing_key(Algorithm::Rs256, 0, 0)?], "tagging": [new_tag_key(1)?], "audit": new_audit_key()?,
+    });
     Ok(format!("{ring:#}\n"))
 }
 

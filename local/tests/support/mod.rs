@@ -3,6 +3,7 @@
 #![allow(dead_code, reason = "each test uses a part of it")]
 
 pub mod files;
+pub mod records;
 pub mod secrets_manager;
 
 use std::{

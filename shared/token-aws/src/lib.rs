@@ -2,6 +2,7 @@
 #![warn(missing_docs)]
 
 mod documents;
+mod erasing;
 mod record;
 pub mod ring_versions;
 pub mod sdk;

@@ -94,6 +94,14 @@ pub(crate) fn session_key(item: &Item) -> Result<SessionKey, Corrupt> {
     Ok(SessionKey { owner: Owner::from_bytes(read.bytes("owner")?), sid: Sid::from_bytes(read.bytes("sid")?) })
 }
 
+/// Client and subject, if the key was made of them, whatever else stands in the record.
+pub(crate) fn whose(item: &Item) -> Result<(ClientId, Subject), Corrupt> {
+    let read = Reader(item);
+    let (client, subject) = (read.parsed("client_id", ClientId::parse)?, read.parsed("subject", Subject::parse)?);
+    let is_proven = session_key(item)?.owner == Owner::of(&client, &subject);
+    is_proven.then_some((client, subject)).ok_or(Corrupt("owner"))
+}
+
 pub(crate) fn session(item: &Item) -> Result<Session, Corrupt> {
     let read = Reader(item);
     Ok(Session {

@@ -28,7 +28,7 @@ use latchkey_token::{
     },
     session::{Renewal, Revocation, Session, WriteOutcome, ended_deletable_at},
     tokens::SingleUse,
-    values::{Owner, SessionKey, Sid},
+    values::{ClientId, Owner, SessionKey, Sid, Subject},
 };
 
 use crate::{
@@ -42,8 +42,8 @@ pub type StoreObserver = fn(Duration);
 /// The session table.
 #[derive(Clone, Debug)]
 pub struct DynamoDbSessions {
-    client: Client,
-    table: String,
+    pub(crate) client: Client,
+    pub(crate) table: String,
     observer: Option<StoreObserver>,
 }
 
@@ -109,7 +109,7 @@ impl Drop for Waiting {
     }
 }
 
-fn unavailable<E: ProvideErrorMetadata, R>(error: SdkError<E, R>) -> Unavailable {
+pub(crate) fn unavailable<E: ProvideErrorMetadata, R>(error: SdkError<E, R>) -> Unavailable {
     Unavailable::new("session store", sdk::describe(&error))
 }
 
@@ -261,6 +261,10 @@ impl ReadSession for DynamoDbSessions {
     async fn read(&self, key: &SessionKey) -> Result<Option<Session>, Unavailable> {
         self.item(key).await?.as_ref().map(read).transpose()
     }
+
+    async fn whose(&self, key: &SessionKey) -> Result<Option<(ClientId, Subject)>, Unavailable> {
+        self.item(key).await?.as_ref().map(record::whose).transpose().map_err(corrupt)
+    }
 }
 
 /// So many records are looked at in one request at least: most may have been revoked.
@@ -270,7 +274,7 @@ const KEYS_PER_PAGE: i32 = 1000;
 
 impl DynamoDbSessions {
     /// All records of an owner. "owner" is a word of DynamoDB's own.
-    fn query(&self, owner: &Owner) -> QueryFluentBuilder {
+    pub(crate) fn query(&self, owner: &Owner) -> QueryFluentBuilder {
         self.client
             .query()
             .table_name(&self.table)

@@ -59,9 +59,14 @@ impl Documents {
         self.registrations.clients().iter().filter_map(missing).collect()
     }
 
-    /// What `policy` and the registrations allow together, and what is rarely meant: one line for each client whose
-    /// sessions may end before their access tokens do.
+    /// What `policy` and the documents allow together, and what is rarely meant: one line for each client whose sessions
+    /// may end before their access tokens do, and one if the audit trail can name no subject.
     pub fn warnings(&self, policy: &Policy) -> Vec<String> {
+        let nameless = (!self.keys.has_audit_key()).then(|| {
+            "signing keys: no usable audit key is in the ring, so audit lines have no subject_hash; a rotation makes one \
+             where it is missing"
+                .to_owned()
+        });
         let outlived = |client: &Client| {
             let times = policy.for_client(client);
             let (life, grace, idle) = (times.access_token_seconds, times.grace_seconds, times.idle_seconds);
@@ -73,7 +78,7 @@ impl Documents {
                 )
             })
         };
-        self.registrations.clients().iter().filter_map(outlived).collect()
+        self.registrations.clients().iter().filter_map(outlived).chain(nameless).collect()
     }
 }
 
@@ -120,8 +125,8 @@ mod tests {
 
     /// Public clients with these members beside what every client needs.
     fn documents(clients: &[(&str, &str)]) -> Documents {
-        let keys =
-            r#"{"signing":[{"kid":"hs","alg":"HS256","secret":"a test secret of at least 32 bytes"}],"tagging":[]}"#;
+        let keys = r#"{"signing":[{"kid":"hs","alg":"HS256","secret":"a test secret of at least 32 bytes"}],"tagging":[],
+            "audit":{"secret":"CQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQk"}}"#;
         let client = |(id, members): &(&str, &str)| {
             format!(r#"{{"client_id":"{id}","type":"public","audience":["{id}"],"alg":"HS256","kid":"hs"{members}}}"#)
         };
@@ -154,7 +159,15 @@ mod tests {
     }
 
     #[test]
-    fn the_defaults_are_nothing_to_warn_of() {
-        assert!(documents(&[("spa", "")]).warnings(&Policy::new("https://latchkey.example")).is_empty());
+    fn the_defaults_are_nothing_to_warn_of_but_a_missing_audit_key_is() {
+        let (mut documents, policy) = (documents(&[("spa", "")]), Policy::new("https://latchkey.example"));
+        assert!(documents.warnings(&policy).is_empty());
+        documents.keys =
+            Arc::new(KeyRing::read(r#"{"signing":[],"tagging":[],"audit":{"secret":"short"}}"#).unwrap().value);
+        let warnings = documents.warnings(&policy);
+        assert!(
+            warnings.len() == 1 && warnings.iter().all(|line| line.contains("no usable audit key")),
+            "{warnings:?}"
+        );
     }
 }

@@ -10,7 +10,7 @@ use crate::{
     keys::{Algorithm, PublicKeys},
     session::{Renewal, Revocation, Session, WriteOutcome},
     tokens::SingleUse,
-    values::{Owner, SessionKey, Sid, Timestamp},
+    values::{ClientId, Owner, SessionKey, Sid, Subject, Timestamp},
 };
 
 /// The time. Read once per request.
@@ -183,6 +183,12 @@ pub trait RenewSession: Send + Sync {
 pub trait ReadSession: Send + Sync {
     /// Strongly consistent.
     fn read(&self, key: &SessionKey) -> impl Future<Output = Result<Option<Session>, Unavailable>> + Send;
+
+    /// Whose session it is, also where the rest of its record cannot be read. The key proves the record's word: its owner is
+    /// a hash of both. `None`: there is no record. A record that says nothing of the kind is a failure. Strongly consistent.
+    fn whose(&self, key: &SessionKey) -> impl Future<Output = Result<Option<(ClientId, Subject)>, Unavailable>> + Send {
+        async { Ok(self.read(key).await?.map(|session| (session.client_id, session.subject))) }
+    }
 }
 
 /// A part of an owner's sessions, in the order of their sids.

@@ -64,13 +64,18 @@ pub fn tag_secret() -> String {
     URL_SAFE_NO_PAD.encode([42; 32])
 }
 
+/// The secret of the audit key.
+pub fn audit_secret() -> String {
+    URL_SAFE_NO_PAD.encode([43; 32])
+}
+
 /// Everything in the ring that must never be logged.
 pub fn secrets() -> Vec<String> {
     let bodies = [rs256(), ps256(), es256(), eddsa()].map(|pair| {
         let lines: Vec<&str> = pair.pem.lines().filter(|line| !line.starts_with('-')).collect();
         lines.join("")
     });
-    bodies.into_iter().chain([JWT_SECRET.to_owned(), LEGACY_SECRET.to_owned(), tag_secret()]).collect()
+    bodies.into_iter().chain([JWT_SECRET.to_owned(), LEGACY_SECRET.to_owned(), tag_secret(), audit_secret()]).collect()
 }
 
 pub fn ring() -> String {
@@ -87,7 +92,7 @@ pub fn ring_with(tagging: Value, more: Vec<Value>) -> String {
         json!({"kid": "librechat-hs", "alg": "HS256", "secret": JWT_SECRET}),
     ];
     signing.extend(more);
-    json!({"signing": signing, "tagging": tagging}).to_string()
+    json!({"signing": signing, "tagging": tagging, "audit": {"secret": audit_secret()}}).to_string()
 }
 
 fn sha256(text: &str) -> String {

@@ -15,17 +15,22 @@ use std::{
 
 use clap::{Args, Subcommand};
 use indicatif::ProgressBar;
-use latchkey_token::{ports::Clock, values::Timestamp};
+use latchkey_token::{
+    ports::Clock,
+    values::{Subject, Timestamp},
+};
 use latchkey_token_lambda::system::SystemClock;
+use serde_json::json;
 
 use self::{
     cloudwatch::{LogGroups, Seen},
     line::Line,
     report::Report,
-    selection::Selection,
+    selection::{Selection, Wanted},
 };
+use super::documents::AuditKeyLocation;
 use crate::{
-    console::{Failure, block_on, print, progress},
+    console::{Failure, block_on, print, progress, subject},
     secrets::write_file,
 };
 
@@ -38,6 +43,7 @@ const BACK_SECONDS: u32 = 3_600;
 pub(crate) enum AuditCommand {
     Tail(Tail),
     Report(ReportArguments),
+    Name(Name),
 }
 
 /// Show audit lines, one a line: when, what, and all that is known
@@ -48,7 +54,7 @@ pub(crate) enum AuditCommand {
 #[derive(Args)]
 #[command(after_help = "Examples:
   latchkey serve | latchkey audit tail
-  latchkey audit tail server.log --subject alice
+  latchkey audit tail server.log --subject alice --keys .latchkey/signing-keys.json
   latchkey audit tail --log-group '/aws/lambda/latchkey-*' --since 1d --event reuse_detected
   latchkey audit tail --log-group '/aws/lambda/latchkey-*' --follow --json | jq .reason")]
 pub(crate) struct Tail {
@@ -87,6 +93,25 @@ pub(crate) struct ReportArguments {
     selection: Selection,
 }
 
+/// Print how the audit trail names a user ("subject_hash")
+///
+/// The name is the first 16 hex digits of HMAC-SHA256(audit key, user). The audit key stands in the key ring; without it
+/// nobody can tell whose name one is. It is never replaced by a rotation, so that a user keeps the name.
+#[derive(Args)]
+#[command(after_help = "Examples:
+  latchkey audit name alice --keys .latchkey/signing-keys.json
+  latchkey audit name alice --keys-secret latchkey/signing-keys --json")]
+pub(crate) struct Name {
+    /// The user, as the external system names it
+    #[arg(value_parser = subject)]
+    subject: Subject,
+    #[command(flatten)]
+    audit_key: AuditKeyLocation,
+    /// Print {"subject_hash":…}
+    #[arg(long)]
+    json: bool,
+}
+
 /// Where log lines come from; standard input if nothing is said.
 #[derive(Args)]
 struct Source {
@@ -104,15 +129,17 @@ impl AuditCommand {
         match self {
             Self::Tail(tail) => tail.run(SystemClock.now()),
             Self::Report(report) => report.run(SystemClock.now()),
+            Self::Name(name) => name.run(),
         }
     }
 }
 
 impl Tail {
     fn run(&self, now: Timestamp) -> Result<(), Failure> {
-        self.source.each_line(&self.selection, self.follow.then_some(FOLLOW_EVERY), now, &progress::hidden(), |text| {
+        let wanted = self.selection.wanted()?;
+        self.source.each_line(&wanted, self.follow.then_some(FOLLOW_EVERY), now, &progress::hidden(), |text| {
             match Line::read(text) {
-                Line::Audit(line) if self.selection.admits(&line, now) => {
+                Line::Audit(line) if wanted.admits(&line, now) => {
                     print(&format!("{}\n", if self.json { line.json() } else { line.shown() }))
                 }
                 Line::Audit(_) | Line::Other | Line::NotJson => Ok(()),
@@ -124,10 +151,11 @@ impl Tail {
 impl ReportArguments {
     fn run(&self, now: Timestamp) -> Result<(), Failure> {
         let mut report = Report::default();
+        let wanted = self.selection.wanted()?;
         let progress = self.source.progress();
-        self.source.each_line(&self.selection, None, now, &progress, |text| {
+        self.source.each_line(&wanted, None, now, &progress, |text| {
             match Line::read(text) {
-                Line::Audit(line) if self.selection.admits(&line, now) => report.count(&line),
+                Line::Audit(line) if wanted.admits(&line, now) => report.count(&line),
                 Line::Audit(_) => {}
                 Line::Other => report.other_lines += 1,
                 Line::NotJson => report.skipped_lines += 1,
@@ -148,6 +176,16 @@ impl ReportArguments {
     }
 }
 
+impl Name {
+    fn run(&self) -> Result<(), Failure> {
+        let Some(key) = self.audit_key.key()? else {
+            return Err(Failure::Usage("where is the key ring? --keys FILE or --keys-secret ID".into()));
+        };
+        let name = key.name(&self.subject);
+        print(&if self.json { format!("{}\n", json!({"subject_hash": name})) } else { format!("{name}\n") })
+    }
+}
+
 impl Source {
     fn progress(&self) -> ProgressBar {
         match self.path().and_then(|path| path.metadata().ok()) {
@@ -164,14 +202,14 @@ impl Source {
     /// Hands over every line; with `follow`, also those that come later, looking that often.
     fn each_line(
         &self,
-        selection: &Selection,
+        wanted: &Wanted<'_>,
         follow: Option<Duration>,
         now: Timestamp,
         progress: &ProgressBar,
         line: impl FnMut(&str) -> Result<(), Failure>,
     ) -> Result<(), Failure> {
         match self.path() {
-            _ if !self.log_group.is_empty() => block_on(self.cloudwatch(selection, follow, now, progress, line)),
+            _ if !self.log_group.is_empty() => block_on(self.cloudwatch(wanted, follow, now, progress, line)),
             Some(path) => {
                 let failed = |error: io::Error| Failure::Place {
                     place: path.display().to_string(),
@@ -191,18 +229,18 @@ impl Source {
 
     async fn cloudwatch(
         &self,
-        selection: &Selection,
+        wanted: &Wanted<'_>,
         follow: Option<Duration>,
         now: Timestamp,
         progress: &ProgressBar,
         mut line: impl FnMut(&str) -> Result<(), Failure>,
     ) -> Result<(), Failure> {
-        let groups = LogGroups::open(&self.log_group, selection.filter_pattern()).await?;
-        let mut since = selection.since(now).unwrap_or(now.minus(BACK_SECONDS));
+        let groups = LogGroups::open(&self.log_group, wanted.filter_pattern()).await?;
+        let mut since = wanted.since(now).unwrap_or(now.minus(BACK_SECONDS));
         let mut seen = Seen::default();
         loop {
             let count = |more| progress.inc(u64::try_from(more).unwrap_or_default());
-            for message in groups.read(since, selection.until(now), &mut seen, count).await? {
+            for message in groups.read(since, wanted.until(now), &mut seen, count).await? {
                 message.lines().try_for_each(&mut line)?;
             }
             let Some(pause) = follow else { return Ok(()) };

@@ -3,22 +3,22 @@
 use clap::{Args, builder::PossibleValuesParser};
 use latchkey_token::{
     audit::EventKind,
-    values::{SessionKey, Subject, Timestamp},
+    values::{Subject, Timestamp},
 };
 
-use super::line::AuditLine;
-use crate::console::{Moment, moment, subject};
+use super::{super::documents::AuditKeyLocation, line::AuditLine};
+use crate::console::{Failure, Moment, NamedSession, moment, named_session, subject};
 
 /// All that are given must hold; of several values of one, any.
 #[derive(Args)]
 #[command(next_help_heading = "Which lines (all of them by default)")]
 pub(super) struct Selection {
-    /// Of this user, as the external system names it; the audit trail has only its hash
+    /// Of this user, as the external system names it; the audit trail has only a name made with the audit key
     #[arg(long, value_parser = subject)]
     subject: Option<Subject>,
     /// Of this session: its id (43 characters) or its name in the audit trail ("session", 16 hex digits)
-    #[arg(long, value_name = "SESSION", value_parser = session, allow_hyphen_values = true)]
-    session: Option<String>,
+    #[arg(long, value_name = "SESSION", value_parser = named_session, allow_hyphen_values = true)]
+    session: Option<NamedSession>,
     /// Of this event; may be given several times, or several with commas
     #[arg(long, value_delimiter = ',', value_parser = PossibleValuesParser::new(EventKind::ALL.map(EventKind::name)))]
     event: Vec<String>,
@@ -31,24 +31,42 @@ pub(super) struct Selection {
     /// Older than this; the same notation
     #[arg(long, value_name = "TIME", value_parser = moment)]
     until: Option<Moment>,
+    #[command(flatten)]
+    audit_key: AuditKeyLocation,
 }
 
-fn session(text: &str) -> Result<String, &'static str> {
-    let is_name = text.len() == 16 && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
-    match SessionKey::parse(text) {
-        Some(key) => Ok(key.audit_name()),
-        None if is_name => Ok(text.to_owned()),
-        None => Err("neither a session's id (43 characters) nor its name in the audit trail (16 hex digits)"),
-    }
+/// A selection in the words of the audit trail.
+pub(super) struct Wanted<'a> {
+    selection: &'a Selection,
+    subject: Option<String>,
+    session: Option<String>,
 }
 
 impl Selection {
+    /// Finds out the user's name in the audit trail.
+    pub(super) fn wanted(&self) -> Result<Wanted<'_>, Failure> {
+        let subject = match (&self.subject, self.audit_key.key()?) {
+            (None, _) => None,
+            (Some(subject), Some(key)) => Some(key.name(subject)),
+            (Some(_), None) => {
+                return Err(Failure::Usage(
+                    "the audit trail names users by the audit key: say where the key ring is, with --keys FILE or \
+                     --keys-secret ID"
+                        .into(),
+                ));
+            }
+        };
+        Ok(Wanted { selection: self, subject, session: self.session.as_ref().map(NamedSession::audit_name) })
+    }
+}
+
+impl Wanted<'_> {
     pub(super) fn since(&self, now: Timestamp) -> Option<Timestamp> {
-        self.since.map(|since| since.before(now))
+        self.selection.since.map(|since| since.before(now))
     }
 
     pub(super) fn until(&self, now: Timestamp) -> Option<Timestamp> {
-        self.until.map(|until| until.before(now))
+        self.selection.until.map(|until| until.before(now))
     }
 
     /// A line without a time is in no span of time.
@@ -56,12 +74,11 @@ impl Selection {
         let any = |wanted: &[String], member| {
             wanted.is_empty() || line.text(member).is_some_and(|value| wanted.iter().any(|wanted| wanted == value))
         };
-        let subject = self.subject.as_ref().map(Subject::audit_name);
         let at = line.at();
-        any(&self.event, "event")
-            && any(&self.client, "client_id")
+        any(&self.selection.event, "event")
+            && any(&self.selection.client, "client_id")
             && any(self.session.as_slice(), "session")
-            && any(subject.as_slice(), "subject_hash")
+            && any(self.subject.as_slice(), "subject_hash")
             && self.since(now).is_none_or(|since| at.is_some_and(|at| at >= since))
             && self.until(now).is_none_or(|until| at.is_some_and(|at| at < until))
     }
@@ -75,12 +92,11 @@ impl Selection {
                 wanted.iter().map(|wanted| format!("($.{member} = \"{wanted}\")")).collect();
             exact.then(|| format!("({})", alternatives.join(" || ")))
         };
-        let subject = self.subject.as_ref().map(Subject::audit_name);
         let terms: Vec<String> = [
-            any(&self.event, "event"),
-            any(&self.client, "client_id"),
+            any(&self.selection.event, "event"),
+            any(&self.selection.client, "client_id"),
             any(self.session.as_slice(), "session"),
-            any(subject.as_slice(), "subject_hash"),
+            any(self.subject.as_slice(), "subject_hash"),
         ]
         .into_iter()
         .flatten()
@@ -92,8 +108,11 @@ impl Selection {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::io::Write;
+
     use crate::operator::audit::line::Line;
     use clap::Parser;
+    use latchkey_token::{keys::AuditKey, values::SessionKey};
 
     #[derive(Parser)]
     struct Command {
@@ -109,15 +128,24 @@ mod tests {
 
     fn admits(arguments: &[&str], line: &str) -> bool {
         let Line::Audit(line) = Line::read(line) else { panic!("{line}") };
-        selection(arguments).admits(&line, NOW)
+        selection(arguments).wanted().unwrap().admits(&line, NOW)
+    }
+
+    fn filter_pattern(arguments: &[&str]) -> Option<String> {
+        selection(arguments).wanted().unwrap().filter_pattern()
     }
 
     #[test]
     fn subjects_and_sessions_are_found_by_the_audit_trails_names() {
-        let subject = Subject::parse("alice").unwrap();
-        let line = format!(r#"{{"event":"token_issued","subject_hash":"{}"}}"#, subject.audit_name());
-        assert!(admits(&["--subject", "alice"], &line));
-        assert!(!admits(&["--subject", "bob"], &line));
+        let ring = format!(r#"{{"signing":[],"tagging":[],"audit":{{"secret":"{}"}}}}"#, "A".repeat(43));
+        let mut file = tempfile::NamedTempFile::new().unwrap();
+        file.write_all(ring.as_bytes()).unwrap();
+        let keys = file.path().to_str().unwrap();
+        let name = AuditKey::of_document(&ring).unwrap().name(&Subject::parse("alice").unwrap());
+        let line = format!(r#"{{"event":"token_issued","subject_hash":"{name}"}}"#);
+        assert!(admits(&["--subject", "alice", "--keys", keys], &line));
+        assert!(!admits(&["--subject", "bob", "--keys", keys], &line));
+        assert!(selection(&["--subject", "alice"]).wanted().is_err(), "without the key nobody can tell");
         let id = "AQEBAQEBAQEBAQEBAQEBAQICAgICAgICAgICAgICAgI";
         let name = SessionKey::parse(id).unwrap().audit_name();
         let line = format!(r#"{{"event":"token_issued","session":"{name}"}}"#);
@@ -141,14 +169,12 @@ mod tests {
 
     #[test]
     fn cloudwatch_is_asked_for_what_can_be_said_exactly() {
-        assert_eq!(selection(&["--since", "1h"]).filter_pattern(), None);
+        assert_eq!(filter_pattern(&["--since", "1h"]), None);
         let name = "0123456789abcdef";
         assert_eq!(
-            selection(&["--event", "token_issued", "--event", "token_renewed", "--session", name])
-                .filter_pattern()
-                .unwrap(),
+            filter_pattern(&["--event", "token_issued", "--event", "token_renewed", "--session", name]).unwrap(),
             r#"{ (($.event = "token_issued") || ($.event = "token_renewed")) && (($.session = "0123456789abcdef")) }"#
         );
-        assert_eq!(selection(&["--client", r#"a" || "b"#]).filter_pattern(), None, "nothing is smuggled in");
+        assert_eq!(filter_pattern(&["--client", r#"a" || "b"#]), None, "nothing is smuggled in");
     }
 }

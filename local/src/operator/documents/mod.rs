@@ -1,5 +1,6 @@
 //! Registrations and keys: documents in a file or in Secrets Manager, edited as they stand.
 
+mod audit_key;
 mod client;
 mod document;
 mod epochs;
@@ -10,5 +11,5 @@ mod place;
 mod registrations;
 mod secret;
 
+pub(super) use self::{audit_key::AuditKeyLocation, epochs::AllSessions, place::Place};
 pub(crate) use self::{client::ClientCommand, issuer::IssuerCommand, keys::KeysCommand};
-pub(super) use self::{epochs::AllSessions, place::Place};

@@ -9,6 +9,7 @@ use std::{
 use clap::Args;
 use latchkey_token::{
     json::{self, Faults, Map, Value},
+    keys::AuditKey,
     registrations::Registrations,
 };
 use tokio::time::sleep;
@@ -137,17 +138,23 @@ impl Place {
         Ok(checked.parsed)
     }
 
+    /// The audit key of the document that is kept there, whatever else is wrong with that.
+    pub(crate) fn audit_key(&self) -> Result<AuditKey, Failure> {
+        let text = self.text()?.ok_or_else(|| self.fail(self.missing()))?;
+        AuditKey::of_document(&text).ok_or_else(|| {
+            self.fail(
+                "has no usable audit key; `latchkey keys generate` makes one, and so does a rotation, if it is missing",
+            )
+        })
+    }
+
     /// The document, to be looked at: there must be one.
     pub(super) fn load<F: Format>(&self) -> Result<Checked<F>, Failure> {
         self.checked(self.draft()?)
     }
 
     fn draft<F: Format>(&self) -> Result<Draft<F>, Failure> {
-        let missing = match self {
-            Self::File(_) => "does not exist",
-            Self::Secret(_) => "has no value yet, or does not exist",
-        };
-        self.parse(&self.text()?.ok_or_else(|| self.fail(missing))?)
+        self.parse(&self.text()?.ok_or_else(|| self.fail(self.missing()))?)
     }
 
     fn checked<F: Format>(&self, draft: Draft<F>) -> Result<Checked<F>, Failure> {
@@ -249,6 +256,13 @@ impl Place {
             "others have changed it at the same time, {TRIES} times in a row. Nothing of this change was written: run the \
              command again. The last answer was: {said}"
         )))
+    }
+
+    fn missing(&self) -> &'static str {
+        match self {
+            Self::File(_) => "does not exist",
+            Self::Secret(_) => "has no value yet, or does not exist",
+        }
     }
 
     fn tell_that_it_is_new(&self) {

@@ -3,7 +3,7 @@
 //! To add one: a variant, its place in [`EventKind::ALL`], and its metric in docs/monitoring.md.
 
 use super::reason::Reason;
-use crate::values::{ClientId, Generation, IssuerId, SessionKey, Subject};
+use crate::values::{ClientId, Generation, IssuerId, SessionKey};
 
 /// What happened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -88,7 +88,7 @@ pub struct Event {
     pub issuer_id: Option<String>,
     /// The first 16 hex digits of SHA-256(sid).
     pub session: Option<String>,
-    /// The first 16 hex digits of SHA-256(subject).
+    /// The first 16 hex digits of HMAC-SHA256(audit key, subject); left out while there is no audit key.
     pub subject_hash: Option<String>,
     /// `jti` of the access token concerned: the new one at issue and renewal, the one presented at the authorizer.
     pub jti: Option<String>,
@@ -145,9 +145,10 @@ impl Event {
         self
     }
 
-    /// The event with the subject's name for the audit trail ([`Subject::audit_name`]), which is a hash.
-    pub fn subject(mut self, subject: &Subject) -> Self {
-        self.subject_hash = Some(subject.audit_name());
+    /// The event with the subject's name for the audit trail
+    /// ([`KeyRing::audit_name`](crate::keys::KeyRing::audit_name)), if there is one.
+    pub fn subject(mut self, audit_name: Option<String>) -> Self {
+        self.subject_hash = audit_name;
         self
     }
 }

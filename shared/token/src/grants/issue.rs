@@ -150,7 +150,7 @@ impl<S: InsertSession + RedeemAssertion, D: DocumentSource> Issue<'_, S, D> {
         let event = Event::new(EventKind::TokenIssued)
             .client(&client.client_id)
             .issuer(&issuer.issuer_id)
-            .subject(&session.subject)
+            .subject(documents.keys.audit_name(&session.subject))
             .session(&session.key, session.generation);
         self.audit.record(&Event {
             jti: Some(tokens.jti.clone()),

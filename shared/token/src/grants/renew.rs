@@ -141,9 +141,10 @@ impl Authentic<'_> {
     /// An event about this request and, where it is known, the session as the store has it.
     fn event(&self, kind: EventKind, session: Option<&Session>) -> Event {
         let event = Event::new(kind).client(&self.client.client_id).session(&self.token.session, self.token.generation);
+        let keys = &self.documents.keys;
         let event = match (session, &self.access_token) {
-            (Some(session), _) => event.subject(&session.subject).issuer(&session.issuer_id),
-            (None, Some(token)) => event.subject(&token.subject),
+            (Some(session), _) => event.subject(keys.audit_name(&session.subject)).issuer(&session.issuer_id),
+            (None, Some(token)) => event.subject(keys.audit_name(&token.subject)),
             (None, None) => event,
         };
         match &self.access_token {

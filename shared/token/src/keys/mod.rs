@@ -2,6 +2,7 @@
 
 mod algorithm;
 mod assertion_keys;
+mod audit_key;
 mod parsed;
 mod pkcs8;
 mod public;
@@ -11,6 +12,7 @@ mod ring;
 pub use self::{
     algorithm::{Algorithm, MIN_HMAC_BYTES, MIN_RSA_BITS},
     assertion_keys::AssertionKeys,
+    audit_key::AuditKey,
     pkcs8::thumbprint,
     public::PublicKeys,
     ring::{KeyRing, Kid, NOT_YET, SigningKey, TagKey},

@@ -9,6 +9,7 @@ use serde_json::value::RawValue;
 
 use super::{
     algorithm::{Algorithm, MIN_HMAC_BYTES},
+    audit_key::AuditKey,
     parsed::{SigningMaterial, VerifyingMaterial},
     pkcs8::key_pair,
     ring::{KeyRing, Kid, Lifetime, NOT_YET, SigningKey, TagKey},
@@ -31,8 +32,14 @@ impl KeyRing {
         let (mut document, mut report) = Document::parse(text)?;
         let signing = document.list("signing", &mut report);
         let tagging = document.list("tagging", &mut report);
-        let is_usable = document.rest(&mut report).end();
-        let mut ring = Self::default();
+        let mut rest = document.rest(&mut report);
+        // A faulty one leaves names out of the audit trail, and must not stop anything else.
+        let audit = rest.object("audit").map(|(_, audit)| AuditKey::read(&audit));
+        let is_usable = rest.end();
+        if matches!(audit, Some(None)) {
+            report.note("audit: must be an object with a secret of 32 bytes as unpadded base64url");
+        }
+        let mut ring = Self { audit: audit.flatten(), ..Self::default() };
         if signing.is_none() {
             ring.faulty_kids.push(None);
         }

@@ -10,10 +10,11 @@ use jsonwebtoken::{
 
 use super::{
     algorithm::Algorithm,
+    audit_key::AuditKey,
     parsed::{SigningMaterial, VerifyingMaterial},
     public::PublicKeys,
 };
-use crate::failure::Unavailable;
+use crate::{failure::Unavailable, values::Subject};
 
 /// `sign_from` of a key that is published and waits for its promotion: the end of the year 9999.
 pub const NOT_YET: i64 = 253_402_300_799;
@@ -130,9 +131,20 @@ pub struct KeyRing {
     /// The ids of faulty keys; `None`: it cannot be read, so the key may be any.
     pub(super) faulty_kids: Vec<Option<String>>,
     pub(super) faulty_tag_kids: Vec<Option<u8>>,
+    pub(super) audit: Option<AuditKey>,
 }
 
 impl KeyRing {
+    /// How the audit trail names the subject; `None` without an audit key ([`AuditKey`]).
+    pub fn audit_name(&self, subject: &Subject) -> Option<String> {
+        self.audit.as_ref().map(|key| key.name(subject))
+    }
+
+    /// Whether there is a usable audit key.
+    pub const fn has_audit_key(&self) -> bool {
+        self.audit.is_some()
+    }
+
     /// How long the key that has signed longest has done so, in seconds: rotation replaces it. `None` where nothing
     /// signs, or only what has signed since ever. HS256 keys do not count: nobody rotates them here.
     pub fn longest_signing(&self, now: i64) -> Option<i64> {

@@ -64,8 +64,8 @@ impl<S: ReadSession, D: DocumentSource> Admit<'_, S, D> {
             return denied(Reason::AccessTokenUnknownClient);
         };
         let denied = |reason| {
-            let event = Event::new(EventKind::AccessDenied).client(&token.client_id).subject(&token.subject);
-            let mut event = event.because(reason);
+            let event = Event::new(EventKind::AccessDenied).client(&token.client_id);
+            let mut event = event.subject(documents.keys.audit_name(&token.subject)).because(reason);
             event.session = Some(token.session.audit_name());
             event.jti = Some(token.jti.clone());
             event.seconds_to_expiry = Some(token.seconds_to_expiry(now));

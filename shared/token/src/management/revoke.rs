@@ -10,9 +10,9 @@ use crate::{
     failure::Failure,
     policy::Policy,
     ports::{Audit, Clock, DocumentSource, Randomness, ReadSession, RevokeSession, random},
-    session::{Revocation, RevocationId, Session},
+    session::{Revocation, RevocationId},
     tokens::Purpose,
-    values::{ClientId, SessionKey, Subject, Timestamp},
+    values::{ClientId, SessionKey, Timestamp},
 };
 
 /// What revocation needs.
@@ -69,7 +69,8 @@ impl<S: ReadSession + RevokeSession, D: DocumentSource> Revoke<'_, S, D> {
             denied(Reason::SessionNotLive);
             return Ok(());
         }
-        let ending = Ending { key: &key, client_id: &client_id, subject: subject.as_ref() };
+        let subject_name = subject.and_then(|subject| documents.keys.audit_name(&subject));
+        let ending = Ending { key: &key, client_id: &client_id, subject_name };
         if !end(self.store, self.randomness, self.audit, caller, ending, now).await? {
             denied(Reason::SessionNotLive);
         }
@@ -81,14 +82,8 @@ impl<S: ReadSession + RevokeSession, D: DocumentSource> Revoke<'_, S, D> {
 pub(crate) struct Ending<'a> {
     pub key: &'a SessionKey,
     pub client_id: &'a ClientId,
-    /// Where it is known.
-    pub subject: Option<&'a Subject>,
-}
-
-impl<'a> From<&'a Session> for Ending<'a> {
-    fn from(session: &'a Session) -> Self {
-        Self { key: &session.key, client_id: &session.client_id, subject: Some(&session.subject) }
-    }
+    /// The audit trail's name for the subject, where it is known.
+    pub subject_name: Option<String>,
 }
 
 /// Ends one session on behalf of `caller`; `true` if it was still going.
@@ -102,7 +97,7 @@ pub(crate) async fn end(
 ) -> Result<bool, Failure> {
     let has_ended = write_end(store, randomness, session.key, caller.reason(), now).await?;
     if has_ended {
-        record_end(audit, caller, &session);
+        record_end(audit, caller, session);
     }
     Ok(has_ended)
 }
@@ -120,9 +115,8 @@ pub(crate) async fn write_end(
 }
 
 /// The audit line of a session that `caller` has ended.
-pub(crate) fn record_end(audit: &dyn Audit, caller: Caller<'_>, session: &Ending<'_>) {
-    let event = Event::new(EventKind::SessionRevoked).client(session.client_id);
-    let event = session.subject.map_or(event.clone(), |subject| event.subject(subject));
+pub(crate) fn record_end(audit: &dyn Audit, caller: Caller<'_>, session: Ending<'_>) {
+    let event = Event::new(EventKind::SessionRevoked).client(session.client_id).subject(session.subject_name);
     let mut event = caller.mark(event).because(caller.reason());
     event.session = Some(session.key.audit_name());
     audit.record(&event);

@@ -116,11 +116,12 @@ impl<S: ListSessions + ReadSession + RevokeSession, D: DocumentSource> SubjectSe
         let Self { store, clock, randomness, .. } = *self;
         let ending =
             EndSessions { store, clock, randomness, reason: caller.reason(), until: Some(now.plus(ENDING_SECONDS)) };
+        let name = documents.keys.audit_name(&filter.subject);
         let mut all = Ended::default();
         for client in self.clients(issuer, &documents.registrations, filter)? {
             let told = |key: &SessionKey| {
-                let session = Ending { key, client_id: client, subject: Some(&filter.subject) };
-                record_end(self.audit, caller, &session);
+                let session = Ending { key, client_id: client, subject_name: name.clone() };
+                record_end(self.audit, caller, session);
             };
             let ended = ending.of(&Owner::of(client, &filter.subject), &told).await?;
             all.count += ended.count;
@@ -131,21 +132,35 @@ impl<S: ListSessions + ReadSession + RevokeSession, D: DocumentSource> SubjectSe
         Ok(all)
     }
 
-    /// Ends one, idle or not; 0 if it is unknown, another issuer's, or over.
+    /// Ends one, idle or not; 0 if it is unknown, another issuer's, or over. A record that cannot be read is ended as well,
+    /// if it still says whose it is.
     pub async fn end_one(&self, caller: &CallerIdentification, key: &SessionKey) -> Result<usize, Failure> {
         let now = self.clock.now();
         let documents = self.documents.current(now).await?;
         let issuer = self.issuer(&documents.registrations, caller, now)?;
-        let Some(record) = self.store.read(key).await? else { return Ok(0) };
+        let record = self.store.read(key).await;
+        let whose = match &record {
+            Ok(record) => record.as_ref().map(|record| (record.client_id.clone(), record.subject.clone())),
+            Err(_) => self.store.whose(key).await?,
+        };
         let registrations = &documents.registrations;
-        if !issuer.clients.contains(&record.client_id) || !registrations.is_client(&record.client_id) {
-            return Ok(0);
-        }
-        if record.standing(&registrations.epochs(&record.client_id)?, now).is_none() {
+        let is_own = |client: &ClientId| issuer.clients.contains(client) && registrations.is_client(client);
+        let Some((client_id, subject)) = whose.filter(|(client, _)| is_own(client)) else { return Ok(0) };
+        let is_going = match record {
+            Ok(record) => {
+                let epochs = registrations.epochs(&client_id)?;
+                record.is_some_and(|record| record.standing(&epochs, now).is_some())
+            }
+            // The write finds out whether it has been revoked.
+            Err(_) => now < key.sid.absolute_expires_at(),
+        };
+        if !is_going {
             return Ok(0);
         }
         let caller = Caller::Issuer(issuer);
-        Ok(usize::from(end(self.store, self.randomness, self.audit, caller, (&record).into(), now).await?))
+        let subject_name = documents.keys.audit_name(&subject);
+        let session = Ending { key, client_id: &client_id, subject_name };
+        Ok(usize::from(end(self.store, self.randomness, self.audit, caller, session, now).await?))
     }
 
     fn issuer<'r>(

@@ -18,6 +18,8 @@ pub struct RingDocument {
     /// Entries that functions have quarantined, kept letter for letter: nobody plans with them.
     faulty_signing: Vec<Box<RawValue>>,
     faulty_tagging: Vec<Box<RawValue>>,
+    /// The audit key, copied as it is: another one would change all names of the audit trail.
+    pub audit: Option<Value>,
     /// Members that a rotation does not know, kept as they are.
     pub other: Map<String, Value>,
 }
@@ -94,7 +96,8 @@ impl RingDocument {
         for list in ["signing", "tagging"] {
             members.remove(list);
         }
-        let mut document = Self { other: members, ..Self::default() };
+        let audit = members.remove("audit");
+        let mut document = Self { audit, other: members, ..Self::default() };
         let ring = &reading.value;
         for entry in lists.signing {
             let read: Option<SigningEntry> = serde_json::from_str(entry.get()).ok();
@@ -167,12 +170,15 @@ impl Serialize for RingDocument {
         struct Form<'a> {
             signing: Vec<Entry<'a, SigningEntry>>,
             tagging: Vec<Entry<'a, TagEntry>>,
+            #[serde(skip_serializing_if = "Option::is_none")]
+            audit: Option<&'a Value>,
             #[serde(flatten)]
             other: &'a Map<String, Value>,
         }
         let form = Form {
             signing: all(&self.signing, &self.faulty_signing),
             tagging: all(&self.tagging, &self.faulty_tagging),
+            audit: self.audit.as_ref(),
             other: &self.other,
         };
         form.serialize(serializer)

@@ -82,8 +82,10 @@ pub(super) fn key_changed_by_hand(current: &RingDocument, coming: &RingDocument,
         &current.tagging,
         is_same_tag,
     ));
+    let audit = (current.audit.is_some() && current.audit != coming.audit).then(|| "audit".to_owned());
     let faulty = (current.faulty_texts() != coming.faulty_texts()).then(|| "that is faulty".to_owned());
-    signing.map(|key| key.kid.clone()).or(tagging.map(|key| key.kid.to_string())).or(faulty)
+    let signing = signing.map(|key| key.kid.clone()).or(tagging.map(|key| key.kid.to_string()));
+    signing.or(audit).or(faulty)
 }
 
 /// The first of `wanted` that is not in `ring`.

@@ -1,6 +1,7 @@
 //! The four steps. Every step may come twice.
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use serde_json::json;
 
 use super::{
     document::{RingDocument, SigningEntry, TagEntry},
@@ -91,7 +92,7 @@ pub struct Rotation<'a, V> {
     pub limits: RotationLimits,
     /// The time; read in each step.
     pub clock: &'a dyn Clock,
-    /// What the secret of a new tag key is drawn from.
+    /// What the secrets of a new tag key and of the audit key are drawn from.
     pub randomness: &'a dyn Randomness,
     /// What makes the new signing keys.
     pub keys: &'a dyn GenerateKey,
@@ -164,6 +165,9 @@ impl<V: RingVersions> Rotation<'_, V> {
         if let Some(NewTagKey { kid, use_from }) = plan.new_tagging {
             let secret = URL_SAFE_NO_PAD.encode(random::<32>(self.randomness)?);
             ring.tagging.push(TagEntry { kid, secret, use_from, retire_at: None, other: Map::new() });
+        }
+        if ring.audit.is_none() {
+            ring.audit = Some(json!({"secret": URL_SAFE_NO_PAD.encode(random::<32>(self.randomness)?)}));
         }
         Ok(ring)
     }
@@ -253,7 +257,7 @@ mod tests {
     use crate::{
         ports::{CurrentRing, VersionStages},
         testing::{NOW, es256_pem, hs256_entry, rsa_pem},
-        values::Timestamp,
+        values::{Subject, Timestamp},
     };
     use std::{
         collections::BTreeMap,
@@ -442,6 +446,24 @@ mod tests {
     }
 
     #[test]
+    fn the_first_rotation_makes_the_audit_key_and_no_later_one_touches_it() {
+        let audit = |world: &World| RingDocument::read(&world.text()).unwrap().1.audit;
+        let subject = Subject::parse("alice").unwrap();
+        let world = World::new(EMPTY);
+        world.rotate("v1");
+        let (made, name) = (audit(&world), world.ring().audit_name(&subject));
+        assert!(made.is_some() && name.is_some());
+        *world.clock.lock().unwrap() = NOW.plus(86_400);
+        world.rotate("v2");
+        assert_eq!((audit(&world), world.ring().audit_name(&subject)), (made, name));
+
+        let faulty = r#"{"signing":[],"tagging":[],"audit":{"secret":"short","note":1}}"#;
+        let world = World::new(faulty);
+        world.rotate("v1");
+        assert_eq!(audit(&world), Some(json!({"secret": "short", "note": 1})), "an operator mends it");
+    }
+
+    #[test]
     fn old_tokens_verify_and_the_next_key_signs_after_its_time() {
         let world = World::new(EMPTY);
         world.rotate("v1");
@@ -502,7 +524,7 @@ mod tests {
 
     #[test]
     fn a_rotation_that_stood_still_undoes_nothing_that_was_done_by_hand() {
-        let by_hand: [fn(&mut RingDocument) -> String; 5] = [
+        let by_hand: [fn(&mut RingDocument) -> String; 6] = [
             |ring| {
                 let added = ring.signing[2].clone();
                 let secret = Some("another example secret of 32+ bytes".to_owned());
@@ -518,6 +540,10 @@ mod tests {
             |ring| {
                 ring.tagging[0].secret = URL_SAFE_NO_PAD.encode([9; 32]);
                 ring.tagging[0].kid.to_string()
+            },
+            |ring| {
+                ring.audit = Some(json!({"secret": URL_SAFE_NO_PAD.encode([9; 32])}));
+                "audit".to_owned()
             },
         ];
         for change in by_hand {

@@ -30,11 +30,6 @@ pub(crate) fn first_16(bytes: &[u8]) -> [u8; 16] {
     first
 }
 
-/// The first 16 hex digits of SHA-256: how the audit trail names subjects and sessions.
-fn audit_hash(bytes: &[u8]) -> String {
-    sha256_16(&[bytes]).iter().take(8).map(|byte| format!("{byte:02x}")).collect()
-}
-
 /// The user, as the external system names it (`sub`): 1 to 255 bytes of UTF-8.
 ///
 /// An operator reads subjects, and copies them into commands that end sessions. So a subject has no character that cannot
@@ -59,11 +54,6 @@ impl Subject {
     /// The subject as `sub` has it.
     pub fn as_str(&self) -> &str {
         &self.0
-    }
-
-    /// How the audit trail names the subject (`subject_hash`): the first 16 hex digits of SHA-256 of it.
-    pub fn audit_name(&self) -> String {
-        audit_hash(self.0.as_bytes())
     }
 }
 
@@ -222,7 +212,7 @@ impl SessionKey {
 
     /// How the audit trail names the session: the first 16 hex digits of SHA-256(sid).
     pub fn audit_name(&self) -> String {
-        audit_hash(&self.sid.0)
+        sha256_16(&[&self.sid.0]).iter().take(8).map(|byte| format!("{byte:02x}")).collect()
     }
 }
 

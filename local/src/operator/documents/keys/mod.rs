@@ -54,12 +54,12 @@ pub(crate) struct Show {
     json: bool,
 }
 
-/// Add a new signing key, and a tag key if there is none
+/// Add a new signing key, and a tag key and an audit key if there are none
 ///
 /// The first key of its algorithm signs at once. Any other is published at once and signs later, when everybody knows
 /// it: a key must not sign before the last cached JWKS without it has run out. The old key stays published, so that
-/// its tokens stay good. Prints the new key's id. A rotation of the
-/// secret that is under way meanwhile fails, and is begun again.
+/// its tokens stay good. The audit key makes the audit trail's names of users; nothing else ever replaces it. Prints the
+/// new key's id. A rotation of the secret that is under way meanwhile fails, and is begun again.
 #[derive(Args)]
 #[command(after_help = "Examples:
   latchkey keys generate --alg RS256 --file signing-keys.json
@@ -162,7 +162,12 @@ impl Show {
     fn run(&self, now: Timestamp) -> Result<(), Failure> {
         let ring: Checked<KeyRing> = self.location.place().load()?;
         let (signing, tagging) = (ring::signing_keys(&ring, now), ring::tag_keys(&ring, now));
-        print(&if self.json { as_json(&signing, &tagging) } else { as_tables(&signing, &tagging) })
+        let has_audit_key = ring.parsed.has_audit_key();
+        print(&if self.json {
+            as_json(&signing, &tagging, has_audit_key)
+        } else {
+            as_tables(&signing, &tagging, has_audit_key)
+        })
     }
 }
 
@@ -170,13 +175,13 @@ impl Generate {
     fn run(&self, now: Timestamp) -> Result<(), Failure> {
         let place = self.location.place();
         let key = new_signing_key(self.alg, now.unix_seconds(), now.unix_seconds())?;
-        let (_, (added, tag_key)) = place.edit(|draft| {
+        let (_, (added, others)) = place.edit(|draft| {
             let added = ring::add_new(draft, key.clone(), self.publish_seconds, now);
-            Ok((added, ensure_tag_key(draft, now)?))
+            Ok((added, ensure_tag_key(draft, now)? + ensure_audit_key(draft)?))
         })?;
         let (kid, sign_from) = added;
         let when = if sign_from == now { "at once".to_owned() } else { format!("from {sign_from}") };
-        eprintln!("a new {} key is in {place}; it signs {when}{tag_key}", self.alg);
+        eprintln!("a new {} key is in {place}; it signs {when}{others}", self.alg);
         match self.json {
             true => print(&format!("{}\n", json!({"kid": kid, "sign_from": sign_from.to_string()}))),
             false => print(&format!("{kid}\n")),
@@ -255,6 +260,11 @@ fn ensure_tag_key(draft: &mut Draft<KeyRing>, now: Timestamp) -> Result<String, 
     Ok(added.map(|kid| format!("; there was no tag key: number {kid} was made")).unwrap_or_default())
 }
 
+/// The same for the audit key.
+fn ensure_audit_key(draft: &mut Draft<KeyRing>) -> Result<&'static str, Failure> {
+    Ok(if ring::ensure_audit_key(draft)? { "; there was no audit key: one was made" } else { "" })
+}
+
 /// Verbatim, without one newline at the end.
 fn read_secret() -> Result<String, Failure> {
     let mut input = std::io::stdin();
@@ -269,7 +279,7 @@ fn read_secret() -> Result<String, Failure> {
     Ok(line.unwrap_or(&text).to_owned())
 }
 
-fn as_tables(signing: &[ShownKey], tagging: &[ShownTagKey]) -> String {
+fn as_tables(signing: &[ShownKey], tagging: &[ShownTagKey], has_audit_key: bool) -> String {
     let signing = signing.iter().map(|key| {
         let sign_from = if key.sign_from == NOT_YET { "the next rotation".to_owned() } else { from(key.sign_from) };
         let times = [from(key.publish_at), sign_from, until(key.retire_at)];
@@ -279,13 +289,14 @@ fn as_tables(signing: &[ShownKey], tagging: &[ShownTagKey]) -> String {
     let tagging =
         tagging.iter().map(|key| [key.kid.to_string(), from(key.use_from), until(key.retire_at), key.now.to_string()]);
     format!(
-        "{}\n{}",
+        "{}\n{}\nAUDIT KEY\n{}\n",
         table(["SIGNING KEY", "ALG", "PUBLISH_AT", "SIGN_FROM", "RETIRE_AT", "NOW"], signing),
-        table(["TAG KEY", "USE_FROM", "RETIRE_AT", "NOW"], tagging)
+        table(["TAG KEY", "USE_FROM", "RETIRE_AT", "NOW"], tagging),
+        if has_audit_key { "there" } else { "none: the audit trail leaves users out" }
     )
 }
 
-fn as_json(signing: &[ShownKey], tagging: &[ShownTagKey]) -> String {
+fn as_json(signing: &[ShownKey], tagging: &[ShownTagKey], has_audit_key: bool) -> String {
     let signing: Vec<Value> = signing
         .iter()
         .map(|key| {
@@ -305,7 +316,7 @@ fn as_json(signing: &[ShownKey], tagging: &[ShownTagKey]) -> String {
             })
         })
         .collect();
-    format!("{}\n", json!({"signing": signing, "tagging": tagging}))
+    format!("{}\n", json!({"signing": signing, "tagging": tagging, "audit": has_audit_key}))
 }
 
 fn rfc_3339(seconds: i64) -> String {

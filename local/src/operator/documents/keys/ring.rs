@@ -10,7 +10,7 @@ use latchkey_token::{
 };
 
 use super::super::document::{Checked, Draft};
-use crate::secrets::{new_signing_key, new_tag_key};
+use crate::secrets::{new_audit_key, new_signing_key, new_tag_key};
 
 /// What a key does now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -143,6 +143,16 @@ pub(super) fn ensure_tag_key(draft: &mut Draft<KeyRing>, now: Timestamp) -> Resu
     Ok(Some(kid))
 }
 
+/// Without an audit key the audit trail leaves subjects out: adds one, unless one is there. Returns whether it did.
+pub(super) fn ensure_audit_key(draft: &mut Draft<KeyRing>) -> Result<bool, Unavailable> {
+    let audit = draft.members_mut().entry("audit").or_insert(Value::Null);
+    if !audit.is_null() {
+        return Ok(false);
+    }
+    *audit = new_audit_key()?;
+    Ok(true)
+}
+
 /// Removes a signing key. If none of its algorithm signs then, the one that was to be the next does so at once, or a new
 /// one. Returns the kid of that; never for HS256, whose keys are imported.
 pub(super) fn revoke(draft: &mut Draft<KeyRing>, kid: &str, now: Timestamp) -> Result<Option<String>, Unavailable> {
@@ -217,6 +227,7 @@ fn retire_at(key: &Value) -> Option<i64> {
 mod tests {
     use super::*;
     use crate::secrets::new_signing_key;
+    use latchkey_token::values::Subject;
     use serde_json::json;
 
     const NOW: Timestamp = Timestamp::from_unix_seconds(1_800_000_000);
@@ -267,6 +278,19 @@ mod tests {
         assert_eq!(uses(&ring, later), [Use::Retired, Use::Signs]);
         let tags: Vec<Use> = tag_keys(&ring, later).iter().map(|key| key.now).collect();
         assert_eq!(tags, [Use::Retired, Use::Tags]);
+    }
+
+    #[test]
+    fn an_audit_key_is_made_once_and_a_faulty_one_is_refused_and_not_replaced() {
+        let mut draft = empty();
+        assert!(ensure_audit_key(&mut draft).unwrap());
+        assert!(!ensure_audit_key(&mut draft).unwrap());
+        let ring = checked(draft);
+        assert!(ring.parsed.audit_name(&Subject::parse("alice").unwrap()).is_some());
+        let mut faulty = Draft::<KeyRing>::parse(r#"{"audit":{"secret":"HIDDEN"}}"#).unwrap();
+        assert!(!ensure_audit_key(&mut faulty).unwrap());
+        let faults = faulty.check().err().unwrap();
+        assert!(faults.len() == 1 && faults[0].starts_with("audit: ") && !faults[0].contains("HIDDEN"), "{faults:?}");
     }
 
     #[test]

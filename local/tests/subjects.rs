@@ -1,0 +1,137 @@
+//! `latchkey subjects erase` as a process, on the data directory of a running server.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
+mod support;
+
+use std::fs;
+
+use serde_json::{Value, json};
+use support::{Server, basic, latchkey, records::Records, run};
+
+struct Demo {
+    directory: tempfile::TempDir,
+    server: Server,
+    portal: String,
+    client: String,
+}
+
+impl Demo {
+    fn start() -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let server = Server::start(&directory.path().join("data"), &[]);
+        let kept = fs::read_to_string(directory.path().join("data/demo-credentials.json")).unwrap();
+        let kept: Value = serde_json::from_str(&kept).unwrap();
+        let secret = |name: &str| kept[name].as_str().unwrap().to_owned();
+        let (portal, client) =
+            (basic("portal", &secret("issuer_secret")), basic("librechat", &secret("client_secret")));
+        Self { directory, server, portal, client }
+    }
+
+    fn data(&self) -> String {
+        self.directory.path().join("data").to_str().unwrap().to_owned()
+    }
+
+    fn issue(&self, client: &str, subject: &str) -> Value {
+        let body = format!("client_id={client}&subject={subject}");
+        let (status, tokens) = self.server.post("/token", &self.portal, &body);
+        assert_eq!(status, 200, "{tokens}");
+        tokens
+    }
+
+    fn renew(&self, tokens: &Value) -> u16 {
+        let token = |name: &str| tokens[name].as_str().unwrap().to_owned();
+        let body = format!("refresh_token={}&access_token={}", token("refresh_token"), token("access_token"));
+        self.server.post("/token/renew", &self.client, &body).0
+    }
+
+    /// `latchkey …` on the data directory: exit code, standard output, standard error.
+    fn latchkey(&self, line: &str) -> (i32, String, String) {
+        let (done, out, said) = run(latchkey().args(line.split(' ')).args(["--data", &self.data()]), "");
+        (done.status.code().unwrap(), out, said)
+    }
+
+    fn json(&self, line: &str) -> (Value, String) {
+        let (code, out, said) = self.latchkey(&format!("{line} --json"));
+        assert_eq!(code, 0, "{line}: {said}");
+        (serde_json::from_str(&out).unwrap(), said)
+    }
+
+    /// Takes a client out of the registrations, as `latchkey client disable` would.
+    fn forget_client(&self, id: &str) {
+        let path = self.directory.path().join("data/clients.json");
+        let mut clients: Value = serde_json::from_str(&fs::read_to_string(&path).unwrap()).unwrap();
+        clients["clients"].as_array_mut().unwrap().retain(|client| client["client_id"] != id);
+        clients["issuers"][0]["clients"].as_array_mut().unwrap().retain(|client| client != id);
+        fs::write(path, clients.to_string()).unwrap();
+    }
+}
+
+fn id(tokens: &Value) -> &str {
+    tokens["session_id"].as_str().unwrap()
+}
+
+#[test]
+fn every_record_of_the_subject_is_erased_whatever_its_state_and_nobody_elses() {
+    let demo = Demo::start();
+    let live = demo.issue("librechat", "alice");
+    let revoked = demo.issue("librechat", "alice");
+    demo.json(&format!("sessions revoke --session {}", id(&revoked)));
+    let (unreadable, elsewhere) = (demo.issue("librechat-oauth", "alice"), demo.issue("librechat-oauth", "alice"));
+    let bobs = demo.issue("librechat", "bob");
+    let records = Records::of(&demo.data());
+    records.spoil(id(&unreadable));
+    records.put_stranger_beside(id(&elsewhere));
+    let all = ["?", "alice", "alice", "alice", "alice", "bob"];
+    assert_eq!(records.subjects(), all);
+
+    assert_eq!(demo.json("subjects erase alice --dry-run").0, json!({"would_erase": 5}));
+    assert_eq!(records.subjects(), all, "a dry run deletes nothing");
+    let (told, said) = demo.json("subjects erase alice");
+    assert_eq!(told, json!({"erased": 5, "ended": 3}));
+    assert_eq!(records.subjects(), ["bob"]);
+    assert_eq!((demo.renew(&live), demo.renew(&bobs)), (400, 200));
+
+    let (_, name, _) =
+        run(latchkey().args(["audit", "name", "alice", "--keys", &format!("{}/signing-keys.json", demo.data())]), "");
+    let lines: Vec<Value> = said.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
+    assert_eq!(lines.len(), 3, "what was still going, and nothing else: {said}");
+    for line in &lines {
+        assert_eq!((&line["event"], &line["reason"]), (&"session_revoked".into(), &"operator".into()));
+        assert!(line["subject_hash"] == name.trim() && !line.to_string().contains("alice"), "{line}");
+    }
+    assert_eq!(demo.json("subjects erase alice").0, json!({"erased": 0, "ended": 0}), "again is safe");
+}
+
+#[test]
+fn a_client_that_is_not_registered_any_more_is_named() {
+    let demo = Demo::start();
+    for client in ["librechat", "librechat-oauth"] {
+        demo.issue(client, "alice");
+    }
+    demo.forget_client("librechat-oauth");
+    let records = Records::of(&demo.data());
+    assert_eq!(demo.json("subjects erase alice").0["erased"], 1);
+    assert_eq!(records.subjects(), ["alice"], "of the client that nobody has named");
+    let (code, out, said) = demo.latchkey("subjects erase alice --client librechat-oauth --client older");
+    assert!(code == 0 && out.is_empty() && said.contains("1 record of \"alice\" erased, 1 of them"), "{said}");
+    assert!(said.contains("at 3 clients any more"), "{said}");
+    assert!(records.subjects().is_empty());
+}
+
+#[test]
+fn errors_say_what_to_do() {
+    for (line, code, expected) in [
+        ("alice", 2, "--table NAME or --data DIR"),
+        ("alice --table a", 2, "--clients FILE"),
+        ("alice --table a --client b", 2, "--clients FILE"),
+        ("--table a", 2, "<SUBJECT>"),
+        ("alice --data no-such-directory --clients no-such-file", 1, "no-such-file"),
+    ] {
+        let (done, _, said) = run(latchkey().args(["subjects", "erase"]).args(line.split(' ')), "");
+        assert!(done.status.code() == Some(code) && said.contains(expected), "{line}: {said}");
+    }
+    let demo = Demo::start();
+    let (code, _, said) = demo.latchkey("subjects erase alice --keys no-such-file");
+    assert!(code == 0 && said.contains("no subject_hash: no-such-file"), "a missing audit key stops nothing: {said}");
+}
