@@ -8,7 +8,7 @@ use std::{fs, path::Path};
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use latchkey_token::ports::{Promotion, RingVersions};
-use latchkey_token_aws::SecretsManagerRing;
+use latchkey_token_aws::{RingSecrets, SecretsManagerRing};
 use serde_json::{Value, json};
 use support::{
     basic,
@@ -582,7 +582,14 @@ async fn a_rotation_replaces_exactly_the_ring_that_it_compared() {
             .endpoint_url(stub.url())
             .load()
             .await;
-        let ring = SecretsManagerRing::new(&sdk, SecretsManager::SECRET_ID.into(), "public-keys".into(), None);
+        let secrets = RingSecrets {
+            signing_keys: SecretsManager::SECRET_ID.into(),
+            verification_keys: "verification-keys".into(),
+            ticket_keys: "ticket-keys".into(),
+            public_keys: "public-keys".into(),
+            librechat_secret: None,
+        };
+        let ring = SecretsManagerRing::new(&sdk, secrets);
         let compared = ring.current().await.unwrap();
         stub.meddle_with_moves(move |count, secret| if count == 1 { meddle(secret) } else { Fate::Answered });
         let promotion = ring.make_current(&pending, &compared.version).await;

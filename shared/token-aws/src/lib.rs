@@ -7,7 +7,9 @@ pub mod sdk;
 pub mod secrets;
 pub mod store;
 pub mod table;
+pub mod verification;
 
-pub use ring_versions::SecretsManagerRing;
-pub use secrets::{Cached, CachedDocuments, CachedPublicKeys, DocumentSecrets, PublicKeysSecret, SecretText};
+pub use ring_versions::{RingSecrets, SecretsManagerRing};
+pub use secrets::{Cached, CachedDocuments, DocumentSecrets, SecretText};
 pub use store::DynamoDbSessions;
+pub use verification::{CachedPublicKeys, CachedVerifyingDocuments, PublicKeysSecret, VerifyingDocumentSecrets};

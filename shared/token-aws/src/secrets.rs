@@ -1,4 +1,4 @@
-//! Key ring, registrations and published keys from Secrets Manager or from files, cached, and served stale while the source is down.
+//! Key ring and registrations from Secrets Manager or from files, cached, and served stale while the source is down.
 
 use std::{
     future::Future,
@@ -53,7 +53,7 @@ impl SecretText {
         }
     }
 
-    async fn fetch(&self) -> Result<String, Unavailable> {
+    pub(crate) async fn fetch(&self) -> Result<String, Unavailable> {
         match self {
             Self::SecretsManager { client, id } => {
                 // Boxed: it is big, and every request's future has room for it.
@@ -95,18 +95,6 @@ impl Load for DocumentSecrets {
     }
 }
 
-/// The published keys: all that discovery may read.
-pub struct PublicKeysSecret(pub SecretText);
-
-impl Load for PublicKeysSecret {
-    type Loaded = PublicKeys;
-
-    async fn load(&self) -> Result<PublicKeys, Unavailable> {
-        let text = self.0.fetch().await?;
-        PublicKeys::parse(&text).ok_or_else(|| Unavailable::new("secret", "public keys: not a JWKS of public keys"))
-    }
-}
-
 /// Told what is served, since when it has been known, and the time.
 pub type SecretsObserver<T> = fn(&T, Timestamp, Timestamp);
 
@@ -123,8 +111,6 @@ pub struct Cached<L: Load> {
 
 /// Key ring and registrations, cached.
 pub type CachedDocuments = Cached<DocumentSecrets>;
-/// The published keys, cached.
-pub type CachedPublicKeys = Cached<PublicKeysSecret>;
 
 struct Kept<T> {
     value: Arc<T>,
@@ -259,19 +245,13 @@ impl<L: Load> Cached<L> {
     }
 }
 
-impl DocumentSource for CachedDocuments {
+impl<L: Load<Loaded = Documents>> DocumentSource for Cached<L> {
     async fn current(&self, now: Timestamp) -> Result<Arc<Documents>, Unavailable> {
         Cached::current(self, now).await
     }
 
     async fn reloaded(&self, now: Timestamp) -> Result<Arc<Documents>, Unavailable> {
         Cached::reloaded(self, now).await
-    }
-}
-
-impl PublicKeySource for CachedPublicKeys {
-    async fn public_keys(&self, now: Timestamp) -> Result<Arc<PublicKeys>, Unavailable> {
-        self.current(now).await
     }
 }
 

@@ -3,7 +3,7 @@
 use crate::{
     failure::Unavailable,
     json::Faults,
-    keys::{Algorithm, KeyRing, SigningKey, TagKey},
+    keys::{Algorithm, KeyRing, Signer, TagKey},
     policy::Policy,
     registrations::{Client, Registrations},
     values::{OPENID, Timestamp},
@@ -32,7 +32,11 @@ pub enum DocumentFault {
 impl Documents {
     /// Reads the secrets `signing-keys` and `clients` and checks one against the other.
     pub fn parse(signing_keys: &str, clients: &str) -> Result<Self, DocumentFault> {
-        let keys = KeyRing::parse(signing_keys).map_err(DocumentFault::Keys)?;
+        Self::with_keys(KeyRing::parse(signing_keys).map_err(DocumentFault::Keys)?, clients)
+    }
+
+    /// Reads the secret `clients` and checks it against these keys: those of `verification-keys`, where nothing is signed.
+    pub fn with_keys(keys: KeyRing, clients: &str) -> Result<Self, DocumentFault> {
         let registrations = Registrations::parse(clients).map_err(DocumentFault::Registrations)?;
         registrations.check_keys(&keys).map_err(DocumentFault::Registrations)?;
         Ok(Self { keys, registrations })
@@ -64,9 +68,9 @@ impl Documents {
 
 /// The keys of one answer, chosen before anything is written.
 pub(crate) struct Signers<'a> {
-    pub(crate) access: &'a SigningKey,
+    pub(crate) access: Signer<'a>,
     /// Only where the client's registration allows `openid`.
-    pub(crate) id: Option<&'a SigningKey>,
+    pub(crate) id: Option<Signer<'a>>,
     pub(crate) tagger: &'a TagKey,
 }
 

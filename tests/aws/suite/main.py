@@ -263,7 +263,8 @@ class Suite:
         return issued
 
     def without_keys(self):
-        for answer in (self.api.issue(self.portal, client_id="librechat", subject="early"), self.api.jwks()):
+        verified = self.api.introspect(self.client, "no token at all")
+        for answer in (self.api.issue(self.portal, client_id="librechat", subject="early"), self.api.jwks(), verified):
             assert answer.status == 503, answer
             assert "retry-after" in answer.headers, answer
             assert answer.json()["error"] == "temporarily_unavailable", answer
@@ -275,6 +276,9 @@ class Suite:
     def ring(self):
         return json.loads(rotation.current(self.emulator, self.outputs["SigningKeysSecretArn"]))
 
+    def derived(self, name):
+        return json.loads(rotation.current(self.emulator, self.outputs[f"{name}SecretArn"]))
+
     def first_rotation(self):
         public = self.outputs["PublicKeysSecretArn"]
         first = self.rotation().stage()
@@ -282,7 +286,7 @@ class Suite:
         first.step("createSecret")
         assert self.ring() == before and rotation.current(self.emulator, public) is None
         first.step("setSecret")
-        published = json.loads(rotation.current(self.emulator, public))
+        published = self.derived("PublicKeys")
         assert self.ring() == before, "only finishSecret makes the new ring current"
         first.step("testSecret")
         first.step("finishSecret")
@@ -292,6 +296,13 @@ class Suite:
         (symmetric,) = [key for key in ring["signing"] if key["alg"] == "HS256"]
         assert (symmetric["kid"], symmetric["secret"]) == ("librechat-hs", JWT_SECRET)
         assert ring["tagging"], "a tag key"
+        verification, tickets = self.derived("VerificationKeys"), self.derived("TicketKeys")
+        assert {key["kid"] for key in verification["keys"]} == asymmetric | {"librechat-hs"}, "all that verifies"
+        assert not re.search(r'PRIVATE KEY|private_key|"d"', json.dumps(verification)), "and nothing that signs"
+        assert verification["tagging"] == ring["tagging"], "tags are verified"
+        assert [key["kid"] for key in tickets["keys"]] == [key["kid"] for key in ring["tagging"]]
+        for key in tickets["keys"]:
+            self.secret_texts |= {key["ticket_key"], key["registration_key"]}
         self.secret_texts |= {key["secret"] for key in ring["tagging"]}
         # Functions that found no keys look again by themselves.
         deadline = time.monotonic() + 90
@@ -607,7 +618,8 @@ class Suite:
             "secrets": [item["ARN"] for item in self.emulator.client("secretsmanager").list_secrets()["SecretList"]],
         }
         assert self.outputs["TableName"] in kept["table"], kept
-        for name in ("SigningKeysSecretArn", "PublicKeysSecretArn", "ClientsSecretArn"):
+        for name in ("SigningKeys", "VerificationKeys", "TicketKeys", "PublicKeys", "Clients"):
+            name += "SecretArn"
             assert self.outputs[name] in kept["secrets"], kept
         left = {
             "functions": self.emulator.client("lambda").list_functions()["Functions"],

@@ -12,7 +12,7 @@ use std::{
 };
 
 use lambda_http::Context;
-use latchkey_token::{documents::Documents, keys::PublicKeys, values::Timestamp};
+use latchkey_token::{documents::Documents, keys::KeyRing, values::Timestamp};
 use metrique_writer_core::{
     Entry, EntryWriter, MetricFlags, Observation, Unit, Value, ValueWriter, format::Format, unit::NegativeScale,
 };
@@ -69,7 +69,7 @@ pub fn documents_served(documents: &Documents, loaded_at: Timestamp, now: Timest
 }
 
 /// Notes how old the public keys in use are.
-pub fn public_keys_served(_: &PublicKeys, loaded_at: Timestamp, now: Timestamp) {
+pub fn public_keys_served(_: &KeyRing, loaded_at: Timestamp, now: Timestamp) {
     note(|measured| measured.secret_age = Some(age(loaded_at, now)));
 }
 

@@ -7,11 +7,13 @@ mod pkcs8;
 mod public;
 mod reader;
 mod ring;
+mod verification;
 
 pub use self::{
     algorithm::{Algorithm, MIN_HMAC_BYTES, MIN_RSA_BITS},
     assertion_keys::AssertionKeys,
     pkcs8::thumbprint,
     public::PublicKeys,
-    ring::{KeyRing, Kid, NOT_YET, SigningKey, TagKey},
+    ring::{KeyRing, Kid, NOT_YET, Signer, SigningKey, TagKey},
+    verification::DerivedRing,
 };

@@ -47,10 +47,11 @@ impl KeyRing {
             if !kids.insert(&key.kid) {
                 report.add(format!("signing: kid {:?} stands twice", key.kid.as_str()));
             }
-            if materials.contains(&key.signer().as_bytes()) {
+            let material = key.private_key().map(EncodingKey::as_bytes);
+            if materials.contains(&material) {
                 report.add(format!("signing: key {:?} repeats another key's material", key.kid.as_str()));
             }
-            materials.push(key.signer().as_bytes());
+            materials.push(material);
         }
         let mut tag_kids = BTreeSet::new();
         for key in &self.tagging {
@@ -64,7 +65,7 @@ impl KeyRing {
     }
 }
 
-fn read_signing_key(mut members: Members<'_>) -> Option<SigningKey> {
+pub(super) fn read_signing_key(mut members: Members<'_>) -> Option<SigningKey> {
     let kid = members.required_string("kid");
     if let Some(kid) = &kid {
         members.name(kid);
@@ -112,10 +113,10 @@ fn read_signing_key(mut members: Members<'_>) -> Option<SigningKey> {
     };
     members.end();
     let (signer, verifier, public) = material?;
-    Some(SigningKey { kid: kid?, algorithm: algorithm?, lifetime, signer, verifier, public })
+    Some(SigningKey { kid: kid?, algorithm: algorithm?, lifetime, signer: Some(signer), verifier, public })
 }
 
-fn read_tag_key(mut members: Members<'_>) -> Option<TagKey> {
+pub(super) fn read_tag_key(mut members: Members<'_>) -> Option<TagKey> {
     let kid = members.integer("kid", 0..=255).and_then(|kid| u8::try_from(kid).ok());
     match kid {
         Some(kid) => members.name(&kid.to_string()),
