@@ -193,13 +193,18 @@ class Suite:
     # -- using it -----------------------------------------------------------------------------------------------------
 
     def latchkey(self, *arguments):
+        return self.told(*arguments, "--secret-id", self.outputs["ClientsSecretArn"])
+
+    def keys(self, *arguments):
+        """A command that changes the key ring, and what is derived from it."""
+        names = ("SigningKeys", "VerificationKeys", "TicketKeys", "PublicKeys")
+        flags = ("--secret-id", "--verification-keys", "--ticket-keys", "--public-keys")
+        places = [part for flag, name in zip(flags, names) for part in (flag, self.outputs[f"{name}SecretArn"])]
+        return self.told("keys", *arguments, *places)
+
+    def told(self, *arguments):
         target = Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target"))
-        output = run(
-            target / "debug/latchkey",
-            *arguments,
-            *("--secret-id", self.outputs["ClientsSecretArn"], "--json"),
-            env=self.emulator.environment(),
-        )
+        output = run(target / "debug/latchkey", *arguments, "--json", env=self.emulator.environment())
         # The secret is one JSON object among what else the operator is told.
         (line,) = [line for line in output.splitlines() if line.startswith("{")]
         return json.loads(line)
@@ -450,23 +455,21 @@ class Suite:
         """As docs/deployment.md has it."""
         session = self.issue("grace")
         leaked = tokens.parts(session["access_token"])[0]["kid"]
-        ring, now = self.ring(), int(time.time())
-        ring["signing"] = [key for key in ring["signing"] if key["kid"] != leaked]
-        for key in ring["signing"]:
-            if key.get("sign_from", 0) > now:
-                key["sign_from"] = now
-        self.emulator.client("secretsmanager").put_secret_value(
-            SecretId=self.outputs["SigningKeysSecretArn"], SecretString=json.dumps(ring)
-        )
-        self.rotation().run()
+        assert self.api.introspect(self.portal, session["access_token"]).json()["active"] is True
+        self.keys("revoke", leaked, "--clients-secret", self.outputs["ClientsSecretArn"])
+        for name in ("VerificationKeys", "PublicKeys"):
+            assert leaked not in {key["kid"] for key in self.derived(name)["keys"]}, name
         time.sleep(PARAMETERS["SecretsTtlSeconds"] + 1)
         jwks = self.api.jwks().json()
         assert leaked not in {key["kid"] for key in jwks["keys"]}, "still published"
+        assert self.api.introspect(self.portal, session["access_token"]).json() == {"active": False}
         answer = self.api.renew(self.client, session)
         assert (answer.status, answer.json()["error"]) == (400, "invalid_grant"), answer
         after = self.issue("grace")
         assert tokens.parts(after["access_token"])[0]["kid"] != leaked
         self.verify(after["access_token"])
+        self.rotation().run()
+        time.sleep(PARAMETERS["SecretsTtlSeconds"] + 1)
 
     # -- logs ---------------------------------------------------------------------------------------------------------
 
