@@ -170,17 +170,37 @@ fn a_revoked_key_is_gone_and_the_next_one_signs() {
 }
 
 #[test]
-fn a_key_that_a_client_names_is_not_revoked() {
+fn a_key_that_a_client_names_is_revoked_and_the_client_waits_for_another_one() {
     let incident = Incident::new();
     let kid = incident.files.json("keys.json")["signing"][0]["kid"].as_str().unwrap().to_owned();
-    incident.files.secret(&format!(
-        "client add pinned --alg ES256 --kid {kid} --keys keys.json --issuer portal --file clients.json"
-    ));
-    let said =
-        incident.files.refused(&format!("keys revoke {kid} --file keys.json --clients clients.json"), "keys.json");
-    assert!(said.contains(r#"client "pinned" names the key"#), "{said}");
-    let said = incident.said(&format!("keys revoke {kid} --file keys.json --dry-run"));
+    incident.files.secret(&format!("client add pinned --alg ES256 --kid {kid} --keys keys.json --file clients.json"));
+    let revoke = format!("keys revoke {kid} --file keys.json");
+    let said = incident.said(&format!("{revoke} --dry-run"));
     assert!(said.contains("was not checked"), "{said}");
+    let said = incident.said(&format!("{revoke} --clients clients.json"));
+    assert!(said.contains(r#"client "pinned" names the key"#) && said.contains("are answered with 503"), "{said}");
+    let said =
+        incident.files.refused("client add another --public --keys keys.json --file clients.json", "clients.json");
+    assert!(said.contains(r#""pinned" names the key"#), "what adds something is strict: {said}");
+    let tokens = incident.tokens();
+    assert!(incident.renews(&tokens), "the other clients go on");
+}
+
+#[test]
+fn what_ends_something_does_not_wait_for_a_sound_document() {
+    let incident = Incident::new();
+    let tokens = incident.tokens();
+    let mut clients = incident.files.json("clients.json");
+    clients["clients"].as_array_mut().unwrap().push(json!({"client_id": "broken", "of_a_newer_version": true}));
+    std::fs::write(incident.files.path("clients.json"), clients.to_string()).unwrap();
+    let refused = incident.files.refused("client add another --public --file clients.json", "clients.json");
+    assert!(refused.contains(r#"("broken").type: is missing"#), "{refused}");
+    let said = incident.said("issuer disable portal --end-sessions --file clients.json");
+    assert!(said.contains(r#"a fault, which stays as it is: clients"#) && said.contains("broken"), "{said}");
+    let after = incident.files.json("clients.json");
+    assert_eq!(after["issuers"][0]["disabled"], true);
+    assert_eq!(after["clients"].as_array().unwrap().last(), clients["clients"].as_array().unwrap().last());
+    assert!(!incident.renews(&tokens) && !incident.is_active(&tokens), "and it counts, whatever else is wrong");
 }
 
 #[test]

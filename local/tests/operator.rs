@@ -8,7 +8,7 @@ use std::{fs, path::Path};
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use latchkey_token::ports::{Promotion, RingVersions};
-use latchkey_token_aws::SecretsManagerRing;
+use latchkey_token_aws::{RingSecrets, SecretsManagerRing};
 use serde_json::{Value, json};
 use support::{
     basic,
@@ -292,6 +292,7 @@ fn help_teaches_and_wrong_usage_is_told_apart() {
         "keys show",
         "keys generate",
         "keys import-hs256",
+        "keys publish",
     ] {
         let (_, shown, _) = output(&words(&format!("{line} --help")));
         assert!(shown.contains("Example") && shown.contains(&format!("latchkey {line} ")), "{shown}");
@@ -347,10 +348,11 @@ fn registrations_are_edited_in_secrets_manager() {
 #[test]
 fn keys_are_added_in_secrets_manager() {
     let stub = SecretsManager::start();
-    let first = stub.done("keys generate --alg ES256 --secret-id latchkey/one");
-    let weak = stub.latchkey("keys import-hs256 --kid hs --secret-id latchkey/one", "short");
+    let places = format!("--secret-id latchkey/one {}", SecretsManager::DERIVED);
+    let first = stub.done(&format!("keys generate --alg ES256 {places}"));
+    let weak = stub.latchkey(&format!("keys import-hs256 --kid hs {places}"), "short");
     assert_eq!(weak.0, 1, "{}", weak.2);
-    assert_eq!(stub.latchkey("keys import-hs256 --kid hs --secret-id latchkey/one", &"s".repeat(32)).0, 0);
+    assert_eq!(stub.latchkey(&format!("keys import-hs256 --kid hs {places}"), &"s".repeat(32)).0, 0);
     assert_eq!(stub.current()["signing"][0]["kid"], first.trim());
     let shown: Value =
         serde_json::from_str(&stub.done("keys show --secret-id latchkey/one --json")).expect("one JSON object");
@@ -584,7 +586,14 @@ async fn a_rotation_replaces_exactly_the_ring_that_it_compared() {
             .endpoint_url(stub.url())
             .load()
             .await;
-        let ring = SecretsManagerRing::new(&sdk, SecretsManager::SECRET_ID.into(), "public-keys".into(), None);
+        let secrets = RingSecrets {
+            signing_keys: SecretsManager::SECRET_ID.into(),
+            verification_keys: "verification-keys".into(),
+            ticket_keys: "ticket-keys".into(),
+            public_keys: "public-keys".into(),
+            librechat_secret: None,
+        };
+        let ring = SecretsManagerRing::new(&sdk, secrets);
         let compared = ring.current().await.unwrap();
         stub.meddle_with_moves(move |count, secret| if count == 1 { meddle(secret) } else { Fate::Answered });
         let promotion = ring.make_current(&pending, &compared.version).await;
@@ -626,7 +635,7 @@ fn a_first_value_is_written_whoever_comes_first_and_beside_a_rotation() {
     // A version that is pending is not in force; the next one is not the first, and is put in force by a move alone.
     let stub = SecretsManager::start();
     let pending = stub.secret().put(&json!({"signing": [], "tagging": []}), "AWSPENDING");
-    let kid = stub.done("keys generate --alg ES256 --secret-id latchkey/one");
+    let kid = stub.done(&format!("keys generate --alg ES256 --secret-id latchkey/one {}", SecretsManager::DERIVED));
     assert_eq!(stub.current()["signing"][0]["kid"], kid.trim());
     assert_eq!(stub.secret().labelled("AWSPENDING"), Some(pending.as_str()), "it is the rotation's");
 }

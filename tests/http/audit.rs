@@ -18,7 +18,7 @@ use lambda_http::{Context, LambdaEvent, aws_lambda_events::apigw::ApiGatewayV2ht
 use latchkey::serve::dynamodb::embedded;
 use latchkey_token::{
     failure::Unavailable,
-    ports::{CurrentRing, Promotion, RingVersions, VersionStages},
+    ports::{CurrentRing, DerivedDocument, Promotion, RingVersions, VersionStages},
     rotation::RotationLimits,
     routes::{self, Found},
 };
@@ -196,11 +196,18 @@ fn aged_ring() -> String {
 
 /// The secrets of a rotation that begins with an empty ring.
 #[derive(Default)]
-struct Versions(Mutex<(HashMap<String, String>, bool, Option<String>)>);
+struct Versions(Mutex<Secrets>);
+
+#[derive(Default)]
+struct Secrets {
+    rings: HashMap<String, String>,
+    is_finished: bool,
+    published: HashMap<&'static str, String>,
+}
 
 impl RingVersions for Versions {
     async fn stages(&self, _: &str) -> Result<Option<VersionStages>, Unavailable> {
-        let is_current = self.0.lock().unwrap().1;
+        let is_current = self.0.lock().unwrap().is_finished;
         Ok(Some(VersionStages { is_current, is_pending: !is_current }))
     }
 
@@ -209,25 +216,25 @@ impl RingVersions for Versions {
     }
 
     async fn value(&self, version: &str) -> Result<Option<String>, Unavailable> {
-        Ok(self.0.lock().unwrap().0.get(version).cloned())
+        Ok(self.0.lock().unwrap().rings.get(version).cloned())
     }
 
     async fn stage_pending(&self, version: &str, ring: &str) -> Result<(), Unavailable> {
-        self.0.lock().unwrap().0.insert(version.to_owned(), ring.to_owned());
+        self.0.lock().unwrap().rings.insert(version.to_owned(), ring.to_owned());
         Ok(())
     }
 
     async fn make_current(&self, _: &str, _: &str) -> Result<Promotion, Unavailable> {
-        self.0.lock().unwrap().1 = true;
+        self.0.lock().unwrap().is_finished = true;
         Ok(Promotion::Promoted)
     }
 
-    async fn published(&self) -> Result<Option<String>, Unavailable> {
-        Ok(self.0.lock().unwrap().2.clone())
+    async fn published(&self, document: DerivedDocument) -> Result<Option<String>, Unavailable> {
+        Ok(self.0.lock().unwrap().published.get(document.name()).cloned())
     }
 
-    async fn publish(&self, jwks: &str) -> Result<(), Unavailable> {
-        self.0.lock().unwrap().2 = Some(jwks.to_owned());
+    async fn publish(&self, document: DerivedDocument, text: &str) -> Result<(), Unavailable> {
+        self.0.lock().unwrap().published.insert(document.name(), text.to_owned());
         Ok(())
     }
 

@@ -212,7 +212,14 @@ async fn every_rotation_event_is_understood_or_refused_by_name() {
         .load()
         .await;
     let signing_keys = "latchkey/signing-keys".to_owned();
-    let ring = latchkey_token_aws::SecretsManagerRing::new(&sdk, signing_keys.clone(), "public-keys".into(), None);
+    let secrets = latchkey_token_aws::RingSecrets {
+        signing_keys: signing_keys.clone(),
+        verification_keys: "verification-keys".into(),
+        ticket_keys: "ticket-keys".into(),
+        public_keys: "public-keys".into(),
+        librechat_secret: None,
+    };
+    let ring = latchkey_token_aws::SecretsManagerRing::new(&sdk, secrets);
     let limits = latchkey_token::rotation::RotationLimits { secrets_ttl_seconds: 300, jwks_seconds: 300 };
     let rotator = Rotator { versions: ring, signing_keys, limits };
     let mut count = 0;

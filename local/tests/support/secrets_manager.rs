@@ -1,4 +1,5 @@
-//! Secrets Manager with one secret: its versions, their labels, and the rules by which labels move.
+//! Secrets Manager with one secret: its versions, their labels, and the rules by which labels move. Beside it, the secrets of
+//! what is derived from a key ring.
 
 use std::{
     collections::BTreeMap,
@@ -75,9 +76,6 @@ impl Secret {
     }
 
     fn answer(&mut self, operation: &str, request: &Value) -> Answer {
-        if request["SecretId"] != SecretsManager::SECRET_ID {
-            return not_found();
-        }
         match operation {
             "GetSecretValue" => self.get(request),
             "DescribeSecret" => {
@@ -157,30 +155,47 @@ type Meddler = Box<dyn FnMut(&str, &mut Secret) -> Fate + Send>;
 pub struct SecretsManager {
     service: AwsService,
     secret: Arc<Mutex<Secret>>,
+    /// By name.
+    derived: Arc<Mutex<BTreeMap<String, Secret>>>,
     meddler: Arc<Mutex<Option<Meddler>>>,
 }
 
 impl SecretsManager {
     pub const SECRET_ID: &str = "latchkey/one";
+    /// The secrets of what is derived, as a command is told of them.
+    pub const DERIVED: &str = "--verification-keys latchkey/verification-keys --ticket-keys latchkey/ticket-keys \
+         --public-keys latchkey/public-keys";
 
     /// With a secret that has no value.
     pub fn start() -> Self {
         let (secret, meddler) = (Arc::<Mutex<Secret>>::default(), Arc::<Mutex<Option<Meddler>>>::default());
         let (held, asked) = (Arc::clone(&secret), Arc::clone(&meddler));
+        let names = ["verification-keys", "ticket-keys", "public-keys"];
+        let derived: Arc<Mutex<BTreeMap<_, _>>> =
+            Arc::new(Mutex::new(names.map(|name| (name.to_owned(), Secret::default())).into()));
+        let others = Arc::clone(&derived);
         let service = AwsService::start(move |operation, request| {
             let mut secret = held.lock().unwrap();
-            let fate = asked.lock().unwrap().as_mut().map_or(Fate::Answered, |meddle| meddle(operation, &mut secret));
+            let name = request["SecretId"].as_str().unwrap().trim_start_matches("latchkey/").to_owned();
+            let what = if name == "one" { operation.to_owned() } else { format!("{name} {operation}") };
+            let fate = asked.lock().unwrap().as_mut().map_or(Fate::Answered, |meddle| meddle(&what, &mut secret));
+            let mut others = others.lock().unwrap();
+            let mut answer = || match others.get_mut(&name) {
+                Some(other) => other.answer(operation, &request),
+                None if name == "one" => secret.answer(operation, &request),
+                None => not_found(),
+            };
             match fate {
-                Fate::Answered => secret.answer(operation, &request),
+                Fate::Answered => answer(),
                 Fate::AnswerLost => {
-                    secret.answer(operation, &request);
+                    answer();
                     (AwsService::LOST, Value::Null)
                 }
                 Fate::RequestLost => (AwsService::LOST, Value::Null),
                 Fate::Refused(code) => ("400 Bad Request", json!({"__type": code})),
             }
         });
-        Self { service, secret, meddler }
+        Self { service, secret, derived, meddler }
     }
 
     pub fn holding(document: &Value) -> Self {
@@ -197,7 +212,18 @@ impl SecretsManager {
         self.secret().current()
     }
 
-    /// Lets `meddle` do something before each request, and say what becomes of the request.
+    /// What is derived and in force under a name.
+    pub fn derived(&self, name: &str) -> Value {
+        self.derived.lock().unwrap()[name].current()
+    }
+
+    /// How many versions of what is derived were put.
+    pub fn derived_puts(&self) -> usize {
+        self.derived.lock().unwrap().values().map(|secret| secret.puts.len()).sum()
+    }
+
+    /// Lets `meddle` do something before each request, and say what becomes of the request. Of requests for what is derived
+    /// it is told with the name in front: `public-keys PutSecretValue`.
     pub fn meddle(&self, meddle: impl FnMut(&str, &mut Secret) -> Fate + Send + 'static) {
         *self.meddler.lock().unwrap() = Some(Box::new(meddle));
     }

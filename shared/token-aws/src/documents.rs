@@ -22,8 +22,8 @@ pub struct DocumentSecrets {
 }
 
 /// Key ring and registrations. One of them that cannot be had, or is no document, keeps no change of the other waiting.
-pub struct CachedDocuments {
-    keys: Cached<KeyRingSecret>,
+pub struct CachedDocuments<K: Load<Loaded = KeyRing> = KeyRingSecret> {
+    keys: Cached<K>,
     registrations: Cached<RegistrationsSecret>,
     fitted: RwLock<Option<Fitted>>,
     observer: Option<Observer>,
@@ -41,9 +41,16 @@ struct Fitted {
 impl CachedDocuments {
     /// An empty cache: nothing is loaded yet. What has been loaded counts as fresh for `ttl_seconds`.
     pub fn new(secrets: DocumentSecrets, ttl_seconds: Seconds) -> Self {
+        Self::of(KeyRingSecret(secrets.signing_keys), secrets.clients, ttl_seconds)
+    }
+}
+
+impl<K: Load<Loaded = KeyRing>> CachedDocuments<K> {
+    /// The same with the key ring, or what is derived from it, as `keys`.
+    pub fn of(keys: K, clients: SecretText, ttl_seconds: Seconds) -> Self {
         Self {
-            keys: Cached::new(KeyRingSecret(secrets.signing_keys), ttl_seconds),
-            registrations: Cached::new(RegistrationsSecret(secrets.clients), ttl_seconds),
+            keys: Cached::new(keys, ttl_seconds),
+            registrations: Cached::new(RegistrationsSecret(clients), ttl_seconds),
             fitted: RwLock::new(None),
             observer: None,
         }
@@ -96,7 +103,7 @@ impl CachedDocuments {
     }
 }
 
-impl DocumentSource for CachedDocuments {
+impl<K: Load<Loaded = KeyRing>> DocumentSource for CachedDocuments<K> {
     async fn current(&self, now: Timestamp) -> Result<Arc<Documents>, Unavailable> {
         let (keys, registrations) = tokio::try_join!(self.keys.current(now), self.registrations.current(now))?;
         Ok(self.fit(keys, registrations, now))

@@ -9,8 +9,10 @@ pub mod sdk;
 pub mod secrets;
 pub mod store;
 pub mod table;
+pub mod verification;
 
 pub use documents::{CachedDocuments, DocumentSecrets};
-pub use ring_versions::SecretsManagerRing;
-pub use secrets::{Cached, CachedPublicKeys, PublicKeysSecret, SecretText};
+pub use ring_versions::{RingSecrets, SecretsManagerRing};
+pub use secrets::{Cached, SecretText};
 pub use store::DynamoDbSessions;
+pub use verification::{CachedPublicKeys, CachedVerifyingDocuments, PublicKeysSecret, VerificationKeysSecret};

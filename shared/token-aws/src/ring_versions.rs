@@ -1,4 +1,5 @@
-//! The key ring's versions in Secrets Manager, for the rotation.
+//! The key ring's versions in Secrets Manager, and the secrets of what is derived from it: for the rotation, and for commands
+//! that change the ring.
 
 use std::collections::HashMap;
 
@@ -10,7 +11,7 @@ use aws_sdk_secretsmanager::{
 };
 use latchkey_token::{
     failure::Unavailable,
-    ports::{CurrentRing, Promotion, RingVersions, VersionStages},
+    ports::{CurrentRing, DerivedDocument, Promotion, RingVersions, VersionStages},
 };
 
 use crate::sdk;
@@ -19,18 +20,41 @@ const CURRENT: &str = "AWSCURRENT";
 const PENDING: &str = "AWSPENDING";
 const PREVIOUS: &str = "AWSPREVIOUS";
 
-/// The secrets that a rotation works on, each by ARN or name.
+/// The key ring's secret and those around it, each by ARN or name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RingSecrets {
+    /// The secret `signing-keys`: the key ring.
+    pub signing_keys: String,
+    /// The secret `verification-keys`.
+    pub verification_keys: String,
+    /// The secret `ticket-keys`.
+    pub ticket_keys: String,
+    /// The secret `public-keys`.
+    pub public_keys: String,
+    /// LibreChat's own `JWT_SECRET`, which a rotation copies; `None` where the deployment has none.
+    pub librechat_secret: Option<String>,
+}
+
+impl RingSecrets {
+    fn derived(&self, document: DerivedDocument) -> &str {
+        match document {
+            DerivedDocument::VerificationKeys => &self.verification_keys,
+            DerivedDocument::TicketKeys => &self.ticket_keys,
+            DerivedDocument::PublicKeys => &self.public_keys,
+        }
+    }
+}
+
+/// These secrets in Secrets Manager.
 pub struct SecretsManagerRing {
     client: Client,
-    signing_keys: String,
-    public_keys: String,
-    librechat_secret: Option<String>,
+    secrets: RingSecrets,
 }
 
 impl SecretsManagerRing {
-    /// Makes the client; sends nothing. `librechat_secret` is left out where the deployment has none.
-    pub fn new(sdk: &SdkConfig, signing_keys: String, public_keys: String, librechat_secret: Option<String>) -> Self {
-        Self { client: Client::new(sdk), signing_keys, public_keys, librechat_secret }
+    /// Makes the client; sends nothing.
+    pub fn new(sdk: &SdkConfig, secrets: RingSecrets) -> Self {
+        Self { client: Client::new(sdk), secrets }
     }
 
     /// A secret's value: the given version, or else the current one. `None` if there is no such value.
@@ -50,8 +74,9 @@ impl SecretsManagerRing {
 
     /// The labels of the ring's versions, by version.
     async fn labels(&self) -> Result<HashMap<String, Vec<String>>, Unavailable> {
-        let request = self.client.describe_secret().secret_id(&self.signing_keys);
-        let output = request.send().await.map_err(|error| failed(&self.signing_keys, &sdk::describe(&error)))?;
+        let request = self.client.describe_secret().secret_id(&self.secrets.signing_keys);
+        let output =
+            request.send().await.map_err(|error| failed(&self.secrets.signing_keys, &sdk::describe(&error)))?;
         Ok(output.version_ids_to_stages.unwrap_or_default())
     }
 }
@@ -79,32 +104,32 @@ impl RingVersions for SecretsManagerRing {
     }
 
     async fn current(&self) -> Result<CurrentRing, Unavailable> {
-        let current = self.get(&self.signing_keys, None).await?;
+        let current = self.get(&self.secrets.signing_keys, None).await?;
         let ring =
             current.and_then(|output| Some(CurrentRing { version: output.version_id?, ring: output.secret_string? }));
-        ring.ok_or_else(|| failed(&self.signing_keys, "has no current value"))
+        ring.ok_or_else(|| failed(&self.secrets.signing_keys, "has no current value"))
     }
 
     async fn value(&self, version: &str) -> Result<Option<String>, Unavailable> {
-        self.text(&self.signing_keys, Some(version)).await
+        self.text(&self.secrets.signing_keys, Some(version)).await
     }
 
     async fn stage_pending(&self, version: &str, ring: &str) -> Result<(), Unavailable> {
         let request = self
             .client
             .put_secret_value()
-            .secret_id(&self.signing_keys)
+            .secret_id(&self.secrets.signing_keys)
             .client_request_token(version)
             .secret_string(ring)
             .version_stages(PENDING);
-        request.send().await.map(drop).map_err(|error| failed(&self.signing_keys, &sdk::describe(&error)))
+        request.send().await.map(drop).map_err(|error| failed(&self.secrets.signing_keys, &sdk::describe(&error)))
     }
 
     async fn make_current(&self, version: &str, replaced: &str) -> Result<Promotion, Unavailable> {
         let request = self
             .client
             .update_secret_version_stage()
-            .secret_id(&self.signing_keys)
+            .secret_id(&self.secrets.signing_keys)
             .version_stage(CURRENT)
             .move_to_version_id(version)
             .remove_from_version_id(replaced);
@@ -115,26 +140,27 @@ impl RingVersions for SecretsManagerRing {
         if has(version, CURRENT) || has(version, PREVIOUS) {
             Ok(Promotion::Promoted)
         } else if has(replaced, CURRENT) {
-            Err(failed(&self.signing_keys, &sdk::describe(&error)))
+            Err(failed(&self.secrets.signing_keys, &sdk::describe(&error)))
         } else {
             Ok(Promotion::RingChanged)
         }
     }
 
-    async fn published(&self) -> Result<Option<String>, Unavailable> {
-        self.text(&self.public_keys, None).await
+    async fn published(&self, document: DerivedDocument) -> Result<Option<String>, Unavailable> {
+        self.text(self.secrets.derived(document), None).await
     }
 
-    async fn publish(&self, jwks: &str) -> Result<(), Unavailable> {
-        if self.published().await?.as_deref() == Some(jwks) {
+    async fn publish(&self, document: DerivedDocument, text: &str) -> Result<(), Unavailable> {
+        if self.published(document).await?.as_deref() == Some(text) {
             return Ok(());
         }
-        let request = self.client.put_secret_value().secret_id(&self.public_keys).secret_string(jwks);
-        request.send().await.map(drop).map_err(|error| failed(&self.public_keys, &sdk::describe(&error)))
+        let id = self.secrets.derived(document);
+        let request = self.client.put_secret_value().secret_id(id).secret_string(text);
+        request.send().await.map(drop).map_err(|error| failed(id, &sdk::describe(&error)))
     }
 
     async fn librechat_secret(&self) -> Result<Option<String>, Unavailable> {
-        let Some(id) = &self.librechat_secret else { return Ok(None) };
+        let Some(id) = &self.secrets.librechat_secret else { return Ok(None) };
         self.text(id, None).await?.map(Some).ok_or_else(|| failed(id, "has no current value"))
     }
 }

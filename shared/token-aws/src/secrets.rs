@@ -14,8 +14,7 @@ use latchkey_token::{
     documents::Observer,
     failure::Unavailable,
     json::{Faults, Reading},
-    keys::{KeyRing, PublicKeys},
-    ports::PublicKeySource,
+    keys::KeyRing,
     registrations::Registrations,
     values::{Seconds, Timestamp},
 };
@@ -123,24 +122,6 @@ impl Load for RegistrationsSecret {
     }
 }
 
-/// The published keys: all that discovery may read.
-pub struct PublicKeysSecret(pub SecretText);
-
-impl Load for PublicKeysSecret {
-    type Loaded = PublicKeys;
-
-    const NAME: &'static str = "public-keys";
-
-    fn text(&self) -> &SecretText {
-        &self.0
-    }
-
-    fn read(text: &str) -> Result<Reading<PublicKeys>, Faults> {
-        let value = PublicKeys::parse(text).ok_or_else(|| Faults::from_iter(["not a JWKS of public keys"]))?;
-        Ok(Reading { value, faults: Faults::default() })
-    }
-}
-
 /// Keeps what has been loaded: fresh for a while, stale for a day if it cannot be loaded again.
 pub struct Cached<L: Load> {
     source: L,
@@ -153,9 +134,6 @@ pub struct Cached<L: Load> {
     faults: AtomicUsize,
     observer: Option<Observer>,
 }
-
-/// The published keys, cached.
-pub type CachedPublicKeys = Cached<PublicKeysSecret>;
 
 struct Kept<T> {
     value: Arc<T>,
@@ -299,11 +277,5 @@ impl<L: Load> Cached<L> {
             (None, Some(value)) => Ok(value),
             (None, None) => Err(Unavailable::new("secret", "not loaded")),
         }
-    }
-}
-
-impl PublicKeySource for CachedPublicKeys {
-    async fn public_keys(&self, now: Timestamp) -> Result<Arc<PublicKeys>, Unavailable> {
-        self.current(now).await
     }
 }

@@ -3,34 +3,58 @@
 
 use std::sync::Arc;
 
-use latchkey_token::ports::Clock;
-use latchkey_token_aws::{CachedDocuments, DocumentSecrets, DynamoDbSessions, SecretText, sdk};
+use latchkey_token::{keys::KeyRing, ports::Clock};
+use latchkey_token_aws::{
+    CachedDocuments, CachedVerifyingDocuments, DynamoDbSessions, SecretText, VerificationKeysSecret, sdk,
+    secrets::{KeyRingSecret, Load},
+};
 use latchkey_token_lambda::{
     Service, prepare,
-    settings::{FunctionSettings, Settings, SettingsFaults},
+    settings::{FunctionSettings, Settings, SettingsFaults, VerifyingSettings},
     system::{SystemClock, SystemRandomness},
     telemetry::{self, metrics},
 };
 
-/// The service of a function that works on sessions, from the process's environment. Starts logging.
+/// The service of a function that signs, from the process's environment. Starts logging.
 pub async fn service() -> Result<Service<DynamoDbSessions, CachedDocuments>, SettingsFaults> {
     telemetry::init();
-    let function = FunctionSettings::from_env()?;
-    let (store, documents) = store_and_documents(&function).await;
-    let Settings { policy, cors, .. } = function.settings;
-    let (clock, randomness) = (Arc::new(SystemClock), Arc::new(SystemRandomness));
-    Ok(Service { store, documents, policy, cors, clock, randomness })
-}
-
-/// The session table, connected to, and the documents, loaded: as far as that takes no longer than a start may. Both tell
-/// the metrics what they do. Logs what the documents allow and is rarely meant.
-pub async fn store_and_documents(function: &FunctionSettings) -> (DynamoDbSessions, CachedDocuments) {
-    let FunctionSettings { settings, signing_keys, clients } = function;
+    let FunctionSettings { settings, signing_keys, clients } = FunctionSettings::from_env()?;
     let sdk = sdk::config().await;
     let secret = |location: &str| SecretText::at(location, &sdk);
-    let secrets = DocumentSecrets { signing_keys: secret(signing_keys), clients: secret(clients) };
-    let store = DynamoDbSessions::new(&sdk, settings.table.clone()).observed(metrics::store_answered);
-    let documents = CachedDocuments::new(secrets, settings.secrets_ttl_seconds).observed(telemetry::OBSERVER);
+    let store = DynamoDbSessions::new(&sdk, settings.table.clone());
+    let keys = KeyRingSecret(secret(&signing_keys));
+    let (store, documents) = started(store, keys, secret(&clients), &settings).await;
+    Ok(of(store, documents, settings))
+}
+
+/// The service of a function that works on sessions and signs nothing, from the process's environment. Starts logging.
+pub async fn verifying_service() -> Result<Service<DynamoDbSessions, CachedVerifyingDocuments>, SettingsFaults> {
+    telemetry::init();
+    let function = VerifyingSettings::from_env()?;
+    let (store, documents) = store_and_verifying_documents(&function).await;
+    Ok(of(store, documents, function.settings))
+}
+
+/// The session table, connected to, and the documents of a function that signs nothing, loaded: as far as that takes no
+/// longer than a start may. Both tell the metrics what they do. Logs what the documents allow and is rarely meant.
+pub async fn store_and_verifying_documents(
+    function: &VerifyingSettings,
+) -> (DynamoDbSessions, CachedVerifyingDocuments) {
+    let VerifyingSettings { settings, verification_keys, clients } = function;
+    let sdk = sdk::config().await;
+    let secret = |location: &str| SecretText::at(location, &sdk);
+    let keys = VerificationKeysSecret(secret(verification_keys));
+    started(DynamoDbSessions::new(&sdk, settings.table.clone()), keys, secret(clients), settings).await
+}
+
+async fn started<K: Load<Loaded = KeyRing>>(
+    store: DynamoDbSessions,
+    keys: K,
+    clients: SecretText,
+    settings: &Settings,
+) -> (DynamoDbSessions, CachedDocuments<K>) {
+    let store = store.observed(metrics::store_answered);
+    let documents = CachedDocuments::of(keys, clients, settings.secrets_ttl_seconds).observed(telemetry::OBSERVER);
     let now = SystemClock.now();
     let load = async {
         if let Some(loaded) = documents.warm_up(now).await {
@@ -39,4 +63,10 @@ pub async fn store_and_documents(function: &FunctionSettings) -> (DynamoDbSessio
     };
     prepare(async { tokio::join!(store.connect(), load) }).await;
     (store, documents)
+}
+
+fn of<D>(store: DynamoDbSessions, documents: D, settings: Settings) -> Service<DynamoDbSessions, D> {
+    let Settings { policy, cors, .. } = settings;
+    let (clock, randomness) = (Arc::new(SystemClock), Arc::new(SystemRandomness));
+    Service { store, documents, policy, cors, clock, randomness }
 }

@@ -73,6 +73,10 @@ pub struct DiscoverySettings {
 pub struct RotationSettings {
     /// The secret with the key ring, which is rotated.
     pub signing_keys: String,
+    /// The secret for what functions that only verify need of it.
+    pub verification_keys: String,
+    /// The secret for the keys of sign-ins and of registered clients.
+    pub ticket_keys: String,
     /// The secret that the public keys are published in.
     pub public_keys: String,
     /// LibreChat's own `JWT_SECRET`, if its HS256 tokens are wanted.
@@ -86,10 +90,35 @@ pub struct RotationSettings {
 pub struct FunctionSettings {
     /// What it has in common with every function and the local server.
     pub settings: Settings,
-    /// ARN or name of a secret, or `file:PATH` for local runs.
+    /// The secret with the key ring, private keys included: ARN or name, or `file:PATH` for local runs.
     pub signing_keys: String,
-    /// As `signing_keys`.
+    /// The secret with the registrations, as `signing_keys`.
     pub clients: String,
+}
+
+/// The settings of a Lambda function that works on sessions and signs nothing. It has no name for the key ring.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct VerifyingSettings {
+    /// What it has in common with every function and the local server.
+    pub settings: Settings,
+    /// The secret with the keys to verify with: ARN or name, or `file:PATH` for local runs.
+    pub verification_keys: String,
+    /// The secret with the registrations, as `verification_keys`.
+    pub clients: String,
+}
+
+impl VerifyingSettings {
+    /// Reads the process's environment.
+    pub fn from_env() -> Result<Self, SettingsFaults> {
+        Self::read(|name| std::env::var(name).ok())
+    }
+
+    /// Reads the variables that `lookup` gives.
+    pub fn read(lookup: impl Fn(&str) -> Option<String>) -> Result<Self, SettingsFaults> {
+        let mut environment = Environment { lookup: &lookup, faults: Vec::new() };
+        let settings = environment.verifying();
+        environment.finish(settings)
+    }
 }
 
 impl FunctionSettings {
@@ -101,7 +130,11 @@ impl FunctionSettings {
     /// Reads the variables that `lookup` gives.
     pub fn read(lookup: impl Fn(&str) -> Option<String>) -> Result<Self, SettingsFaults> {
         let mut environment = Environment { lookup: &lookup, faults: Vec::new() };
-        let settings = environment.function();
+        let settings = Self {
+            settings: environment.settings(None, None),
+            signing_keys: environment.secret("LATCHKEY_SIGNING_KEYS"),
+            clients: environment.secret("LATCHKEY_CLIENTS"),
+        };
         environment.finish(settings)
     }
 }
@@ -109,8 +142,8 @@ impl FunctionSettings {
 /// The settings of the authorizer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AuthorizerSettings {
-    /// What it has in common with the functions that issue or renew.
-    pub function: FunctionSettings,
+    /// What it has in common with the functions that sign nothing.
+    pub function: VerifyingSettings,
     /// The `aud` that it lets in.
     pub audience: String,
     /// How long a session that was found live is not looked up again, in seconds: that long, a revoked session's tokens
@@ -127,7 +160,7 @@ impl AuthorizerSettings {
     /// Reads the variables that `lookup` gives.
     pub fn read(lookup: impl Fn(&str) -> Option<String>) -> Result<Self, SettingsFaults> {
         let mut environment = Environment { lookup: &lookup, faults: Vec::new() };
-        let function = environment.function();
+        let function = environment.verifying();
         let audience = environment.required("LATCHKEY_AUDIENCE", None);
         let cache_seconds = environment.authorizer_cache(30);
         environment.finish(Self { function, audience, cache_seconds })
@@ -175,6 +208,8 @@ impl RotationSettings {
         let mut environment = Environment { lookup: &lookup, faults: Vec::new() };
         let settings = Self {
             signing_keys: environment.required("LATCHKEY_SIGNING_KEYS", None),
+            verification_keys: environment.required("LATCHKEY_VERIFICATION_KEYS", None),
+            ticket_keys: environment.required("LATCHKEY_TICKET_KEYS", None),
             public_keys: environment.required("LATCHKEY_PUBLIC_KEYS", None),
             librechat_secret: environment.text("LATCHKEY_JWT_SECRET"),
             limits: RotationLimits {
@@ -266,10 +301,10 @@ impl Environment<'_> {
         location
     }
 
-    fn function(&mut self) -> FunctionSettings {
-        FunctionSettings {
+    fn verifying(&mut self) -> VerifyingSettings {
+        VerifyingSettings {
             settings: self.settings(None, None),
-            signing_keys: self.secret("LATCHKEY_SIGNING_KEYS"),
+            verification_keys: self.secret("LATCHKEY_VERIFICATION_KEYS"),
             clients: self.secret("LATCHKEY_CLIENTS"),
         }
     }
@@ -446,6 +481,22 @@ mod tests {
             assert!(faults.contains(&format!("\n  LATCHKEY_{name}: ")), "{name} in {faults}");
         }
         assert_eq!(faults.lines().count(), 17);
+    }
+
+    #[test]
+    fn who_signs_nothing_is_given_another_secret_and_does_not_ask_for_the_key_ring() {
+        let lookup = |name: &str| {
+            let name = if name == "LATCHKEY_VERIFICATION_KEYS" { "LATCHKEY_SIGNING_KEYS" } else { name };
+            NEEDED.iter().find(|(own, _)| *own == name).map(|(_, value)| (*value).to_owned())
+        };
+        assert!(VerifyingSettings::read(lookup).unwrap().verification_keys.starts_with("arn:"));
+        let asked = std::cell::RefCell::new(Vec::new());
+        let faults = VerifyingSettings::read(|name| {
+            asked.borrow_mut().push(name.to_owned());
+            NEEDED.iter().find(|(own, _)| *own == name).map(|(_, value)| (*value).to_owned())
+        });
+        assert!(faults.unwrap_err().to_string().contains("LATCHKEY_VERIFICATION_KEYS: is not set"));
+        assert!(!asked.borrow().iter().any(|name| name == "LATCHKEY_SIGNING_KEYS"));
     }
 
     #[test]

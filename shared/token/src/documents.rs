@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::{
     failure::Unavailable,
     json::{Faults, Reading},
-    keys::{Algorithm, KeyRing, SigningKey, TagKey},
+    keys::{Algorithm, KeyRing, Signer, TagKey},
     policy::Policy,
     registrations::{Client, Registrations},
     values::{OPENID, Timestamp},
@@ -95,9 +95,9 @@ pub struct Observer {
 
 /// The keys of one answer, chosen before anything is written.
 pub(crate) struct Signers<'a> {
-    pub(crate) access: &'a SigningKey,
+    pub(crate) access: Signer<'a>,
     /// Only where the client's registration allows `openid`.
-    pub(crate) id: Option<&'a SigningKey>,
+    pub(crate) id: Option<Signer<'a>>,
     pub(crate) tagger: &'a TagKey,
 }
 

@@ -138,7 +138,32 @@ pub enum Promotion {
     RingChanged,
 }
 
-/// The versions of the key ring's secret, and where its public keys are published.
+/// A document that is derived from the key ring, for those who may not read the ring.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DerivedDocument {
+    /// `verification-keys`: what access tokens and the tags of refresh tokens are verified with.
+    VerificationKeys,
+    /// `ticket-keys`: what sign-ins and registrations are sealed with.
+    TicketKeys,
+    /// `public-keys`: what discovery publishes.
+    PublicKeys,
+}
+
+impl DerivedDocument {
+    /// All of them, in the order in which they are written.
+    pub const ALL: [Self; 3] = [Self::VerificationKeys, Self::TicketKeys, Self::PublicKeys];
+
+    /// The name of its secret in the documentation.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::VerificationKeys => "verification-keys",
+            Self::TicketKeys => "ticket-keys",
+            Self::PublicKeys => "public-keys",
+        }
+    }
+}
+
+/// The versions of the key ring's secret, and the secrets of what is derived from it.
 pub trait RingVersions: Send + Sync {
     /// `None` if there is no such version.
     fn stages(&self, version: &str) -> impl Future<Output = Result<Option<VersionStages>, Unavailable>> + Send;
@@ -159,11 +184,11 @@ pub trait RingVersions: Send + Sync {
         replaced: &str,
     ) -> impl Future<Output = Result<Promotion, Unavailable>> + Send;
 
-    /// The public keys as they are published; `None` before the first time.
-    fn published(&self) -> impl Future<Output = Result<Option<String>, Unavailable>> + Send;
+    /// A derived document as it is published; `None` before the first time.
+    fn published(&self, document: DerivedDocument) -> impl Future<Output = Result<Option<String>, Unavailable>> + Send;
 
-    /// Publishes public keys; writes nothing if they are published already.
-    fn publish(&self, jwks: &str) -> impl Future<Output = Result<(), Unavailable>> + Send;
+    /// Publishes a derived document; writes nothing if this text is published already.
+    fn publish(&self, document: DerivedDocument, text: &str) -> impl Future<Output = Result<(), Unavailable>> + Send;
 
     /// LibreChat's own secret, where the deployment names one.
     fn librechat_secret(&self) -> impl Future<Output = Result<Option<String>, Unavailable>> + Send;

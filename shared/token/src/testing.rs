@@ -79,7 +79,8 @@ fn signing_input(header: &str, payload: &str) -> String {
 /// Signs whatever header and payload with `key`, honest or not.
 pub fn sign_raw(key: &SigningKey, header: &str, payload: &str) -> String {
     let input = signing_input(header, payload);
-    let signature = jsonwebtoken::crypto::sign(input.as_bytes(), key.signer(), key.algorithm().jose()).unwrap();
+    let private_key = key.private_key().unwrap();
+    let signature = jsonwebtoken::crypto::sign(input.as_bytes(), private_key, key.algorithm().jose()).unwrap();
     format!("{input}.{signature}")
 }
 

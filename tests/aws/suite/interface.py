@@ -78,7 +78,7 @@ def encode(octets):
 
 
 def key_ring():
-    """A key ring and its JWKS, made up on the spot."""
+    """A key ring and the documents that are derived from it, made up on the spot."""
     key = rsa.generate_private_key(65537, 2048)
     pem = key.private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
@@ -86,22 +86,19 @@ def key_ring():
     numbers = key.public_key().public_numbers()
     public = {"e": encode(numbers.e.to_bytes(3, "big")), "kty": "RSA", "n": encode(numbers.n.to_bytes(256, "big"))}
     kid = encode(hashlib.sha256(json.dumps(public, separators=(",", ":")).encode()).digest())
-    ring = {
-        "signing": [
-            {"kid": kid, "alg": "RS256", "private_key": pem.decode()},
-            {"kid": "librechat-hs", "alg": "HS256", "secret": secrets.token_hex(32)},
-        ],
-        "tagging": [{"kid": 1, "secret": encode(secrets.token_bytes(32))}],
-    }
-    return ring, {"keys": [{**public, "kid": kid, "alg": "RS256", "use": "sig"}]}
+    librechat = {"kid": "librechat-hs", "alg": "HS256", "secret": secrets.token_hex(32)}
+    tagging = [{"kid": 1, "secret": encode(secrets.token_bytes(32))}]
+    ring = {"signing": [{"kid": kid, "alg": "RS256", "private_key": pem.decode()}, librechat], "tagging": tagging}
+    jwk = {**public, "kid": kid, "alg": "RS256", "use": "sig"}
+    return ring, {"keys": [jwk, librechat], "tagging": tagging}, {"keys": [jwk]}
 
 
 def check(emulator, built, folder, rotations):
     """Every event of events/ through the function that it belongs to. Gives the number of events per function."""
-    ring, jwks = key_ring()
-    keys, public = folder / "signing-keys.json", folder / "public-keys.json"
-    keys.write_text(json.dumps(ring))
-    public.write_text(json.dumps(jwks))
+    files = [folder / f"{name}-keys.json" for name in ("signing", "verification", "public")]
+    for path, document in zip(files, key_ring()):
+        path.write_text(json.dumps(document))
+    keys, verification, public = files
     dynamodb = emulator.client("dynamodb")
     dynamodb.create_table(
         TableName="interface",
@@ -114,6 +111,7 @@ def check(emulator, built, folder, rotations):
         "LATCHKEY_ISSUER": "https://id.example.org",
         "LATCHKEY_TABLE": "interface",
         "LATCHKEY_SIGNING_KEYS": f"file:{keys}",
+        "LATCHKEY_VERIFICATION_KEYS": f"file:{verification}",
         "LATCHKEY_PUBLIC_KEYS": f"file:{public}",
         "LATCHKEY_AUDIENCE": "librechat",
         "LATCHKEY_CLIENTS": f"file:{ROOT / 'local/examples/clients.json'}",
@@ -195,8 +193,10 @@ def rotate(emulator, built, folder, environment, rotations):
     client = emulator.client("secretsmanager")
     name = "latchkey/signing-keys"
     ring = client.create_secret(Name=name, SecretString='{"signing":[],"tagging":[]}')["ARN"]
-    public = client.create_secret(Name="latchkey/public-keys")["ARN"]
-    environment = {**environment, "LATCHKEY_SIGNING_KEYS": name, "LATCHKEY_PUBLIC_KEYS": public}
+    environment = {**environment, "LATCHKEY_SIGNING_KEYS": name}
+    for derived in ("verification", "ticket", "public"):
+        arn = client.create_secret(Name=f"latchkey/{derived}-keys")["ARN"]
+        environment[f"LATCHKEY_{derived.upper()}_KEYS"] = arn
     samples = dict(events("rotate-keys"))
     wrong = {sample for sample in samples if "unknown" in sample}
     order = {step.lower(): index for index, step in enumerate(rotations.STEPS)}

@@ -193,13 +193,18 @@ class Suite:
     # -- using it -----------------------------------------------------------------------------------------------------
 
     def latchkey(self, *arguments):
+        return self.told(*arguments, "--secret-id", self.outputs["ClientsSecretArn"])
+
+    def keys(self, *arguments):
+        """A command that changes the key ring, and what is derived from it."""
+        names = ("SigningKeys", "VerificationKeys", "TicketKeys", "PublicKeys")
+        flags = ("--secret-id", "--verification-keys", "--ticket-keys", "--public-keys")
+        places = [part for flag, name in zip(flags, names) for part in (flag, self.outputs[f"{name}SecretArn"])]
+        return self.told("keys", *arguments, *places)
+
+    def told(self, *arguments):
         target = Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target"))
-        output = run(
-            target / "debug/latchkey",
-            *arguments,
-            *("--secret-id", self.outputs["ClientsSecretArn"], "--json"),
-            env=self.emulator.environment(),
-        )
+        output = run(target / "debug/latchkey", *arguments, "--json", env=self.emulator.environment())
         # The secret is one JSON object among what else the operator is told.
         (line,) = [line for line in output.splitlines() if line.startswith("{")]
         return json.loads(line)
@@ -263,7 +268,8 @@ class Suite:
         return issued
 
     def without_keys(self):
-        for answer in (self.api.issue(self.portal, client_id="librechat", subject="early"), self.api.jwks()):
+        verified = self.api.introspect(self.client, "no token at all")
+        for answer in (self.api.issue(self.portal, client_id="librechat", subject="early"), self.api.jwks(), verified):
             assert answer.status == 503, answer
             assert "retry-after" in answer.headers, answer
             assert answer.json()["error"] == "temporarily_unavailable", answer
@@ -275,6 +281,9 @@ class Suite:
     def ring(self):
         return json.loads(rotation.current(self.emulator, self.outputs["SigningKeysSecretArn"]))
 
+    def derived(self, name):
+        return json.loads(rotation.current(self.emulator, self.outputs[f"{name}SecretArn"]))
+
     def first_rotation(self):
         public = self.outputs["PublicKeysSecretArn"]
         first = self.rotation().stage()
@@ -282,7 +291,7 @@ class Suite:
         first.step("createSecret")
         assert self.ring() == before and rotation.current(self.emulator, public) is None
         first.step("setSecret")
-        published = json.loads(rotation.current(self.emulator, public))
+        published = self.derived("PublicKeys")
         assert self.ring() == before, "only finishSecret makes the new ring current"
         first.step("testSecret")
         first.step("finishSecret")
@@ -292,6 +301,13 @@ class Suite:
         (symmetric,) = [key for key in ring["signing"] if key["alg"] == "HS256"]
         assert (symmetric["kid"], symmetric["secret"]) == ("librechat-hs", JWT_SECRET)
         assert ring["tagging"], "a tag key"
+        verification, tickets = self.derived("VerificationKeys"), self.derived("TicketKeys")
+        assert {key["kid"] for key in verification["keys"]} == asymmetric | {"librechat-hs"}, "all that verifies"
+        assert not re.search(r'PRIVATE KEY|private_key|"d"', json.dumps(verification)), "and nothing that signs"
+        assert verification["tagging"] == ring["tagging"], "tags are verified"
+        assert [key["kid"] for key in tickets["keys"]] == [key["kid"] for key in ring["tagging"]]
+        for key in tickets["keys"]:
+            self.secret_texts |= {key["ticket_key"], key["registration_key"]}
         self.secret_texts |= {key["secret"] for key in ring["tagging"]}
         # Functions that found no keys look again by themselves.
         deadline = time.monotonic() + 90
@@ -439,23 +455,21 @@ class Suite:
         """As docs/deployment.md has it."""
         session = self.issue("grace")
         leaked = tokens.parts(session["access_token"])[0]["kid"]
-        ring, now = self.ring(), int(time.time())
-        ring["signing"] = [key for key in ring["signing"] if key["kid"] != leaked]
-        for key in ring["signing"]:
-            if key.get("sign_from", 0) > now:
-                key["sign_from"] = now
-        self.emulator.client("secretsmanager").put_secret_value(
-            SecretId=self.outputs["SigningKeysSecretArn"], SecretString=json.dumps(ring)
-        )
-        self.rotation().run()
+        assert self.api.introspect(self.portal, session["access_token"]).json()["active"] is True
+        self.keys("revoke", leaked, "--clients-secret", self.outputs["ClientsSecretArn"])
+        for name in ("VerificationKeys", "PublicKeys"):
+            assert leaked not in {key["kid"] for key in self.derived(name)["keys"]}, name
         time.sleep(PARAMETERS["SecretsTtlSeconds"] + 1)
         jwks = self.api.jwks().json()
         assert leaked not in {key["kid"] for key in jwks["keys"]}, "still published"
+        assert self.api.introspect(self.portal, session["access_token"]).json() == {"active": False}
         answer = self.api.renew(self.client, session)
         assert (answer.status, answer.json()["error"]) == (400, "invalid_grant"), answer
         after = self.issue("grace")
         assert tokens.parts(after["access_token"])[0]["kid"] != leaked
         self.verify(after["access_token"])
+        self.rotation().run()
+        time.sleep(PARAMETERS["SecretsTtlSeconds"] + 1)
 
     # -- logs ---------------------------------------------------------------------------------------------------------
 
@@ -638,7 +652,8 @@ class Suite:
             "secrets": [item["ARN"] for item in self.emulator.client("secretsmanager").list_secrets()["SecretList"]],
         }
         assert self.outputs["TableName"] in kept["table"], kept
-        for name in ("SigningKeysSecretArn", "PublicKeysSecretArn", "ClientsSecretArn"):
+        for name in ("SigningKeys", "VerificationKeys", "TicketKeys", "PublicKeys", "Clients"):
+            name += "SecretArn"
             assert self.outputs[name] in kept["secrets"], kept
         left = {
             "functions": self.emulator.client("lambda").list_functions()["Functions"],

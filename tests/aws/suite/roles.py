@@ -3,8 +3,11 @@
 from botocore.exceptions import ClientError
 
 
-# Functions that work on sessions read the keys and the registrations.
-ON_SESSIONS = {"IssueRole", "RenewRole", "RevokeRole", "IntrospectRole", "SubjectSessionsRole", "AuthorizerRole"}
+# Functions that work on sessions read keys and the registrations: the key ring where they sign, and else what is derived
+# from it, which has no private keys.
+SIGNING = {"IssueRole", "RenewRole"}
+VERIFYING = {"RevokeRole", "IntrospectRole", "SubjectSessionsRole", "AuthorizerRole"}
+ON_SESSIONS = SIGNING | VERIFYING
 
 
 def attempt(call, **arguments):
@@ -23,6 +26,7 @@ def check(emulator, stack, resources, outputs):
     account = sts.get_caller_identity()["Account"]
     key = {"owner": {"B": b"o" * 16}, "sid": {"B": b"s" * 16}}
     table, keys = outputs["TableName"], outputs["SigningKeysSecretArn"]
+    verification, tickets = outputs["VerificationKeysSecretArn"], outputs["TicketKeysSecretArn"]
     public, clients = outputs["PublicKeysSecretArn"], outputs["ClientsSecretArn"]
     attempts = 0
     # The whole truth about every role: each of these calls is allowed to exactly the roles named.
@@ -34,7 +38,9 @@ def check(emulator, stack, resources, outputs):
         "scan": set(),
         "delete": set(),
         "drop": set(),
-        "read keys": {*ON_SESSIONS, "RotateKeysRole"},
+        "read private keys": SIGNING | {"RotateKeysRole"},
+        "read verification keys": VERIFYING | {"RotateKeysRole"},
+        "read ticket keys": {"RotateKeysRole"},
         "read clients": ON_SESSIONS,
         "read public keys": {"DiscoveryRole", "RotateKeysRole"},
         "write clients": set(),
@@ -48,8 +54,8 @@ def check(emulator, stack, resources, outputs):
         secrets = emulator.client("secretsmanager", credentials)
         functions = emulator.client("lambda", credentials)
         # What is allowed must not do harm: conditions fail, and the record is nobody's.
-        never = {"ConditionExpression": "attribute_exists(nothing)"}
-        change = {"UpdateExpression": "SET a = :a", "ExpressionAttributeValues": {":a": {"S": "a"}}}
+        never = {"ConditionExpression": "attribute_exists(revoked_reason)"}
+        change = {"UpdateExpression": "SET revoked_at = :a", "ExpressionAttributeValues": {":a": {"N": "1"}}}
         query = {"KeyConditionExpression": "owner = :o", "ExpressionAttributeValues": {":o": {"B": b"o"}}}
         calls = {
             "put": (dynamodb.put_item, {"TableName": table, "Item": key, **never}),
@@ -59,7 +65,9 @@ def check(emulator, stack, resources, outputs):
             "scan": (dynamodb.scan, {"TableName": table}),
             "delete": (dynamodb.delete_item, {"TableName": table, "Key": key, **never}),
             "drop": (dynamodb.delete_table, {"TableName": table}),
-            "read keys": (secrets.get_secret_value, {"SecretId": keys}),
+            "read private keys": (secrets.get_secret_value, {"SecretId": keys}),
+            "read verification keys": (secrets.get_secret_value, {"SecretId": verification}),
+            "read ticket keys": (secrets.get_secret_value, {"SecretId": tickets}),
             "read clients": (secrets.get_secret_value, {"SecretId": clients}),
             "read public keys": (secrets.get_secret_value, {"SecretId": public}),
             "write clients": (secrets.put_secret_value, {"SecretId": clients, "SecretString": "{}"}),

@@ -41,24 +41,36 @@ TABLE = {
         attribute("Sessions"),
     ]
 }
-TAKES_KEYS = (("secretsmanager:GetSecretValue",), [attribute("SigningKeys", "Id"), attribute("Clients", "Id")])
+SIGNS = (("secretsmanager:GetSecretValue",), [attribute("SigningKeys", "Id"), attribute("Clients", "Id")])
+VERIFIES = (("secretsmanager:GetSecretValue",), [attribute("VerificationKeys", "Id"), attribute("Clients", "Id")])
+# The end of a session. tests/workspace/permissions.rs holds the attributes against what the functions send.
+ENDS = (
+    ("dynamodb:UpdateItem",),
+    [TABLE],
+    {
+        "ForAllValues:StringEquals": {
+            "dynamodb:Attributes": [
+                *("owner", "sid", "revoked_at", "revoked_reason", "revocation_id", "expires_at"),
+                *("claims", "sealed_successor", "previous_hash"),
+            ]
+        },
+        "StringEqualsIfExists": {"dynamodb:ReturnValues": ["NONE"]},
+    },
+)
 
 # Everything that any role may do. A change of a role is a change here.
 STATEMENTS = {
-    "IssueRole": [(("dynamodb:PutItem",), [TABLE]), TAKES_KEYS, logs("IssueLogs")],
-    "RenewRole": [
-        (("dynamodb:UpdateItem", "dynamodb:GetItem"), [TABLE]),
-        TAKES_KEYS,
-        logs("RenewLogs"),
-    ],
-    "RevokeRole": [(("dynamodb:GetItem", "dynamodb:UpdateItem"), [TABLE]), TAKES_KEYS, logs("RevokeLogs")],
-    "IntrospectRole": [(("dynamodb:GetItem",), [TABLE]), TAKES_KEYS, logs("IntrospectLogs")],
+    "IssueRole": [(("dynamodb:PutItem",), [TABLE]), SIGNS, logs("IssueLogs")],
+    "RenewRole": [(("dynamodb:UpdateItem", "dynamodb:GetItem"), [TABLE]), SIGNS, logs("RenewLogs")],
+    "RevokeRole": [(("dynamodb:GetItem",), [TABLE]), ENDS, VERIFIES, logs("RevokeLogs")],
+    "IntrospectRole": [(("dynamodb:GetItem",), [TABLE]), VERIFIES, logs("IntrospectLogs")],
     "SubjectSessionsRole": [
-        (("dynamodb:Query", "dynamodb:GetItem", "dynamodb:UpdateItem"), [TABLE]),
-        TAKES_KEYS,
+        (("dynamodb:Query", "dynamodb:GetItem"), [TABLE]),
+        ENDS,
+        VERIFIES,
         logs("SubjectSessionsLogs"),
     ],
-    "AuthorizerRole": [(("dynamodb:GetItem",), [TABLE]), TAKES_KEYS, logs("AuthorizerLogs")],
+    "AuthorizerRole": [(("dynamodb:GetItem",), [TABLE]), VERIFIES, logs("AuthorizerLogs")],
     "DiscoveryRole": [(("secretsmanager:GetSecretValue",), [attribute("PublicKeys", "Id")]), logs("DiscoveryLogs")],
     "RotateKeysRole": [
         (
@@ -71,8 +83,8 @@ STATEMENTS = {
             [attribute("SigningKeys", "Id")],
         ),
         (
-            ("secretsmanager:DescribeSecret", "secretsmanager:GetSecretValue", "secretsmanager:PutSecretValue"),
-            [attribute("PublicKeys", "Id")],
+            ("secretsmanager:GetSecretValue", "secretsmanager:PutSecretValue"),
+            [attribute("VerificationKeys", "Id"), attribute("TicketKeys", "Id"), attribute("PublicKeys", "Id")],
         ),
         # Only with the parameter JwtSecretArn.
         (("secretsmanager:GetSecretValue",), [reference("JwtSecretArn")]),
@@ -150,12 +162,32 @@ def check():
     assert {name: function["Role"] for name, function in functions.items()} == {
         name: attribute(role) for name, role in ROLES.items()
     }
+    # Which of the key secrets each function knows of. Who only verifies knows none with private keys.
+    keys = {
+        "IssueFunction": {"SIGNING"},
+        "RenewFunction": {"SIGNING"},
+        "RevokeFunction": {"VERIFICATION"},
+        "IntrospectFunction": {"VERIFICATION"},
+        "SubjectSessionsFunction": {"VERIFICATION"},
+        "AuthorizerFunction": {"VERIFICATION"},
+        "DiscoveryFunction": {"PUBLIC"},
+        "RotateKeysFunction": {"SIGNING", "VERIFICATION", "TICKET", "PUBLIC"},
+    }
+    known = {
+        name: {found[1] for variable in function["Environment"]["Variables"] if (found := re.match("LATCHKEY_([A-Z]+)_KEYS$", variable))}
+        for name, function in functions.items()
+    }
+    assert known == keys, known
+    # Functions on the same sessions have the same settings, but for those keys.
     same = ("IssueFunction", "RenewFunction", "RevokeFunction", "IntrospectFunction", "SubjectSessionsFunction")
-    first, *others = [functions[name]["Environment"] for name in same]
+    first, *others = [
+        {variable: value for variable, value in functions[name]["Environment"]["Variables"].items() if not variable.endswith("_KEYS")}
+        for name in same
+    ]
     assert all(other == first for other in others), "functions on the same sessions have the same settings"
-    for name, function in functions.items():
-        variables = function["Environment"]["Variables"]
-        assert ("LATCHKEY_SIGNING_KEYS" in variables) == (name != "DiscoveryFunction"), f"{name}: {sorted(variables)}"
+    for name, statements in STATEMENTS.items():
+        if "VERIFICATION" in keys[name.removesuffix("Role") + "Function"] and name != "RotateKeysRole":
+            assert "SigningKeys" not in json.dumps(roles[name]), f"{name} may do something with private keys"
 
     permissions = of_type("AWS::Lambda::Permission").values()
     found = [(item["FunctionName"]["Ref"], item["Principal"], item["SourceArn"]) for item in permissions]
@@ -216,12 +248,13 @@ def statement(item):
     if "Fn::If" in item:
         condition, item, otherwise = item["Fn::If"]
         assert condition == "HasJwtSecret" and otherwise == {"Ref": "AWS::NoValue"}, item
-    assert item["Effect"] == "Allow" and item.keys() == {"Effect", "Action", "Resource"}, item
+    assert item["Effect"] == "Allow" and item.keys() - {"Condition"} == {"Effect", "Action", "Resource"}, item
     actions, where = item["Action"], item["Resource"]
-    return (
+    found = (
         (actions,) if isinstance(actions, str) else tuple(actions),
         where if isinstance(where, list) else [where],
     )
+    return (*found, item["Condition"]) if "Condition" in item else found
 
 
 def for_the_emulator(built):

@@ -10,7 +10,8 @@ use latchkey::serve::dynamodb::{Observer, embedded};
 use latchkey_token::{
     keys::{Algorithm, thumbprint},
     policy::Policy,
-    ports::{Clock, DocumentSource, Randomness},
+    ports::{Clock, DerivedDocument, DocumentSource, Randomness},
+    rotation::Derived,
 };
 use latchkey_token_aws::{CachedDocuments, DocumentSecrets, DynamoDbSessions, SecretText, table};
 use latchkey_token_lambda::{
@@ -28,6 +29,8 @@ pub const ISSUER: &str = "https://latchkey.example";
 pub const TABLE: &str = "latchkey";
 pub const SIGNING_KEYS: &str = "latchkey/signing-keys";
 pub const CLIENTS: &str = "latchkey/clients";
+pub const VERIFICATION_KEYS: &str = "latchkey/verification-keys";
+pub const TICKET_KEYS: &str = "latchkey/ticket-keys";
 pub const PUBLIC_KEYS: &str = "latchkey/public-keys";
 /// The version of the key ring that a rotation is about to finish.
 pub const PENDING: &str = "5a4f1b7c-0000-4000-8000-000000000001";
@@ -181,11 +184,13 @@ impl Installation {
     /// What Secrets Manager holds.
     pub async fn secret_values(&self) -> BTreeMap<String, String> {
         let documents = self.tokens.documents.current(self.tokens.clock.now()).await.unwrap();
-        let public_keys = documents.keys.public_keys(self.tokens.clock.now().unix_seconds()).to_json();
+        let derived = Derived::of(&documents.keys, &self.secrets.signing_keys).unwrap();
         BTreeMap::from([
             (SIGNING_KEYS.to_owned(), self.secrets.signing_keys.clone()),
             (CLIENTS.to_owned(), self.secrets.clients.clone()),
-            (PUBLIC_KEYS.to_owned(), public_keys),
+            (VERIFICATION_KEYS.to_owned(), derived.text(DerivedDocument::VerificationKeys)),
+            (TICKET_KEYS.to_owned(), derived.text(DerivedDocument::TicketKeys)),
+            (PUBLIC_KEYS.to_owned(), derived.text(DerivedDocument::PublicKeys)),
         ])
     }
 
@@ -196,6 +201,8 @@ impl Installation {
             ("LATCHKEY_TABLE", TABLE),
             ("LATCHKEY_SIGNING_KEYS", SIGNING_KEYS),
             ("LATCHKEY_CLIENTS", CLIENTS),
+            ("LATCHKEY_VERIFICATION_KEYS", VERIFICATION_KEYS),
+            ("LATCHKEY_TICKET_KEYS", TICKET_KEYS),
             ("LATCHKEY_PUBLIC_KEYS", PUBLIC_KEYS),
             ("LATCHKEY_AUDIENCE", "librechat"),
         ];

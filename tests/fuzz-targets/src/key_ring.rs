@@ -2,8 +2,9 @@
 
 use latchkey_token::{
     json::{Faults, Value},
-    keys::{KeyRing, PublicKeys},
-    rotation::RingDocument,
+    keys::{Algorithm, KeyRing, PublicKeys},
+    ports::DerivedDocument,
+    rotation::{Derived, RingDocument},
 };
 
 use crate::{Outcome, placeholders, text};
@@ -12,7 +13,7 @@ use crate::{Outcome, placeholders, text};
 const MOMENTS: [i64; 4] = [0, 1_700_000_000, 1_800_000_000, i64::MAX];
 
 /// A ring that is taken is taken again when it is written, with the same keys; it publishes nothing private, and what
-/// it publishes verifies what it signs. A ring that is refused is refused with reasons, and they quote no secret.
+/// is derived from it verifies what it signs. A ring that is refused is refused with reasons, and they quote no secret.
 pub fn key_ring(data: &[u8]) -> Outcome {
     let Some(text) = text(data) else { return Outcome::Unused };
     let text = placeholders::filled(text);
@@ -24,6 +25,7 @@ pub fn key_ring(data: &[u8]) -> Outcome {
             for now in MOMENTS {
                 assert_publishes_well(&ring, now);
             }
+            assert_derives_well(&ring, &text);
             for (_, secret) in strings(&serde_json::from_str(&text).unwrap()).into_iter().filter(is_secret) {
                 assert!(!format!("{ring:?}").contains(&secret), "a secret in Debug");
             }
@@ -78,7 +80,24 @@ fn assert_publishes_well(ring: &KeyRing, now: i64) {
         );
     }
     assert_eq!(PublicKeys::parse(&json), Some(public.clone()));
-    assert_eq!(ring.key_that_fails_under(&public, now), None);
+}
+
+/// Who has what is derived from a ring verifies all that it signs, and signs nothing.
+fn assert_derives_well(ring: &KeyRing, text: &str) {
+    let derived = Derived::of(ring, text).expect("a ring is a JSON object");
+    for document in [DerivedDocument::VerificationKeys, DerivedDocument::PublicKeys] {
+        let read = KeyRing::read_derived(&derived.text(document)).expect("what is written is read");
+        assert!(read.faults.is_empty(), "{:?}", read.faults);
+        for now in MOMENTS {
+            assert_eq!(ring.key_that_fails_under(&read.value, now), None);
+            assert_eq!(read.value.public_keys(now), ring.public_keys(now));
+            assert!(Algorithm::ALL.iter().all(|algorithm| read.value.signer(*algorithm, None, now).is_none()));
+        }
+    }
+    let verifying = KeyRing::read_derived(&derived.text(DerivedDocument::VerificationKeys)).unwrap().value;
+    for now in MOMENTS {
+        assert_eq!(ring.tagger(now).map(|key| key.kid()), verifying.tagger(now).map(|key| key.kid()));
+    }
 }
 
 /// Every string of a document with the name of its member.

@@ -8,8 +8,8 @@ use std::{
 use latchkey_token::{
     audit::Event,
     failure::Unavailable,
-    keys::{Algorithm, KeyRing, PublicKeys},
-    ports::{Audit, CurrentRing, GenerateKey, Promotion, RingVersions, VersionStages},
+    keys::{Algorithm, KeyRing},
+    ports::{Audit, CurrentRing, DerivedDocument, GenerateKey, Promotion, RingVersions, VersionStages},
     rotation::{RingDocument, RotationFault, RotationLimits},
     values::Timestamp,
 };
@@ -53,7 +53,7 @@ struct Secrets {
     values: BTreeMap<String, String>,
     current: String,
     pending: Option<String>,
-    published: Option<String>,
+    published: BTreeMap<&'static str, String>,
 }
 
 struct World {
@@ -72,7 +72,7 @@ impl Default for World {
             values: BTreeMap::from([("0".to_owned(), empty)]),
             current: "0".to_owned(),
             pending: None,
-            published: None,
+            published: BTreeMap::new(),
         };
         let limits = RotationLimits { secrets_ttl_seconds: 300, jwks_seconds: 300 };
         Self {
@@ -143,8 +143,15 @@ impl World {
         let now = latchkey_token::ports::Clock::now(&self.clock).unix_seconds();
         let signer = ring.signer(Algorithm::Rs256, None, now).expect("a key that signs");
         assert!(ring.tagger(now).is_some());
-        let published = PublicKeys::parse(secrets.published.as_deref().unwrap()).unwrap();
-        assert!(published.kids().any(|kid| kid == signer.kid().as_str()), "signs, and is not published");
+        for document in [DerivedDocument::VerificationKeys, DerivedDocument::PublicKeys] {
+            let published = KeyRing::read_derived(&secrets.published[document.name()]).unwrap();
+            assert!(published.faults.is_empty(), "{:?}", published.faults);
+            assert!(
+                published.value.public_keys(now).kids().any(|kid| kid == signer.kid().as_str()),
+                "signs unpublished"
+            );
+            assert!(published.value.signer(Algorithm::Rs256, None, now).is_none(), "a private half is published");
+        }
     }
 }
 
@@ -183,12 +190,12 @@ impl RingVersions for Versions {
         Ok(Promotion::Promoted)
     }
 
-    async fn published(&self) -> Result<Option<String>, Unavailable> {
-        Ok(self.0.lock().unwrap().published.clone())
+    async fn published(&self, document: DerivedDocument) -> Result<Option<String>, Unavailable> {
+        Ok(self.0.lock().unwrap().published.get(document.name()).cloned())
     }
 
-    async fn publish(&self, jwks: &str) -> Result<(), Unavailable> {
-        self.0.lock().unwrap().published = Some(jwks.to_owned());
+    async fn publish(&self, document: DerivedDocument, text: &str) -> Result<(), Unavailable> {
+        self.0.lock().unwrap().published.insert(document.name(), text.to_owned());
         Ok(())
     }
 

@@ -75,6 +75,10 @@ impl Change {
         self.location.place()
     }
 
+    pub(super) fn is_dry_run(&self) -> bool {
+        self.dry_run
+    }
+
     /// Makes the change as [`Place::edit`] does, or only finds out what it would do.
     pub(super) fn make<F: Format, T>(
         &self,
@@ -129,13 +133,18 @@ impl fmt::Display for Place {
 }
 
 impl Place {
-    /// The registrations that are kept there, as functions read them: what is faulty is told.
+    /// The registrations that are kept there, as functions read them.
     pub(crate) fn registrations(&self) -> Result<Registrations, Failure> {
+        Ok(self.load_as_functions_do()?.parsed)
+    }
+
+    /// The document as far as it is sound; what is faulty is told.
+    pub(super) fn load_as_functions_do<F: Format>(&self) -> Result<Checked<F>, Failure> {
         let mut draft = self.draft()?;
         draft.forgive();
         let checked = self.checked(draft)?;
         self.tell_of_faults(&checked);
-        Ok(checked.parsed)
+        Ok(checked)
     }
 
     /// The audit key of the document that is kept there, whatever else is wrong with that.
@@ -185,6 +194,25 @@ impl Place {
         change: impl Fn(&mut Draft<F>) -> Result<T, Failure>,
         accept: impl Fn(&F) -> Result<(), Faults>,
     ) -> Result<(Checked<F>, T), Failure> {
+        self.edit_if_ahead(change, accept, async |_, _| Ok(()))
+    }
+
+    /// The same as [`Place::edit`]; in Secrets Manager, `ahead` is done before the document is replaced, each time that it is
+    /// tried. It is given the text that was read and the one to come.
+    pub(super) fn edit_ahead<F: Format, T>(
+        &self,
+        change: impl Fn(&mut Draft<F>) -> Result<T, Failure>,
+        ahead: impl AsyncFn(Option<&str>, &str) -> Result<(), Failure>,
+    ) -> Result<(Checked<F>, T), Failure> {
+        self.edit_if_ahead(change, |_| Ok(()), ahead)
+    }
+
+    fn edit_if_ahead<F: Format, T>(
+        &self,
+        change: impl Fn(&mut Draft<F>) -> Result<T, Failure>,
+        accept: impl Fn(&F) -> Result<(), Faults>,
+        ahead: impl AsyncFn(Option<&str>, &str) -> Result<(), Failure>,
+    ) -> Result<(Checked<F>, T), Failure> {
         let edited = |text: Option<&str>| {
             let (checked, told) = self.edited(text, &change)?;
             accept(&checked.parsed).map_err(|faults| self.refuse(faults.lines().to_vec()))?;
@@ -198,7 +226,7 @@ impl Place {
                 }
                 Ok((checked, told))
             }
-            Self::Secret(id) => block_on(self.edit_secret(id, edited)),
+            Self::Secret(id) => block_on(self.edit_secret(id, edited, ahead)),
         }
     }
 
@@ -237,16 +265,20 @@ impl Place {
         &self,
         id: &str,
         edited: impl Fn(Option<&str>) -> Result<(Checked<F>, T), Failure>,
+        ahead: impl AsyncFn(Option<&str>, &str) -> Result<(), Failure>,
     ) -> Result<(Checked<F>, T), Failure> {
         let secret = Secret::open(id).await;
         let mut said = String::new();
         for _ in 0..TRIES {
             let read = secret.read().await?;
-            let (checked, told) = edited(read.as_ref().map(|held| held.text.as_str()))?;
+            let before = read.as_ref().map(|held| held.text.as_str());
+            let (checked, told) = edited(before)?;
             if !checked.is_changed() {
                 return Ok((checked, told));
             }
-            match secret.swap(read.as_ref(), &checked.document().to_string()).await? {
+            let text = checked.document().to_string();
+            ahead(before, &text).await?;
+            match secret.swap(read.as_ref(), &text).await? {
                 Swap::Done => return Ok((checked, told)),
                 Swap::Conflict(answer) => said = answer,
             }

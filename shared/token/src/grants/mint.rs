@@ -8,7 +8,7 @@ use crate::{
     documents::Signers,
     failure::Unavailable,
     json::{Map, Value},
-    keys::{SigningKey, TagKey},
+    keys::{Signer, TagKey},
     registrations::Client,
     session::Session,
     tokens::{RefreshSecret, RefreshToken, access_token_type},
@@ -139,10 +139,10 @@ fn jti(session: &SessionKey, generation: Generation, iat: i64, scope: &Scope) ->
     URL_SAFE_NO_PAD.encode(first_16(context.finish().as_ref()))
 }
 
-fn sign(key: &SigningKey, typ: &str, claims: &Map<String, Value>) -> Result<String, Unavailable> {
+fn sign(key: Signer<'_>, typ: &str, claims: &Map<String, Value>) -> Result<String, Unavailable> {
     let mut header = Header::new(key.algorithm().jose());
     header.kid = Some(key.kid().as_str().to_owned());
     header.typ = Some(typ.to_owned());
-    jsonwebtoken::encode(&header, claims, key.signer())
+    jsonwebtoken::encode(&header, claims, key.private_key())
         .map_err(|_| Unavailable::new("key ring", format!("key {:?} does not sign", key.kid().as_str())))
 }

@@ -153,6 +153,11 @@ impl<'t> Document<'t> {
         Some(self.members.swap_remove(index).1).filter(|value| value.get() != "null")
     }
 
+    /// Whether there is such a member, and it is not `null`.
+    pub(crate) fn has(&self, member: &str) -> bool {
+        self.members.iter().any(|(name, value)| name == member && value.get() != "null")
+    }
+
     /// The entries of a list, each with its path; `None`, and a fault, if there is no such list.
     pub(crate) fn list(&mut self, member: &str, report: &mut Report) -> Option<Vec<(String, &'t RawValue)>> {
         let Some(list) = self.take(member) else {

@@ -69,7 +69,8 @@ impl AssertionKeys {
     }
 }
 
-fn public_key(value: &Value) -> Result<(Algorithm, Option<String>, DecodingKey), String> {
+/// A public key for signatures, with the one algorithm that its `alg` names. The error says what is wrong and quotes nothing.
+pub(super) fn public_key(value: &Value) -> Result<(Algorithm, Option<String>, DecodingKey), String> {
     // `oct` keys have `k`; private keys all have `d`.
     if value.get("d").is_some() || value.get("k").is_some() {
         return Err("holds a private or symmetric key: public keys only".into());

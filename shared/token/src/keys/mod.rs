@@ -8,6 +8,7 @@ mod pkcs8;
 mod public;
 mod reader;
 mod ring;
+mod verification;
 
 pub use self::{
     algorithm::{Algorithm, MIN_HMAC_BYTES, MIN_RSA_BITS},
@@ -15,5 +16,5 @@ pub use self::{
     audit_key::AuditKey,
     pkcs8::thumbprint,
     public::PublicKeys,
-    ring::{KeyRing, Kid, NOT_YET, SigningKey, TagKey},
+    ring::{KeyRing, Kid, NOT_YET, Signer, SigningKey, TagKey},
 };

@@ -39,9 +39,4 @@ impl PublicKeys {
         }
         names
     }
-
-    /// Whether `other` has every key of `self`.
-    pub fn is_within(&self, other: &Self) -> bool {
-        self.0.keys.iter().all(|key| other.0.keys.contains(key))
-    }
 }

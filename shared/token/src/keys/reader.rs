@@ -65,7 +65,7 @@ impl KeyRing {
     }
 
     /// All keys of one number or of one secret: which of them is meant cannot be told.
-    fn set_duplicates_apart(&mut self, report: &mut Report) {
+    pub(super) fn set_duplicates_apart(&mut self, report: &mut Report) {
         let mut faulty = BTreeSet::new();
         for (index, key) in self.signing.iter().enumerate() {
             let earlier = self.signing.get(..index).unwrap_or_default();
@@ -74,7 +74,7 @@ impl KeyRing {
                 report.add(format!("signing: kid {:?} stands twice", key.kid.as_str()));
                 faulty.insert(key.kid.clone());
             }
-            if let Some(other) = earlier.iter().find(|other| other.signer().as_bytes() == key.signer().as_bytes()) {
+            if let Some(other) = earlier.iter().find(|other| other.has_material_of(key)) {
                 report.add(format!("signing: key {:?} repeats another key's material", key.kid.as_str()));
                 faulty.extend([key.kid.clone(), other.kid.clone()]);
             }
@@ -109,7 +109,7 @@ fn read_signing_key(path: String, text: &RawValue, report: &mut Report) -> (Opti
     (read_key_named(kid.clone(), members), kid)
 }
 
-fn read_key_named(kid: Option<String>, mut members: Members<'_>) -> Option<SigningKey> {
+pub(super) fn read_key_named(kid: Option<String>, mut members: Members<'_>) -> Option<SigningKey> {
     let kid = kid.and_then(|kid| {
         let parsed = Kid::parse(&kid);
         if parsed.is_none() {
@@ -153,12 +153,15 @@ fn read_key_named(kid: Option<String>, mut members: Members<'_>) -> Option<Signi
     };
     members.end();
     let (signer, verifier, public) = material?;
-    Some(SigningKey { kid: kid?, algorithm: algorithm?, lifetime, signer, verifier, public })
+    Some(SigningKey { kid: kid?, algorithm: algorithm?, lifetime, signer: Some(signer), verifier, public })
 }
 
 /// The key, if everything of it could be read, and its number in any case.
 fn read_tag_key(path: String, text: &RawValue, report: &mut Report) -> (Option<TagKey>, Option<u8>) {
-    let Some(mut members) = Members::of_entry(path, text, report) else { return (None, None) };
+    Members::of_entry(path, text, report).map(read_tag_key_of).unwrap_or_default()
+}
+
+pub(super) fn read_tag_key_of(mut members: Members<'_>) -> (Option<TagKey>, Option<u8>) {
     let kid = members.integer("kid", 0..=255).and_then(|kid| u8::try_from(kid).ok());
     match kid {
         Some(kid) => members.name(&kid.to_string()),

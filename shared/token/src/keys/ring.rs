@@ -45,7 +45,7 @@ pub(super) struct Lifetime {
 }
 
 impl Lifetime {
-    fn verifies_at(&self, now: i64) -> bool {
+    pub(super) fn verifies_at(&self, now: i64) -> bool {
         self.publish_at <= now && self.retire_at.is_none_or(|retire_at| now < retire_at)
     }
 
@@ -54,12 +54,14 @@ impl Lifetime {
     }
 }
 
-/// A key that signs and verifies with its one algorithm.
+/// A key that verifies with its one algorithm what has been signed with it. In the ring of `signing-keys` it has its
+/// private half beside it, and [`KeyRing::signer`] gives that; in one of `verification-keys` no key has.
 pub struct SigningKey {
     pub(super) kid: Kid,
     pub(super) algorithm: Algorithm,
     pub(super) lifetime: Lifetime,
-    pub(super) signer: SigningMaterial,
+    /// The private half; none in a ring of those who only verify.
+    pub(super) signer: Option<SigningMaterial>,
     pub(super) verifier: VerifyingMaterial,
     /// What may be published; none for HS256.
     pub(super) public: Option<Jwk>,
@@ -76,8 +78,14 @@ impl SigningKey {
         self.algorithm
     }
 
-    pub(crate) fn signer(&self) -> &EncodingKey {
-        self.signer.key()
+    /// Whether both have a private half, and the same.
+    pub(super) fn has_material_of(&self, other: &Self) -> bool {
+        let bytes = |key: &Self| key.private_key().map(|key| key.as_bytes().to_vec());
+        bytes(self).is_some() && bytes(self) == bytes(other)
+    }
+
+    pub(crate) fn private_key(&self) -> Option<&EncodingKey> {
+        self.signer.as_ref().map(SigningMaterial::key)
     }
 
     pub(crate) fn verifier(&self) -> &DecodingKey {
@@ -88,6 +96,39 @@ impl SigningKey {
 impl fmt::Debug for SigningKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("SigningKey").field("kid", &self.kid).field("algorithm", &self.algorithm).finish_non_exhaustive()
+    }
+}
+
+/// A signing key with its private half.
+#[derive(Clone, Copy)]
+pub struct Signer<'a> {
+    key: &'a SigningKey,
+    private_key: &'a EncodingKey,
+}
+
+impl<'a> Signer<'a> {
+    fn of(key: &'a SigningKey) -> Option<Self> {
+        Some(Self { key, private_key: key.private_key()? })
+    }
+
+    /// The key's id: `kid` in the header of every token that it signs.
+    pub fn kid(&self) -> &'a Kid {
+        &self.key.kid
+    }
+
+    /// The one algorithm that the key may be used with.
+    pub fn algorithm(&self) -> Algorithm {
+        self.key.algorithm
+    }
+
+    pub(crate) fn private_key(&self) -> &'a EncodingKey {
+        self.private_key
+    }
+}
+
+impl fmt::Debug for Signer<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.key.fmt(f)
     }
 }
 
@@ -159,12 +200,16 @@ impl KeyRing {
     }
 
     fn signers(&self, now: i64) -> impl Iterator<Item = &SigningKey> {
-        Algorithm::ALL.into_iter().filter_map(move |algorithm| self.signer(algorithm, None, now))
+        Algorithm::ALL.into_iter().filter_map(move |algorithm| self.signing(algorithm, None, now))
     }
 
     /// The key that signs with `algorithm` now: the one named, or else the one with the greatest `sign_from`.
-    /// HS256 keys are chosen only by name.
-    pub fn signer(&self, algorithm: Algorithm, kid: Option<&Kid>, now: i64) -> Option<&SigningKey> {
+    /// HS256 keys are chosen only by name. `None` where its private half is not, as in a ring of `verification-keys`.
+    pub fn signer(&self, algorithm: Algorithm, kid: Option<&Kid>, now: i64) -> Option<Signer<'_>> {
+        Signer::of(self.signing(algorithm, kid, now)?)
+    }
+
+    fn signing(&self, algorithm: Algorithm, kid: Option<&Kid>, now: i64) -> Option<&SigningKey> {
         let candidates = self.signing.iter().filter(|key| key.algorithm == algorithm && key.lifetime.signs_at(now));
         match kid {
             Some(kid) => candidates.into_iter().find(|key| key.kid == *kid),
@@ -200,17 +245,16 @@ impl KeyRing {
         PublicKeys(JwkSet { keys: self.published(now).cloned().collect() })
     }
 
-    /// A key whose signature does not verify under the `published` ones, if there is one.
-    pub fn key_that_fails_under(&self, published: &PublicKeys, now: i64) -> Option<&Kid> {
-        let verifies = |key: &&SigningKey| {
+    /// An asymmetric key whose signature does not verify under those that are `published` now, if there is one.
+    pub fn key_that_fails_under(&self, published: &Self, now: i64) -> Option<&Kid> {
+        let verifies = |key: &SigningKey| {
             let message = key.kid.as_str().as_bytes();
-            let jwk = published.0.find(key.kid.as_str())?;
-            let verifier = DecodingKey::from_jwk(jwk).ok()?;
-            let signature = jsonwebtoken::crypto::sign(message, key.signer(), key.algorithm.jose()).ok()?;
-            jsonwebtoken::crypto::verify(&signature, message, &verifier, key.algorithm.jose()).ok()
+            let verifier = published.named(&key.kid).filter(|other| other.lifetime.verifies_at(now))?;
+            let signature = jsonwebtoken::crypto::sign(message, key.private_key()?, key.algorithm.jose()).ok()?;
+            jsonwebtoken::crypto::verify(&signature, message, verifier.verifier(), key.algorithm.jose()).ok()
         };
-        let asymmetric = self.signing.iter().filter(|key| key.public.is_some() && key.lifetime.verifies_at(now));
-        asymmetric.into_iter().find(|key| verifies(key) != Some(true)).map(SigningKey::kid)
+        let mut asymmetric = self.signing.iter().filter(|key| key.public.is_some() && key.lifetime.verifies_at(now));
+        asymmetric.find(|key| verifies(key) != Some(true)).map(SigningKey::kid)
     }
 
     fn published(&self, now: i64) -> impl Iterator<Item = &Jwk> {

@@ -4,6 +4,7 @@ use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde_json::json;
 
 use super::{
+    derived::{Derived, PublicationFault, TRIES, publish_derived},
     document::{RingDocument, SigningEntry, TagEntry},
     plan::{LIBRECHAT_KID, NewSigningKey, NewTagKey, Plan, RotationLimits, key_changed_by_hand, plan},
 };
@@ -11,8 +12,8 @@ use crate::{
     audit::{Event, EventKind},
     failure::Unavailable,
     json::{Faults, Map},
-    keys::{Algorithm, KeyRing, PublicKeys, thumbprint},
-    ports::{Audit, Clock, GenerateKey, Promotion, Randomness, RingVersions, random},
+    keys::{Algorithm, KeyRing, thumbprint},
+    ports::{Audit, Clock, DerivedDocument, GenerateKey, Promotion, Randomness, RingVersions, random},
 };
 
 /// Secrets Manager's steps, in their order.
@@ -20,7 +21,7 @@ use crate::{
 pub enum Step {
     /// Make the new version of the ring and stage it as pending.
     Create,
-    /// Publish the new ring's public keys.
+    /// Publish what is derived from the new ring.
     Set,
     /// Sign and verify with every key of the new ring.
     Test,
@@ -41,7 +42,8 @@ impl Step {
     }
 }
 
-/// Why a step was not taken. Nothing has been changed by it.
+/// Why a step was not taken. It has changed nothing; where somebody else has changed the ring, it has seen to it that what is
+/// published is derived from that.
 #[derive(Debug, thiserror::Error)]
 pub enum RotationFault {
     /// A secret cannot be read or written, or a new key cannot be made. The step may be tried again.
@@ -64,18 +66,21 @@ pub enum RotationFault {
         /// All that is wrong with it; no value is quoted.
         faults: String,
     },
-    /// The published keys are missing, are no JWKS, or lack a key of the new ring; [`Step::Set`] publishes them.
-    #[error("the public keys of the new ring are not published: setSecret comes first")]
+    /// What is published is not what is derived from the new ring; [`Step::Set`] publishes that.
+    #[error("what is derived from the new ring is not published: setSecret comes first")]
     NotPublished,
     /// The current ring has changed since [`Step::Create`]. Names one key that differs; the new version would undo it.
     #[error(
         "key {0} was changed by hand after createSecret: take AWSPENDING from this version, start another rotation"
     )]
     RingChanged(String),
-    /// Another version became the current one while [`Step::Finish`] compared the new ring with the one before it. The
-    /// step may be tried again: it then compares with that version.
-    #[error("the key ring was changed by somebody else just now: nothing was changed here, try finishSecret again")]
+    /// Another version became the current one while the step compared the new ring with the one before it. The step may be
+    /// tried again: it then compares with that version.
+    #[error("the key ring was changed by somebody else just now: nothing was changed here, try the step again")]
     RingReplaced,
+    /// What is published may not be derived from the ring in force. The step may be tried again.
+    #[error(transparent)]
+    Publication(#[from] PublicationFault),
     /// The published keys do not verify a signature of the key with this id.
     #[error("key {0} does not verify what it signs under the published keys")]
     KeyFailed(String),
@@ -106,8 +111,8 @@ impl<V: RingVersions> Rotation<'_, V> {
         let stages = self.versions.stages(version).await?;
         let stages = stages.ok_or_else(|| RotationFault::UnknownVersion(version.to_owned()))?;
         if stages.is_current {
-            // This rotation has been finished before.
-            return Ok(());
+            // This rotation has been finished before; perhaps it ended before it had seen to what is published.
+            return if step == Step::Finish { Ok(publish_derived(self.versions).await?) } else { Ok(()) };
         }
         if !stages.is_pending {
             return Err(RotationFault::NotPending(version.to_owned()));
@@ -172,54 +177,83 @@ impl<V: RingVersions> Rotation<'_, V> {
         Ok(ring)
     }
 
-    async fn pending(&self, version: &str) -> Result<(KeyRing, RingDocument), RotationFault> {
+    async fn pending(&self, version: &str) -> Result<Pending, RotationFault> {
         let pending = self.versions.value(version).await?;
         let pending = pending.ok_or_else(|| RotationFault::NotCreated(version.to_owned()))?;
-        read("pending", &pending)
+        let (ring, document) = read("pending", &pending)?;
+        let derived = Derived::of(&ring, &pending).ok_or_else(|| RotationFault::UnusableRing {
+            version: "pending",
+            faults: "not a JSON object".to_owned(),
+        })?;
+        Ok(Pending { ring, document, derived })
     }
 
+    /// Publishes what is derived from the new ring, before that is in force: whoever verifies must know a key before it
+    /// signs. The new ring lacks only keys that have retired, so nothing good is taken away.
     async fn set(&self, version: &str) -> Result<(), RotationFault> {
-        let (ring, _) = self.pending(version).await?;
-        let keys = ring.public_keys(self.clock.now().unix_seconds());
-        self.versions.publish(&keys.to_json()).await?;
+        let pending = self.pending(version).await?;
+        for _ in 0..TRIES {
+            let compared = self.unchanged(&pending).await?;
+            pending.derived.publish(self.versions).await?;
+            if self.versions.current().await?.version == compared {
+                return Ok(());
+            }
+        }
+        publish_derived(self.versions).await?;
+        Err(RotationFault::RingReplaced)
+    }
+
+    /// Every key signs, and whoever has only what is published can verify it.
+    async fn test(&self, version: &str) -> Result<(), RotationFault> {
+        let pending = self.pending(version).await?;
+        self.check_published(&pending).await?;
+        let now = self.clock.now().unix_seconds();
+        for document in [DerivedDocument::VerificationKeys, DerivedDocument::PublicKeys] {
+            let published = self.versions.published(document).await?.ok_or(RotationFault::NotPublished)?;
+            let published = KeyRing::read_derived(&published).map_err(|_| RotationFault::NotPublished)?.value;
+            if let Some(kid) = pending.ring.key_that_fails_under(&published, now) {
+                return Err(RotationFault::KeyFailed(kid.as_str().to_owned()));
+            }
+        }
         Ok(())
     }
 
-    /// Every key signs, and whoever has only the published keys can verify it.
-    async fn test(&self, version: &str) -> Result<(), RotationFault> {
-        let (ring, _) = self.pending(version).await?;
-        let published = self.published().await?;
-        match ring.key_that_fails_under(&published, self.clock.now().unix_seconds()) {
-            Some(kid) => Err(RotationFault::KeyFailed(kid.as_str().to_owned())),
-            None => Ok(()),
-        }
-    }
-
     async fn finish(&self, version: &str) -> Result<(), RotationFault> {
-        let (ring, document) = self.pending(version).await?;
-        let now = self.clock.now().unix_seconds();
-        let compared = self.versions.current().await?;
-        let (_, current) = read("current", &compared.ring)?;
-        if let Some(kid) = key_changed_by_hand(&current, &document, now) {
-            return Err(RotationFault::RingChanged(kid));
-        }
-        let published = self.published().await?;
-        if !ring.public_keys(now).is_within(&published) {
-            return Err(RotationFault::NotPublished);
-        }
-        match self.versions.make_current(version, &compared.version).await? {
+        let pending = self.pending(version).await?;
+        let compared = self.unchanged(&pending).await?;
+        self.check_published(&pending).await?;
+        match self.versions.make_current(version, &compared).await? {
             Promotion::Promoted => {
                 self.audit.record(&Event::new(EventKind::KeysRotated));
-                Ok(())
+                // A command that came too late to change the ring may have published what it wanted to make of it.
+                Ok(publish_derived(self.versions).await?)
             }
             Promotion::RingChanged => Err(RotationFault::RingReplaced),
         }
     }
 
-    async fn published(&self) -> Result<PublicKeys, RotationFault> {
-        let text = self.versions.published().await?.ok_or(RotationFault::NotPublished)?;
-        PublicKeys::parse(&text).ok_or(RotationFault::NotPublished)
+    /// The version in force, if the new ring was made from it or from one with the same keys.
+    async fn unchanged(&self, pending: &Pending) -> Result<String, RotationFault> {
+        let current = self.versions.current().await?;
+        let (_, ring) = read("current", &current.ring)?;
+        let Some(kid) = key_changed_by_hand(&ring, &pending.document, self.clock.now().unix_seconds()) else {
+            return Ok(current.version);
+        };
+        // The new ring will never be in force: what is derived from it must not stay published.
+        publish_derived(self.versions).await?;
+        Err(RotationFault::RingChanged(kid))
     }
+
+    async fn check_published(&self, pending: &Pending) -> Result<(), RotationFault> {
+        if pending.derived.is_published(self.versions).await? { Ok(()) } else { Err(RotationFault::NotPublished) }
+    }
+}
+
+/// The new ring and what is derived from it.
+struct Pending {
+    ring: KeyRing,
+    document: RingDocument,
+    derived: Derived,
 }
 
 /// The ring as the functions see it, and as text to be copied.
@@ -255,6 +289,7 @@ fn import_librechat_secret(ring: &mut RingDocument, secret: String) -> Result<()
 mod tests {
     use super::*;
     use crate::{
+        keys::PublicKeys,
         ports::{CurrentRing, VersionStages},
         testing::{NOW, es256_pem, hs256_entry, rsa_pem},
         values::{Subject, Timestamp},
@@ -280,11 +315,20 @@ mod tests {
         values: BTreeMap<String, String>,
         current: String,
         pending: Option<String>,
-        published: Option<String>,
+        published: BTreeMap<&'static str, String>,
         librechat: Option<String>,
         writes: usize,
         /// What somebody else puts in force just before the rotation does.
         overtaken_by: Option<String>,
+        /// The rings that somebody else puts in force, each as soon as a document has been published.
+        changed_while_publishing: Vec<String>,
+    }
+
+    impl Secrets {
+        fn put_in_force(&mut self, ring: String) {
+            self.current = format!("by-hand-{}", self.values.len());
+            self.values.insert(self.current.clone(), ring);
+        }
     }
 
     struct FakeVersions(Mutex<Secrets>);
@@ -322,8 +366,7 @@ mod tests {
         async fn make_current(&self, version: &str, replaced: &str) -> Result<Promotion, Unavailable> {
             let mut secrets = self.0.lock().unwrap();
             if let Some(ring) = secrets.overtaken_by.take() {
-                secrets.values.insert("by-hand".to_owned(), ring);
-                secrets.current = "by-hand".to_owned();
+                secrets.put_in_force(ring);
             }
             if secrets.current != replaced {
                 return Ok(Promotion::RingChanged);
@@ -334,14 +377,17 @@ mod tests {
             Ok(Promotion::Promoted)
         }
 
-        async fn published(&self) -> Result<Option<String>, Unavailable> {
-            Ok(self.0.lock().unwrap().published.clone())
+        async fn published(&self, document: DerivedDocument) -> Result<Option<String>, Unavailable> {
+            Ok(self.0.lock().unwrap().published.get(document.name()).cloned())
         }
 
-        async fn publish(&self, jwks: &str) -> Result<(), Unavailable> {
+        async fn publish(&self, document: DerivedDocument, text: &str) -> Result<(), Unavailable> {
             let mut secrets = self.0.lock().unwrap();
-            secrets.writes += 1;
-            secrets.published = Some(jwks.to_owned());
+            let before = secrets.published.insert(document.name(), text.to_owned());
+            secrets.writes += usize::from(before.as_deref() != Some(text));
+            if let Some(ring) = secrets.changed_while_publishing.pop() {
+                secrets.put_in_force(ring);
+            }
             Ok(())
         }
 
@@ -427,6 +473,22 @@ mod tests {
             now_or_never(self.versions.current()).unwrap().ring
         }
 
+        fn published(&self, document: DerivedDocument) -> String {
+            self.versions.0.lock().unwrap().published[document.name()].clone()
+        }
+
+        /// What discovery answers.
+        fn jwks(&self, now: Timestamp) -> PublicKeys {
+            let published = KeyRing::read_derived(&self.published(DerivedDocument::PublicKeys)).unwrap();
+            published.value.public_keys(now.unix_seconds())
+        }
+
+        /// Whether what is published is derived from the ring in force.
+        fn is_in_agreement(&self) -> bool {
+            let derived = Derived::of(&self.ring(), &self.text()).unwrap();
+            now_or_never(derived.is_published(&self.versions)).unwrap()
+        }
+
         fn writes(&self) -> usize {
             self.versions.0.lock().unwrap().writes
         }
@@ -440,9 +502,15 @@ mod tests {
         assert!(world.ring().signer(Algorithm::Rs256, None, now).is_some());
         assert!(world.ring().tagger(now).is_some());
         assert_eq!(*world.events.lock().unwrap(), [EventKind::KeysRotated]);
-        let published = PublicKeys::parse(world.versions.0.lock().unwrap().published.as_ref().unwrap()).unwrap();
-        assert_eq!(published.kids().count(), 2, "the signer and the next");
-        assert!(!published.to_json().contains("\"d\""), "no private part");
+        assert_eq!(world.jwks(NOW).kids().count(), 2, "the signer and the next");
+        for document in [DerivedDocument::VerificationKeys, DerivedDocument::PublicKeys] {
+            let published = world.published(document);
+            assert!(!published.contains("\"d\"") && !published.contains("PRIVATE"), "no private half");
+        }
+        let ring = KeyRing::read_derived(&world.published(DerivedDocument::VerificationKeys)).unwrap().value;
+        assert!(ring.signer(Algorithm::Rs256, None, now).is_none(), "whoever verifies cannot sign");
+        let tagger = world.ring().tagger(now).unwrap().kid();
+        assert!(ring.tag_key(tagger, now).unwrap().is_some());
     }
 
     #[test]
@@ -516,7 +584,7 @@ mod tests {
         world.start("v2");
         world.step(Step::Create, "v2").unwrap();
         assert!(matches!(world.step(Step::Finish, "v2"), Err(RotationFault::NotPublished)));
-        assert!(matches!(world.step(Step::Test, "v2"), Err(RotationFault::KeyFailed(_))));
+        assert!(matches!(world.step(Step::Test, "v2"), Err(RotationFault::NotPublished)));
         assert_eq!(world.versions.0.lock().unwrap().current, "v1");
         world.step(Step::Set, "v2").unwrap();
         world.step(Step::Finish, "v2").unwrap();
@@ -559,11 +627,15 @@ mod tests {
             ring.signing.sort_by_key(|key| key.kid == "hs");
             let changed = change(&mut ring);
             world.versions.0.lock().unwrap().values.insert("v1".to_owned(), serde_json::to_string(&ring).unwrap());
-            let finished = world.step(Step::Finish, "v2");
-            assert!(
-                matches!(&finished, Err(RotationFault::RingChanged(kid)) if *kid == changed),
-                "{changed}: {finished:?}"
-            );
+            // The document was changed in its place, and nobody has derived from it.
+            for step in [Step::Set, Step::Finish] {
+                let taken = world.step(step, "v2");
+                assert!(
+                    matches!(&taken, Err(RotationFault::RingChanged(kid)) if *kid == changed),
+                    "{changed}: {taken:?}"
+                );
+                assert!(world.is_in_agreement(), "what was never in force is not left published");
+            }
             *world.clock.lock().unwrap() = NOW.plus(2);
             world.rotate("v3");
         }
@@ -595,6 +667,76 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn a_key_taken_out_while_another_ring_is_published_is_in_no_document_afterwards() {
+        for step in [Step::Set, Step::Finish] {
+            let world = World::new(EMPTY);
+            world.rotate("v1");
+            *world.clock.lock().unwrap() = NOW.plus(1);
+            world.start("v2");
+            world.step(Step::Create, "v2").unwrap();
+            if step == Step::Finish {
+                world.step(Step::Set, "v2").unwrap();
+            }
+            let (_, mut ring) = RingDocument::read(&world.text()).unwrap();
+            let revoked = ring.signing.remove(0).kid;
+            let changed = serde_json::to_string(&ring).unwrap();
+            match step {
+                Step::Finish => world.versions.0.lock().unwrap().put_in_force(changed),
+                _ => world.versions.0.lock().unwrap().changed_while_publishing = vec![changed],
+            }
+            let taken = world.step(step, "v2");
+            assert!(matches!(&taken, Err(RotationFault::RingChanged(kid)) if *kid == revoked), "{taken:?}");
+            assert!(world.is_in_agreement(), "{step:?}");
+            for document in DerivedDocument::ALL {
+                assert!(!world.published(document).contains(&revoked), "{step:?}: {document:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_ring_whose_keys_stay_is_compared_again_and_one_that_always_changes_is_given_up() {
+        for (count, is_taken) in [(1, true), (30, false)] {
+            let world = World::new(EMPTY);
+            world.rotate("v1");
+            *world.clock.lock().unwrap() = NOW.plus(1);
+            world.start("v2");
+            world.step(Step::Create, "v2").unwrap();
+            // Another version each time, with the same keys.
+            let rings = vec![world.text(); count];
+            world.versions.0.lock().unwrap().changed_while_publishing = rings;
+            assert_eq!(world.step(Step::Set, "v2").is_ok(), is_taken, "{count}");
+        }
+    }
+
+    #[test]
+    fn what_a_command_published_too_late_is_replaced_when_the_rotation_is_finished() {
+        let world = World::new(EMPTY);
+        world.start("v1");
+        for step in [Step::Create, Step::Set, Step::Test, Step::Finish] {
+            world.step(step, "v1").unwrap();
+        }
+        let late = Derived::of(&KeyRing::parse(EMPTY).unwrap(), EMPTY).unwrap();
+        now_or_never(late.publish(&world.versions)).unwrap();
+        assert!(!world.is_in_agreement());
+        world.step(Step::Finish, "v1").unwrap();
+        assert!(world.is_in_agreement());
+    }
+
+    #[test]
+    fn a_retired_key_leaves_the_published_set_at_its_time() {
+        let world = World::new(EMPTY);
+        world.rotate("v1");
+        let old = world.ring().signer(Algorithm::Rs256, None, NOW.unix_seconds()).unwrap().kid().clone();
+        *world.clock.lock().unwrap() = NOW.plus(86_400);
+        world.rotate("v2");
+        let retire_at = NOW.plus(86_400 + 600 + 86_400 + 1_209_600);
+        let is_published = |now| world.jwks(now).kids().any(|kid| kid == old.as_str());
+        assert!(is_published(retire_at.minus(1)));
+        assert!(!is_published(retire_at), "without another rotation");
+        assert!(!world.jwks(NOW).to_json().contains("retire_at"), "the times are nobody else's");
     }
 
     #[test]
@@ -632,7 +774,8 @@ mod tests {
             let (_, ring) = RingDocument::read(&world.text()).unwrap();
             let key = ring.signing.iter().find(|key| key.kid == "librechat-hs").unwrap();
             assert_eq!(key.secret.as_deref(), Some(secret));
-            assert!(!world.versions.0.lock().unwrap().published.as_ref().unwrap().contains("librechat-hs"));
+            assert!(!world.published(DerivedDocument::PublicKeys).contains("librechat-hs"));
+            assert!(world.published(DerivedDocument::VerificationKeys).contains(secret));
         }
     }
 }

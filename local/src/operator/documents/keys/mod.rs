@@ -1,5 +1,6 @@
 //! `latchkey keys`: the key ring.
 
+mod derived;
 mod ring;
 
 use std::{
@@ -16,7 +17,10 @@ use latchkey_token::{
 };
 use serde_json::json;
 
-use self::ring::{ShownKey, ShownTagKey};
+use self::{
+    derived::{DerivedSecrets, Publish},
+    ring::{ShownKey, ShownTagKey},
+};
 use super::{
     document::{Checked, Draft},
     place::{Change, Location, Place},
@@ -36,6 +40,7 @@ pub(crate) enum KeysCommand {
     ImportHs256(ImportHs256),
     Revoke(Revoke),
     ReplaceTag(ReplaceTag),
+    Publish(Publish),
 }
 
 /// Show all keys, when each is in use and what it does now; never key material
@@ -63,10 +68,14 @@ pub(crate) struct Show {
 #[derive(Args)]
 #[command(after_help = "Examples:
   latchkey keys generate --alg RS256 --file signing-keys.json
-  latchkey keys generate --alg ES256 --secret-id latchkey/signing-keys --publish-seconds 3600")]
+  latchkey keys generate --alg ES256 --publish-seconds 3600 --secret-id latchkey/signing-keys \\
+    --verification-keys latchkey/verification-keys --ticket-keys latchkey/ticket-keys \\
+    --public-keys latchkey/public-keys")]
 pub(crate) struct Generate {
     #[command(flatten)]
     location: Location,
+    #[command(flatten)]
+    derived: DerivedSecrets,
     /// The signing algorithm
     #[arg(long, value_parser = asymmetric_algorithm())]
     alg: Algorithm,
@@ -88,10 +97,14 @@ pub(crate) struct Generate {
 #[command(after_help = "Examples:
   latchkey keys import-hs256 --kid librechat-hs --file signing-keys.json < jwt-secret.txt
   printf %s \"$JWT_SECRET\" | latchkey keys import-hs256 --kid librechat-hs \\
-    --secret-id latchkey/signing-keys")]
+    --secret-id latchkey/signing-keys \\
+    --verification-keys latchkey/verification-keys --ticket-keys latchkey/ticket-keys \\
+    --public-keys latchkey/public-keys")]
 pub(crate) struct ImportHs256 {
     #[command(flatten)]
     location: Location,
+    #[command(flatten)]
+    derived: DerivedSecrets,
     /// The key's name, which clients use in their registrations: 1 to 255 printable ASCII characters
     #[arg(long)]
     kid: String,
@@ -107,19 +120,23 @@ pub(crate) struct ImportHs256 {
 /// "requires":"access_token" sign their users in again, the others renew. If no other key of its algorithm signs, the
 /// newest that waits for its time signs at once, and if there is none, a new one is made.
 ///
-/// Not for a key that a client names: no request can be answered while one names a key that is gone. Change LibreChat's
-/// own secret (HS256) in LibreChat, import the new one, name it in the client's registration, and revoke the old one then.
+/// A client that names the key is answered with 503, and no other is, until its registration names another one. To change
+/// LibreChat's own secret (HS256) without that: change it in LibreChat, import the new one, name it in the client's
+/// registration, and revoke the old one then.
 #[derive(Args)]
 #[command(after_help = "Examples:
-  latchkey keys revoke KID --secret-id latchkey/signing-keys --dry-run
-  latchkey keys revoke KID --secret-id latchkey/signing-keys --clients-secret latchkey/clients
-  latchkey keys revoke KID --file keys.json --clients clients.json")]
+  latchkey keys revoke KID --file keys.json --clients clients.json --dry-run
+  latchkey keys revoke KID --clients-secret latchkey/clients --secret-id latchkey/signing-keys \\
+    --verification-keys latchkey/verification-keys --ticket-keys latchkey/ticket-keys \\
+    --public-keys latchkey/public-keys")]
 pub(crate) struct Revoke {
     /// The key's id, as in the header of its tokens and in `latchkey keys show`
     kid: String,
     #[command(flatten)]
     change: Change,
-    /// The registrations, in a file, to see that no client names the key
+    #[command(flatten)]
+    derived: DerivedSecrets,
+    /// The registrations, in a file, to see which clients name the key
     #[arg(long, value_name = "FILE", conflicts_with = "clients_secret")]
     clients: Option<PathBuf>,
     /// The registrations, in a secret of AWS Secrets Manager, for the same
@@ -129,16 +146,19 @@ pub(crate) struct Revoke {
 
 /// Replace all tag keys by a new one: every refresh token from before is refused, and everybody signs in again
 ///
-/// For a table that was restored from a backup, where sessions that have ended are alive again, and for a tag key that has
-/// leaked. Sessions are not ended: their access tokens are good until they expire. `latchkey sessions revoke --all` ends all
-/// sessions, access tokens included.
+/// For a table that was restored from a backup, where sessions that have ended are alive again. Sessions are not ended: their
+/// access tokens are good until they expire. `latchkey sessions revoke --all` ends all sessions, access tokens included.
 #[derive(Args)]
 #[command(after_help = "Examples:
-  latchkey keys replace-tag --secret-id latchkey/signing-keys --dry-run
-  latchkey keys replace-tag --secret-id latchkey/signing-keys")]
+  latchkey keys replace-tag --file keys.json --dry-run
+  latchkey keys replace-tag --secret-id latchkey/signing-keys \\
+    --verification-keys latchkey/verification-keys --ticket-keys latchkey/ticket-keys \\
+    --public-keys latchkey/public-keys")]
 pub(crate) struct ReplaceTag {
     #[command(flatten)]
     change: Change,
+    #[command(flatten)]
+    derived: DerivedSecrets,
 }
 
 fn asymmetric_algorithm() -> impl TypedValueParser<Value = Algorithm> {
@@ -154,6 +174,7 @@ impl KeysCommand {
             Self::ImportHs256(import) => import.run(now),
             Self::Revoke(revoke) => revoke.run(now),
             Self::ReplaceTag(replace) => replace.run(),
+            Self::Publish(publish) => publish.run(),
         }
     }
 }
@@ -175,7 +196,7 @@ impl Generate {
     fn run(&self, now: Timestamp) -> Result<(), Failure> {
         let place = self.location.place();
         let key = new_signing_key(self.alg, now.unix_seconds(), now.unix_seconds())?;
-        let (_, (added, others)) = place.edit(|draft| {
+        let (_, (added, others)) = self.derived.edit(&place, |draft| {
             let added = ring::add_new(draft, key.clone(), self.publish_seconds, now);
             Ok((added, ensure_tag_key(draft, now)? + ensure_audit_key(draft)?))
         })?;
@@ -197,7 +218,7 @@ impl ImportHs256 {
         }
         let place = self.location.place();
         let key = json!({"kid": self.kid, "alg": Algorithm::Hs256.name(), "secret": secret});
-        let (_, tag_key) = place.edit(|draft| {
+        let (_, tag_key) = self.derived.edit(&place, |draft| {
             ring::add(draft, key.clone());
             ensure_tag_key(draft, now)
         })?;
@@ -226,15 +247,18 @@ impl Revoke {
                 .collect::<Vec<_>>()
         };
         let named_by = registrations.as_ref().map(namers).unwrap_or_default();
-        let (_, signs) = self.change.make(|draft| {
-            for client in &named_by {
-                draft.fault(format!("client {client:?} names the key {:?}: let it name another one first", self.kid));
-            }
-            Ok(ring::revoke(draft, &self.kid, now)?)
-        })?;
+        let (_, signs) = self.derived.make(&self.change, |draft| Ok(ring::revoke(draft, &self.kid, now)?))?;
         if registrations.is_none() {
             eprintln!(
                 "warning: whether a client names the key was not checked: --clients FILE or --clients-secret ID does"
+            );
+        }
+        for client in &named_by {
+            let are = self.change.verb("are", "would be");
+            eprintln!(
+                "warning: client {client:?} names the key {:?}: its requests {are} answered with 503 until its registration \
+                 names another one, or none",
+                self.kid
             );
         }
         let (done, place) = (self.change.verb("is taken out of", "would be taken out of"), self.change.place());
@@ -247,7 +271,7 @@ impl Revoke {
 
 impl ReplaceTag {
     fn run(&self) -> Result<(), Failure> {
-        let (_, kid) = self.change.make(|draft| Ok(ring::replace_tag_keys(draft)?))?;
+        let (_, kid) = self.derived.make(&self.change, |draft| Ok(ring::replace_tag_keys(draft)?))?;
         let (done, place) = (self.change.verb("are replaced", "would be replaced"), self.change.place());
         eprintln!("the tag keys of {place} {done} by number {kid}: every refresh token from before is refused");
         self.change.tell([("kid", json!(kid))])

@@ -1,0 +1,112 @@
+//! What is derived from the key ring, as those who may not read the ring get it.
+
+use std::sync::Arc;
+
+use latchkey_token::{
+    failure::Unavailable,
+    json::{Faults, Reading},
+    keys::{KeyRing, PublicKeys},
+    ports::PublicKeySource,
+    values::Timestamp,
+};
+
+use crate::{
+    documents::CachedDocuments,
+    secrets::{Cached, Load, SecretText},
+};
+
+/// The secret `verification-keys`: the keys to verify with. No private key is among them.
+pub struct VerificationKeysSecret(pub SecretText);
+
+/// The keys to verify with, and registrations, cached.
+pub type CachedVerifyingDocuments = CachedDocuments<VerificationKeysSecret>;
+
+impl Load for VerificationKeysSecret {
+    type Loaded = KeyRing;
+
+    const NAME: &'static str = "verification-keys";
+
+    fn text(&self) -> &SecretText {
+        &self.0
+    }
+
+    fn read(text: &str) -> Result<Reading<KeyRing>, Faults> {
+        KeyRing::read_derived(text)
+    }
+}
+
+/// The secret `public-keys`: the published keys with their times, all that discovery may read.
+pub struct PublicKeysSecret(pub SecretText);
+
+/// The published keys, cached.
+pub type CachedPublicKeys = Cached<PublicKeysSecret>;
+
+impl Load for PublicKeysSecret {
+    type Loaded = KeyRing;
+
+    const NAME: &'static str = "public-keys";
+
+    fn text(&self) -> &SecretText {
+        &self.0
+    }
+
+    fn read(text: &str) -> Result<Reading<KeyRing>, Faults> {
+        KeyRing::read_derived(text)
+    }
+}
+
+/// A key leaves the set at its time, however old what was loaded is.
+impl PublicKeySource for CachedPublicKeys {
+    async fn public_keys(&self, now: Timestamp) -> Result<Arc<PublicKeys>, Unavailable> {
+        Ok(Arc::new(self.current(now).await?.public_keys(now.unix_seconds())))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use latchkey_token::ports::DocumentSource;
+
+    use super::*;
+
+    const CLIENTS: &str = r#"{"issuers":[],"clients":[]}"#;
+    /// The example key of RFC 7517, appendix A.1.
+    const KEY: &str = r#"{"kty":"EC","crv":"P-256","alg":"ES256","use":"sig","kid":"es",
+        "x":"MKBCTNIcKUSDii11ySs3526iDZ8AiTo7Tu6KPAqv7D4","y":"4Etl6SRW2YiLUrN5vfvVHuhp7x8PxltmWWlbbM4IFyM",
+        "publish_at":1800000000,"sign_from":1800000600,"retire_at":1800001000}"#;
+
+    fn at(seconds: i64) -> Timestamp {
+        Timestamp::from_unix_seconds(1_800_000_000 + seconds)
+    }
+
+    fn keys(keys: &str) -> SecretText {
+        SecretText::Inline(format!(r#"{{"keys":[{keys}]}}"#))
+    }
+
+    #[tokio::test]
+    async fn a_key_is_published_from_its_time_until_it_retires_whenever_it_was_loaded() {
+        let source = Cached::new(PublicKeysSecret(keys(KEY)), 86_400);
+        let kids = async |seconds| source.public_keys(at(seconds)).await.unwrap().kids().count();
+        assert_eq!((kids(-1).await, kids(0).await, kids(999).await, kids(1000).await), (0, 1, 1, 0));
+        let served = source.public_keys(at(0)).await.unwrap().to_json();
+        assert!(!served.contains("publish_at") && !served.contains("retire_at"), "{served}");
+    }
+
+    #[tokio::test]
+    async fn a_faulty_key_takes_no_other_down() {
+        let clients = SecretText::Inline(CLIENTS.into());
+        let verification_keys = keys(&format!(r#"{{"kid":"later","alg":"ES512"}},{KEY}"#));
+        let source = CachedDocuments::of(VerificationKeysSecret(verification_keys), clients, 300);
+        let documents = DocumentSource::current(&source, at(0)).await.unwrap();
+        assert!(documents.keys.verifier("later", at(0).unix_seconds()).is_err(), "nobody can tell");
+        assert!(documents.keys.verifier("es", at(0).unix_seconds()).unwrap().is_some());
+    }
+
+    #[tokio::test]
+    async fn a_ring_is_not_taken_for_what_is_derived_from_one() {
+        let ring = SecretText::Inline(r#"{"signing":[],"tagging":[]}"#.into());
+        let clients = SecretText::Inline(CLIENTS.into());
+        let source = CachedDocuments::of(VerificationKeysSecret(ring.clone()), clients, 300);
+        assert!(DocumentSource::current(&source, at(0)).await.is_err());
+        assert!(Cached::new(PublicKeysSecret(ring), 300).public_keys(at(0)).await.is_err());
+    }
+}

@@ -1,0 +1,282 @@
+//! What is derived from the key ring for those who may not read it: pure functions of the ring, so that every writer
+//! writes the same. And how writers agree: whoever has written reads the ring again, and derives again if it has changed.
+
+use aws_lc_rs::hkdf::{HKDF_SHA256, Salt};
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+
+use crate::{
+    failure::Unavailable,
+    json::{self, Map, Value},
+    keys::{KeyRing, Kid, TagKey},
+    ports::{DerivedDocument, RingVersions},
+};
+
+/// The infos of HKDF (RFC 5869 §3.2): what is derived for one purpose is of no use for another.
+const TICKET_INFO: &[&[u8]] = &[b"latchkey ticket"];
+const REGISTRATION_INFO: &[&[u8]] = &[b"latchkey registration"];
+
+/// How often a writer that finds the ring changed derives again.
+pub(super) const TRIES: u32 = 5;
+
+/// The documents that are derived from one ring. Has no `Debug`: two of them hold secrets.
+#[derive(Clone, PartialEq)]
+pub struct Derived {
+    verification_keys: Map<String, Value>,
+    ticket_keys: Map<String, Value>,
+    public_keys: Map<String, Value>,
+}
+
+impl Derived {
+    /// Derives from `ring`, which was read from `text`. A key of the text that is not in the ring, because it is faulty, is
+    /// passed on by its id alone, or as an empty entry without one: whoever reads that finds it faulty as well, and does not
+    /// take the key for unknown. `None` if the text is no JSON object, of which no ring is read.
+    pub fn of(ring: &KeyRing, text: &str) -> Option<Self> {
+        // Not strictly: what is faulty is not copied.
+        let document: Map<String, Value> = serde_json::from_str(text).ok()?;
+        let entries = |list: &str| document.get(list).and_then(Value::as_array).into_iter().flatten();
+        let keys: Vec<Value> = entries("signing").map(|entry| verification_key(ring, entry)).collect();
+        let public: Vec<Value> = keys.iter().filter(|key| key.get("kty").is_some()).cloned().collect();
+        let tagging: Vec<Value> = entries("tagging").map(|entry| tag_key(ring, entry)).collect();
+        let tickets: Vec<Value> = tagging.iter().map(ticket_key).collect();
+        let mut verification_keys = members([("keys", keys.into()), ("tagging", tagging.into())]);
+        if let Some(audit) = document.get("audit").filter(|audit| !audit.is_null()) {
+            verification_keys.insert("audit".into(), audit.clone());
+        }
+        Some(Self {
+            verification_keys,
+            ticket_keys: members([("keys", tickets.into())]),
+            public_keys: members([("keys", public.into())]),
+        })
+    }
+
+    /// The same with the keys of `before` that it does not have: what is good before a change of the ring and after it.
+    pub fn joined_with(mut self, before: &Self) -> Self {
+        join(&mut self.verification_keys, &before.verification_keys);
+        join(&mut self.ticket_keys, &before.ticket_keys);
+        join(&mut self.public_keys, &before.public_keys);
+        self
+    }
+
+    /// A document as text.
+    pub fn text(&self, document: DerivedDocument) -> String {
+        Value::Object(self.members(document).clone()).to_string()
+    }
+
+    fn members(&self, document: DerivedDocument) -> &Map<String, Value> {
+        match document {
+            DerivedDocument::VerificationKeys => &self.verification_keys,
+            DerivedDocument::TicketKeys => &self.ticket_keys,
+            DerivedDocument::PublicKeys => &self.public_keys,
+        }
+    }
+
+    /// Publishes all documents. Those that are published already are not written again.
+    pub async fn publish<V: RingVersions>(&self, versions: &V) -> Result<(), Unavailable> {
+        for document in DerivedDocument::ALL {
+            versions.publish(document, &self.text(document)).await?;
+        }
+        Ok(())
+    }
+
+    /// Whether exactly these documents are published.
+    pub async fn is_published<V: RingVersions>(&self, versions: &V) -> Result<bool, Unavailable> {
+        for document in DerivedDocument::ALL {
+            let published = versions.published(document).await?;
+            let published = published.and_then(|text| json::parse_object(text.as_bytes()).ok());
+            if published.as_ref() != Some(self.members(document)) {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+}
+
+/// Why what is published may not be of the ring in force.
+#[derive(Debug, thiserror::Error)]
+pub enum PublicationFault {
+    /// A secret cannot be read or written.
+    #[error(transparent)]
+    Unavailable(#[from] Unavailable),
+    /// No function would load the ring in force.
+    #[error("the current key ring is not usable: {0}")]
+    UnusableRing(String),
+    /// Others have changed the ring after every try.
+    #[error("the key ring was changed by others, {TRIES} times in a row, while what is derived from it was written")]
+    RingChanged,
+}
+
+/// Publishes what is derived from the ring in force, and again if that has changed meanwhile. Who has changed the ring, or
+/// published what is derived from another one, does this afterwards: then the last one to publish has published what is
+/// derived from the ring in force, whatever the order in which several have written.
+pub async fn publish_derived<V: RingVersions>(versions: &V) -> Result<(), PublicationFault> {
+    let mut current = versions.current().await?;
+    for _ in 0..TRIES {
+        let unusable = |faults: String| PublicationFault::UnusableRing(faults);
+        let ring = KeyRing::read(&current.ring).map_err(|faults| unusable(faults.to_string()))?;
+        let derived =
+            Derived::of(&ring.value, &current.ring).ok_or_else(|| unusable("not a JSON object".to_owned()))?;
+        derived.publish(versions).await?;
+        let version = std::mem::replace(&mut current, versions.current().await?).version;
+        if version == current.version {
+            return Ok(());
+        }
+    }
+    Err(PublicationFault::RingChanged)
+}
+
+fn members<const N: usize>(members: [(&str, Value); N]) -> Map<String, Value> {
+    members.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
+}
+
+fn verification_key(ring: &KeyRing, entry: &Value) -> Value {
+    let Some(kid) = entry.get("kid").and_then(Value::as_str) else { return Value::Object(Map::new()) };
+    let key = Kid::parse(kid).and_then(|kid| ring.named(&kid));
+    key.map_or_else(|| by_id(kid), |key| key.for_verification(entry))
+}
+
+fn tag_key(ring: &KeyRing, entry: &Value) -> Value {
+    let kid = entry.get("kid").and_then(Value::as_u64).and_then(|kid| u8::try_from(kid).ok());
+    match kid {
+        Some(kid) if ring.has_tag_key(kid) => TagKey::for_verification(entry),
+        Some(kid) => by_id(kid),
+        None => Value::Object(Map::new()),
+    }
+}
+
+fn by_id(kid: impl Into<Value>) -> Value {
+    Value::Object(members([("kid", kid.into())]))
+}
+
+/// The keys for tickets and for registered clients of a tag key: 32 bytes each, as unpadded base64url.
+fn ticket_key(tag_key: &Value) -> Value {
+    let Value::Object(mut key) = tag_key.clone() else { return Value::Null };
+    let secret = key.remove("secret").and_then(|secret| URL_SAFE_NO_PAD.decode(secret.as_str()?).ok());
+    if let Some(secret) = secret {
+        for (name, info) in [("ticket_key", TICKET_INFO), ("registration_key", REGISTRATION_INFO)] {
+            key.extend(derived_key(&secret, info).map(|derived| (name.to_owned(), derived.into())));
+        }
+    }
+    Value::Object(key)
+}
+
+/// HKDF-SHA256 (RFC 5869) without a salt: tag keys are random. `None` only if the cryptographic library refuses.
+fn derived_key(secret: &[u8], info: &[&[u8]]) -> Option<String> {
+    let mut bytes = [0; 32];
+    let key = Salt::new(HKDF_SHA256, &[]).extract(secret);
+    key.expand(info, HKDF_SHA256).and_then(|derived| derived.fill(&mut bytes)).ok()?;
+    Some(URL_SAFE_NO_PAD.encode(bytes))
+}
+
+/// Adds to each list of `after` the keys whose id stands only `before`.
+fn join(after: &mut Map<String, Value>, before: &Map<String, Value>) {
+    for (name, value) in before {
+        let Value::Array(keys) = value else { continue };
+        let Value::Array(own) = after.entry(name.clone()).or_insert_with(|| Value::Array(Vec::new())) else { continue };
+        let missing: Vec<Value> =
+            keys.iter().filter(|key| own.iter().all(|other| other.get("kid") != key.get("kid"))).cloned().collect();
+        own.extend(missing);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        keys::Algorithm,
+        testing::{hs256_entry, one_es256_pem, pem_entry},
+    };
+
+    const TAG_KEY: &str =
+        r#"{"kid":1,"secret":"CQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQk","use_from":5,"retire_at":900}"#;
+
+    fn ring(signing: &[String], more: &str) -> String {
+        format!(r#"{{"signing":[{}],"tagging":[{TAG_KEY}]{more}}}"#, signing.join(","))
+    }
+
+    fn derived(text: &str) -> Derived {
+        Derived::of(&KeyRing::parse(text).unwrap(), text).unwrap()
+    }
+
+    fn document(derived: &Derived, document: DerivedDocument) -> Value {
+        serde_json::from_str(&derived.text(document)).unwrap()
+    }
+
+    fn es256(kid: &str) -> String {
+        pem_entry(kid, "ES256", one_es256_pem(), r#""publish_at":10,"sign_from":20,"retire_at":100"#)
+    }
+
+    #[test]
+    fn who_verifies_gets_public_halves_hs256_secrets_and_tag_keys_and_nothing_that_signs() {
+        let secret = "an example secret of 32+ bytes, not real";
+        let derived = derived(&ring(&[es256("es"), hs256_entry("hs", secret)], ""));
+        let text = derived.text(DerivedDocument::VerificationKeys);
+        assert!(!text.contains("PRIVATE KEY") && !text.contains("private_key"));
+        let read = KeyRing::read_derived(&text).unwrap();
+        assert!(read.faults.is_empty(), "{:?}", read.faults);
+        assert!(read.value.verifier("es", 50).unwrap().is_some() && read.value.verifier("hs", 50).unwrap().is_some());
+        assert!(
+            read.value.verifier("es", 9).unwrap().is_none() && read.value.verifier("es", 100).unwrap().is_none(),
+            "the times are there"
+        );
+        assert_eq!(read.value.tagger(5).unwrap().kid(), 1);
+        assert!(read.value.tag_key(1, 900).unwrap().is_none());
+        assert!(read.value.signer(Algorithm::Es256, None, 50).is_none());
+        assert!(read.value.signer(Algorithm::Hs256, Kid::parse("hs").as_ref(), 50).is_none());
+        let public = derived.text(DerivedDocument::PublicKeys);
+        assert!(!public.contains("\"hs\"") && !public.contains(secret) && !public.contains("tagging"));
+        let kids = |now| {
+            let published = KeyRing::read_derived(&public).unwrap().value.public_keys(now);
+            published.kids().map(str::to_owned).collect::<Vec<_>>()
+        };
+        assert_eq!((kids(9), kids(10), kids(100)), (vec![], vec!["es".to_owned()], vec![]));
+    }
+
+    #[test]
+    fn the_audit_key_is_copied_and_no_other_member() {
+        let ring = KeyRing::parse(&ring(&[], "")).unwrap();
+        let text = r#"{"signing":[],"tagging":[],"audit":{"secret":"AA"},"other":{"secret":"BB"}}"#;
+        let derived = Derived::of(&ring, text).unwrap();
+        assert_eq!(document(&derived, DerivedDocument::VerificationKeys)["audit"]["secret"], "AA");
+        for kind in DerivedDocument::ALL {
+            assert!(!derived.text(kind).contains("BB"));
+        }
+    }
+
+    #[test]
+    fn each_tag_key_gives_a_ticket_key_and_a_registration_key_with_its_times() {
+        let derived = derived(&ring(&[], ""));
+        let keys = document(&derived, DerivedDocument::TicketKeys)["keys"].clone();
+        assert_eq!((&keys[0]["kid"], &keys[0]["use_from"], &keys[0]["retire_at"]), (&1.into(), &5.into(), &900.into()));
+        // HKDF-SHA256 of thirty-two bytes of 9 without a salt, computed by another implementation.
+        assert_eq!(keys[0]["ticket_key"], "MzUdWwjUeY4F-OCcGhUHZCtyMeuZLrkrSXkWZ-QzMe0");
+        assert_eq!(keys[0]["registration_key"], "M8HhU8QLMhDnKSek2Cq9aL3_oulXBqOLlgWGyGBOaI8");
+        assert!(keys[0].get("secret").is_none(), "the tag key itself is not there");
+    }
+
+    #[test]
+    fn a_faulty_key_of_the_ring_is_passed_on_by_its_id_and_takes_no_other_down() {
+        let sound = KeyRing::parse(&ring(&[es256("es")], "")).unwrap();
+        let text = ring(&[es256("es"), r#"{"kid":"later","alg":"ES512","private_key":"p"}"#.to_owned()], "")
+            .replace(r#""tagging":["#, r#""tagging":[{"kid":2,"secret":"short"},"#);
+        let derived = Derived::of(&sound, &text).unwrap();
+        for kind in DerivedDocument::ALL {
+            assert!(!derived.text(kind).contains("short") && !derived.text(kind).contains("private_key"));
+        }
+        let read = KeyRing::read_derived(&derived.text(DerivedDocument::VerificationKeys)).unwrap();
+        assert!(read.value.verifier("es", 50).unwrap().is_some() && read.value.tag_key(1, 50).unwrap().is_some());
+        assert!(read.faults.lines().iter().any(|fault| fault.contains("later")), "{:?}", read.faults);
+        assert!(read.faults.lines().iter().any(|fault| fault.contains("tagging")), "{:?}", read.faults);
+    }
+
+    #[test]
+    fn what_is_joined_has_the_keys_of_both_rings_and_the_later_times() {
+        let before = derived(&ring(&[es256("gone")], ""));
+        let other = crate::testing::es256_pem();
+        let after = derived(&ring(&[pem_entry("new", "ES256", &other, "")], "").replace("900", "800"));
+        let joined = after.clone().joined_with(&before);
+        let ring = KeyRing::read_derived(&joined.text(DerivedDocument::VerificationKeys)).unwrap().value;
+        assert!(ring.verifier("gone", 50).unwrap().is_some() && ring.verifier("new", 50).unwrap().is_some());
+        assert!(ring.tag_key(1, 799).unwrap().is_some() && ring.tag_key(1, 800).unwrap().is_none());
+        assert!(after.clone().joined_with(&after) == after);
+    }
+}
