@@ -21,3 +21,4 @@ mod restart;
 mod sign_out;
 mod theft;
 mod times;
+mod verifying;
