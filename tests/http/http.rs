@@ -23,3 +23,4 @@ mod scope_cost;
 mod sign_out;
 mod theft;
 mod times;
+mod verifying;

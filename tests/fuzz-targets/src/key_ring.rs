@@ -17,6 +17,7 @@ const MOMENTS: [i64; 4] = [0, 1_700_000_000, 1_800_000_000, i64::MAX];
 pub fn key_ring(data: &[u8]) -> Outcome {
     let Some(text) = text(data) else { return Outcome::Unused };
     let text = placeholders::filled(text);
+    assert_read_as_derived_says_no_secret(&text);
     match KeyRing::parse(&text) {
         Ok(ring) => {
             let (_, document) = RingDocument::read(&text).expect("the form that rotation copies");
@@ -54,6 +55,21 @@ fn assert_goes_on_with_what_is_sound(text: &str, faults: &Faults) {
             assert_same(&reading.value, &again.value);
         }
         Err(no_document) => assert_eq!(no_document, *faults),
+    }
+}
+
+/// The same text in the place of `verification-keys`: whatever is in it, nothing in it signs, and no fault quotes a secret.
+fn assert_read_as_derived_says_no_secret(text: &str) {
+    let Ok(read) = KeyRing::read_derived(text) else { return };
+    let document: Value = serde_json::from_str(text).unwrap();
+    let everything = document.to_string();
+    let said = format!("{:?} {:?}", read.value, read.faults);
+    for (_, secret) in strings(&document).into_iter().filter(is_secret) {
+        // The same text may stand elsewhere as a name, which is quoted.
+        assert!(everything.matches(secret.as_str()).count() > 1 || !said.contains(&secret), "a secret is quoted");
+    }
+    for now in MOMENTS {
+        assert!(Algorithm::ALL.iter().all(|algorithm| read.value.signer(*algorithm, None, now).is_none()));
     }
 }
 

@@ -49,8 +49,17 @@ impl Derived {
         })
     }
 
-    /// The same with the keys of `before` that it does not have: what is good before a change of the ring and after it.
-    pub fn joined_with(mut self, before: &Self) -> Self {
+    /// What is to be published before the ring `before` is replaced by `after`: the keys of both, so that nothing signs that
+    /// cannot be verified, and nothing is taken away from a ring in force. `None` if `after` brings nothing new.
+    pub fn ahead(before: Option<&str>, after: &str) -> Option<Self> {
+        let derived = |text: &str| Self::of(&KeyRing::read(text).ok()?.value, text);
+        let after = derived(after)?;
+        let Some(before) = before.and_then(derived) else { return Some(after) };
+        let joined = after.joined_with(&before);
+        (joined != before).then_some(joined)
+    }
+
+    fn joined_with(mut self, before: &Self) -> Self {
         join(&mut self.verification_keys, &before.verification_keys);
         join(&mut self.ticket_keys, &before.ticket_keys);
         join(&mut self.public_keys, &before.public_keys);
@@ -274,9 +283,13 @@ mod tests {
         let other = crate::testing::es256_pem();
         let after = derived(&ring(&[pem_entry("new", "ES256", &other, "")], "").replace("900", "800"));
         let joined = after.clone().joined_with(&before);
-        let ring = KeyRing::read_derived(&joined.text(DerivedDocument::VerificationKeys)).unwrap().value;
-        assert!(ring.verifier("gone", 50).unwrap().is_some() && ring.verifier("new", 50).unwrap().is_some());
-        assert!(ring.tag_key(1, 799).unwrap().is_some() && ring.tag_key(1, 800).unwrap().is_none());
-        assert!(after.clone().joined_with(&after) == after);
+        let read = KeyRing::read_derived(&joined.text(DerivedDocument::VerificationKeys)).unwrap().value;
+        assert!(read.verifier("gone", 50).unwrap().is_some() && read.verifier("new", 50).unwrap().is_some());
+        assert!(read.tag_key(1, 799).unwrap().is_some() && read.tag_key(1, 800).unwrap().is_none());
+        let [before, after] =
+            [ring(&[es256("gone")], ""), ring(&[es256("gone"), hs256_entry("new", &"n".repeat(32))], "")];
+        assert!(Derived::ahead(Some(&before), &after).is_some());
+        assert!(Derived::ahead(Some(&before), &ring(&[], "")).is_none(), "what is only taken away waits");
+        assert!(Derived::ahead(None, &after).is_some());
     }
 }

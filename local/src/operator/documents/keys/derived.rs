@@ -4,7 +4,6 @@ use std::{fmt, fs};
 
 use clap::Args;
 use latchkey_token::{
-    failure::Unavailable,
     keys::KeyRing,
     ports::{DerivedDocument, RingVersions},
     rotation::{Derived, publish_derived},
@@ -44,7 +43,8 @@ impl DerivedSecrets {
     ) -> Result<(Checked<KeyRing>, T), Failure> {
         let Place::Secret(id) = place else { return place.edit(change) };
         let edited = place.edit_ahead(change, async |before, after| {
-            self.publish_ahead(id, before, after).await.map_err(|error| {
+            let Some(derived) = Derived::ahead(before, after) else { return Ok(()) };
+            derived.publish(&self.ring(id).await).await.map_err(|error| {
                 fail(id, format_args!("what is derived from it could not be written: {error}. It was not changed"))
             })
         })?;
@@ -59,23 +59,6 @@ impl DerivedSecrets {
         change: impl Fn(&mut Draft<KeyRing>) -> Result<T, Failure>,
     ) -> Result<(Checked<KeyRing>, T), Failure> {
         if asked.is_dry_run() { asked.make(change) } else { self.edit(&asked.place(), change) }
-    }
-
-    /// Publishes the keys of both rings, if the later one has any that the earlier one has not.
-    async fn publish_ahead(&self, id: &str, before: Option<&str>, after: &str) -> Result<(), Unavailable> {
-        let derived = |text: &str| KeyRing::read(text).ok().and_then(|ring| Derived::of(&ring.value, text));
-        let Some(after) = derived(after) else { return Ok(()) };
-        let joined = match before.and_then(derived) {
-            Some(before) => {
-                let joined = after.joined_with(&before);
-                if joined == before {
-                    return Ok(());
-                }
-                joined
-            }
-            None => after,
-        };
-        joined.publish(&self.ring(id).await).await
     }
 
     fn publish(&self, id: &str) -> Result<(), Failure> {
