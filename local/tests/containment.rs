@@ -187,7 +187,9 @@ fn a_key_that_a_client_names_is_not_revoked() {
 fn new_tag_keys_void_every_refresh_token_and_no_access_token() {
     let incident = Incident::new();
     let tokens = incident.tokens();
+    let audit = incident.files.json("keys.json")["audit"].clone();
     assert_eq!(incident.files.done("keys replace-tag --file keys.json --json"), "{\"kid\":2}\n");
+    assert!(audit.is_object() && incident.files.json("keys.json")["audit"] == audit, "everybody keeps their name");
     assert_eq!(incident.files.json("keys.json")["tagging"].as_array().unwrap().len(), 1);
     assert!(!incident.renews(&tokens) && incident.is_active(&tokens));
     let later = incident.tokens();

@@ -292,7 +292,8 @@ class Suite:
         (symmetric,) = [key for key in ring["signing"] if key["alg"] == "HS256"]
         assert (symmetric["kid"], symmetric["secret"]) == ("librechat-hs", JWT_SECRET)
         assert ring["tagging"], "a tag key"
-        self.secret_texts |= {key["secret"] for key in ring["tagging"]}
+        self.audit = ring["audit"]
+        self.secret_texts |= {key["secret"] for key in [*ring["tagging"], self.audit]}
         # Functions that found no keys look again by themselves.
         deadline = time.monotonic() + 90
         while self.api.jwks().status != 200 or self.api.issue(self.portal, client_id="librechat", subject="early").status != 200:
@@ -432,6 +433,7 @@ class Suite:
         for token in [old["access_token"], *traffic.access_tokens]:
             self.verify(token, jwks=jwks)
         self.keep(self.api.renew(self.client, old))
+        assert self.ring()["audit"] == self.audit, "a rotation leaves the names in the log as they are"
         self.secret_texts |= {key["secret"] for key in self.ring()["tagging"]}
         self.note(f"two rotations under traffic: {len(traffic.access_tokens)} tokens by {len(traffic.kids)} keys, 0 failed verifications")
 

@@ -4,6 +4,7 @@ use latchkey_token::{
     json::{Faults, Value},
     keys::{KeyRing, PublicKeys},
     rotation::RingDocument,
+    values::Subject,
 };
 
 use crate::{Outcome, placeholders, text};
@@ -39,6 +40,8 @@ pub fn key_ring(data: &[u8]) -> Outcome {
 
 fn assert_same(ring: &KeyRing, again: &KeyRing) {
     assert_eq!(format!("{ring:?}"), format!("{again:?}"));
+    let subject = Subject::parse("4711").unwrap();
+    assert_eq!(ring.audit_name(&subject), again.audit_name(&subject));
     for now in MOMENTS {
         assert_eq!(ring.public_keys(now), again.public_keys(now));
         assert_eq!(ring.tagger(now).map(|key| key.kid()), again.tagger(now).map(|key| key.kid()));
