@@ -187,6 +187,23 @@ fn a_key_that_a_client_names_is_revoked_and_the_client_waits_for_another_one() {
 }
 
 #[test]
+fn a_key_whose_id_looks_like_an_option_is_named_like_any_other() {
+    let incident = Incident::new();
+    let secret = "a test secret of at least 32 bytes";
+    for kid in ["--odd", "-dry"] {
+        let (code, _, said) =
+            incident.files.latchkey_fed(&format!("keys import-hs256 --kid {kid} --file keys.json"), secret);
+        assert_eq!(code, 0, "{said}");
+        incident
+            .files
+            .done(&format!("client add odd --public --alg HS256 --kid {kid} --keys keys.json --file of{kid}.json"));
+        incident.files.done(&format!("keys revoke {kid} --dry-run --file keys.json"));
+        incident.files.done(&format!("keys revoke --file keys.json {kid}"));
+        assert!(!incident.files.read("keys.json").contains(kid));
+    }
+}
+
+#[test]
 fn what_ends_something_does_not_wait_for_a_sound_document() {
     let incident = Incident::new();
     let tokens = incident.tokens();
@@ -207,7 +224,9 @@ fn what_ends_something_does_not_wait_for_a_sound_document() {
 fn new_tag_keys_void_every_refresh_token_and_no_access_token() {
     let incident = Incident::new();
     let tokens = incident.tokens();
+    let audit = incident.files.json("keys.json")["audit"].clone();
     assert_eq!(incident.files.done("keys replace-tag --file keys.json --json"), "{\"kid\":2}\n");
+    assert!(audit.is_object() && incident.files.json("keys.json")["audit"] == audit, "everybody keeps their name");
     assert_eq!(incident.files.json("keys.json")["tagging"].as_array().unwrap().len(), 1);
     assert!(!incident.renews(&tokens) && incident.is_active(&tokens));
     let later = incident.tokens();

@@ -4,7 +4,7 @@
 
 mod support;
 
-use std::fs;
+use std::{fs, time::Instant};
 
 use serde_json::{Value, json};
 use support::{Server, basic, latchkey, records::Records, run};
@@ -134,4 +134,21 @@ fn errors_say_what_to_do() {
     let demo = Demo::start();
     let (code, _, said) = demo.latchkey("subjects erase alice --keys no-such-file");
     assert!(code == 0 && said.contains("no subject_hash: no-such-file"), "a missing audit key stops nothing: {said}");
+}
+
+/// `cargo test -p latchkey --test subjects -- --ignored --nocapture`
+#[test]
+#[ignore = "a measurement, not a rule"]
+fn what_sixteen_thousand_sessions_of_one_subject_take() {
+    const COUNT: u32 = 16_000;
+    let demo = Demo::start();
+    let session = demo.issue("librechat", "alice");
+    let records = Records::of(&demo.data());
+    records.copy(id(&session), COUNT - 1);
+    for (line, member) in [("sessions revoke --subject alice", "ended"), ("subjects erase alice", "erased")] {
+        let begin = Instant::now();
+        assert_eq!(demo.json(line).0[member], COUNT, "{line}");
+        println!("latchkey {line}: {COUNT} in {:.1} s", begin.elapsed().as_secs_f64());
+    }
+    assert!(records.subjects().is_empty());
 }

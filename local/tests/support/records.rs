@@ -56,4 +56,17 @@ impl Records {
         item["sid"] = json!({"B": STANDARD.encode(b"short")});
         self.perform("PutItem", json!({"Item": item}));
     }
+
+    /// So many copies of the session's record, each with an id of its own.
+    pub fn copy(&self, session_id: &str, count: u32) {
+        let asked = json!({"Key": Self::key(session_id)});
+        let mut item = self.perform("GetItem", asked)["Item"].take();
+        let sid = STANDARD.decode(item["sid"]["B"].as_str().unwrap()).unwrap();
+        for number in 0..count {
+            let mut sid = sid.clone();
+            sid[12..].copy_from_slice(&number.to_be_bytes());
+            item["sid"] = json!({"B": STANDARD.encode(sid)});
+            self.perform("PutItem", json!({"Item": item}));
+        }
+    }
 }

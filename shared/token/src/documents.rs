@@ -63,8 +63,8 @@ impl Documents {
     /// may end before their access tokens do, and one if the audit trail can name no subject.
     pub fn warnings(&self, policy: &Policy) -> Vec<String> {
         let nameless = (!self.keys.has_audit_key()).then(|| {
-            "signing keys: no usable audit key is in the ring, so audit lines have no subject_hash; a rotation makes one \
-             where it is missing"
+            "signing keys: no usable audit key is in the ring, so audit lines have no subject_hash; a rotation or \
+             `latchkey keys generate` makes one where it is missing"
                 .to_owned()
         });
         let outlived = |client: &Client| {

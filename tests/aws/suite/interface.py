@@ -174,7 +174,7 @@ def with_tokens(event, issue):
         request = json.loads((ROOT / "events/issue-form.json").read_text())
         request["body"] = request["body"].replace("client_id=librechat", f"client_id={client}")
         tokens = json.loads(issue.invoke(request)["body"])
-        for token in ("refresh_token", "access_token"):
+        for token in ("refresh_token", "access_token", "session_id"):
             text = text.replace("{{" + prefix + token + "}}", tokens[token])
     if event.get("isBase64Encoded"):
         return {**event, "body": base64.b64encode(text.encode()).decode()}

@@ -3,6 +3,7 @@
 import argparse
 import base64
 import hashlib
+import hmac
 import json
 import os
 import platform
@@ -305,10 +306,12 @@ class Suite:
         assert {key["kid"] for key in verification["keys"]} == asymmetric | {"librechat-hs"}, "all that verifies"
         assert not re.search(r'PRIVATE KEY|private_key|"d"', json.dumps(verification)), "and nothing that signs"
         assert verification["tagging"] == ring["tagging"], "tags are verified"
+        assert verification["audit"] == ring["audit"], "and names are the same in every function's log"
         assert [key["kid"] for key in tickets["keys"]] == [key["kid"] for key in ring["tagging"]]
         for key in tickets["keys"]:
             self.secret_texts |= {key["ticket_key"], key["registration_key"]}
-        self.secret_texts |= {key["secret"] for key in ring["tagging"]}
+        self.audit = ring["audit"]
+        self.secret_texts |= {key["secret"] for key in [*ring["tagging"], self.audit]}
         # Functions that found no keys look again by themselves.
         deadline = time.monotonic() + 90
         while self.api.jwks().status != 200 or self.api.issue(self.portal, client_id="librechat", subject="early").status != 200:
@@ -448,6 +451,7 @@ class Suite:
         for token in [old["access_token"], *traffic.access_tokens]:
             self.verify(token, jwks=jwks)
         self.keep(self.api.renew(self.client, old))
+        assert self.ring()["audit"] == self.audit, "a rotation leaves the names in the log as they are"
         self.secret_texts |= {key["secret"] for key in self.ring()["tagging"]}
         self.note(f"two rotations under traffic: {len(traffic.access_tokens)} tokens by {len(traffic.kids)} keys, 0 failed verifications")
 
@@ -545,7 +549,7 @@ class Suite:
         for name, text, groups in queries:
             lines = [line for group in groups for line in metrics_and_lines.get(group, ())]
             # The placeholders.
-            text = text.replace("0123456789abcdef", hashlib.sha256(b"alice").hexdigest()[:16])
+            text = text.replace("0123456789abcdef", self.audit_name("alice"))
             some_request = next(line["api_request_id"] for line in lines if "api_request_id" in line)
             text = text.replace("AbCdEfGhIjKlMnO=", some_request)
             # The emulator writes no access log.
@@ -555,6 +559,11 @@ class Suite:
             f"{metrics.lines} lines of metrics, {metrics.octets / metrics.lines:.0f} bytes each, {len(metrics.values)} metrics;"
             f" the dashboard names {shown}; {len(alarms)} alarms, {len(queries)} saved queries"
         )
+
+    def audit_name(self, subject):
+        """The subject's name in the log: an HMAC under the ring's audit key."""
+        key = base64.urlsafe_b64decode(self.audit["secret"] + "=")
+        return hmac.new(key, subject.encode(), hashlib.sha256).hexdigest()[:16]
 
     def rare_events(self):
         """What the stages before have not brought about: a renewal in grace, a table that was restored, a last key."""

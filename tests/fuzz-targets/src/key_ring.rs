@@ -5,6 +5,7 @@ use latchkey_token::{
     keys::{Algorithm, KeyRing, PublicKeys},
     ports::DerivedDocument,
     rotation::{Derived, RingDocument},
+    values::Subject,
 };
 
 use crate::{Outcome, placeholders, text};
@@ -75,6 +76,8 @@ fn assert_read_as_derived_says_no_secret(text: &str) {
 
 fn assert_same(ring: &KeyRing, again: &KeyRing) {
     assert_eq!(format!("{ring:?}"), format!("{again:?}"));
+    let subject = Subject::parse("4711").unwrap();
+    assert_eq!(ring.audit_name(&subject), again.audit_name(&subject));
     for now in MOMENTS {
         assert_eq!(ring.public_keys(now), again.public_keys(now));
         assert_eq!(ring.tagger(now).map(|key| key.kid()), again.tagger(now).map(|key| key.kid()));

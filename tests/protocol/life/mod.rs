@@ -1,6 +1,6 @@
 //! Whole lives of sessions: the use cases, on a store that loses answers, beside a small reference model that knows
 //! what each step must come to. Clients and thieves present any token that there has been, with any access token, as
-//! whom they like; the clock jumps, keys rotate, settings change.
+//! whom they like; the clock jumps, keys rotate, settings change, epochs end what is older.
 
 mod reference;
 mod system;
@@ -38,13 +38,18 @@ impl StateMachineTest for Lives {
     type Reference = World;
 
     fn init_test(world: &World) -> System {
-        System::new(&world.settings)
+        System::new(world)
     }
 
     fn apply(mut system: System, world: &World, step: Step) -> System {
+        if let Step::Renew { session, .. } | Step::Introspect { session, .. } = step
+            && world.is_past_epoch(session)
+        {
+            *seen().entry("older than an epoch").or_default() += 1;
+        }
         match step {
-            Step::Issue { client, subject, expires_in } => {
-                let answer = system.issue(client, subject, expires_in);
+            Step::Issue { issuer, client, subject, expires_in } => {
+                let answer = system.issue(issuer, client, subject, expires_in);
                 if let Ok(tokens) = &answer {
                     system.keys.push(tokens.session);
                 }
@@ -82,6 +87,7 @@ impl StateMachineTest for Lives {
                     Err(failure) => refused(&failure),
                 };
                 assert_eq!(said, world.expected);
+                assert!(said != Expected::Active(true) || !world.is_past_epoch(session), "invariant 31");
             }
             Step::EndOne { session } => {
                 let ended = system.end_one(&system.keys[session]).unwrap();
@@ -94,12 +100,13 @@ impl StateMachineTest for Lives {
                 let listed = system.list(subject).unwrap().sessions;
                 let number = |key| system.keys.iter().position(|known| *known == key).unwrap();
                 let mut sessions: Vec<usize> = listed.iter().map(|(session, _)| number(session.key)).collect();
+                assert!(!sessions.iter().any(|session| world.is_past_epoch(*session)), "invariant 31");
                 sessions.sort_unstable();
                 assert_eq!(Expected::Listed(sessions), world.expected);
             }
             Step::Clock(_) => system.clock().set(Timestamp::from_unix_millis(world.now)),
-            Step::RotateKeys => system.rotate_keys(world.now, &world.settings),
-            Step::Settings(settings) => system.set(&settings),
+            Step::RotateKeys => system.rotate_keys(world),
+            Step::Settings(_) | Step::Epoch { .. } => system.set(world),
         }
         // Invariant 23: what happens leaves its event.
         assert_eq!(system.events().first().copied(), world.event);
@@ -126,6 +133,7 @@ impl StateMachineTest for Lives {
             assert_eq!(record.revocation.is_some(), life.is_ended);
             assert_eq!(record.subject.as_str(), life.subject);
             assert_eq!(record.client_id.as_str(), life.client.id());
+            assert_eq!(record.issuer_id.as_str(), life.issuer.id());
             assert_eq!(record.scope.to_string(), scope_of(life));
         }
     }
@@ -165,6 +173,7 @@ fn check_tokens(system: &mut System, world: &World, answer: Result<TokenSet, Fai
     let Expected::Tokens { session, generation, iat, exp } = world.expected else {
         panic!("tokens instead of {:?}", world.expected)
     };
+    assert!(!world.is_past_epoch(session), "invariant 31");
     let life = &world.sessions[session];
     let now = world.now.div_euclid(1000);
     assert_eq!(tokens.session, system.keys[session]);
@@ -208,6 +217,7 @@ fn sessions_live_as_the_reference_says() {
         "session_revoked",
         "access_denied",
         "client_rejected",
+        "older than an epoch",
     ] {
         assert!(seen.contains_key(event), "{event} has never happened");
     }

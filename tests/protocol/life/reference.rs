@@ -41,6 +41,58 @@ impl Client {
     }
 }
 
+/// Both may act for both clients, and see each other's sessions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Issuer {
+    Portal,
+    Office,
+}
+
+impl Issuer {
+    pub fn id(self) -> &'static str {
+        match self {
+            Self::Portal => "portal",
+            Self::Office => "office",
+        }
+    }
+}
+
+/// Whose sessions an epoch ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Governed {
+    Everybody,
+    Client(Client),
+    Issuer(Issuer),
+}
+
+/// `sessions_not_before` of each, in Unix seconds.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Epochs {
+    pub everybody: i64,
+    pub desk: i64,
+    pub spa: i64,
+    pub portal: i64,
+    pub office: i64,
+}
+
+impl Epochs {
+    fn place(&mut self, whose: Governed) -> &mut i64 {
+        match whose {
+            Governed::Everybody => &mut self.everybody,
+            Governed::Client(Client::Desk) => &mut self.desk,
+            Governed::Client(Client::Spa) => &mut self.spa,
+            Governed::Issuer(Issuer::Portal) => &mut self.portal,
+            Governed::Issuer(Issuer::Office) => &mut self.office,
+        }
+    }
+
+    /// The greatest that applies, in Unix milliseconds.
+    fn of(mut self, client: Client, issuer: Issuer) -> i64 {
+        let all = [Governed::Everybody, Governed::Client(client), Governed::Issuer(issuer)];
+        all.map(|whose| *self.place(whose)).into_iter().max().unwrap_or_default() * 1000
+    }
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Caller {
     Issuer,
@@ -72,6 +124,8 @@ impl Settings {
 #[derive(Clone, Debug)]
 pub struct Life {
     pub client: Client,
+    pub issuer: Issuer,
+    issued_at: i64,
     pub subject: &'static str,
     pub generation: u32,
     pub rotated_at: i64,
@@ -131,6 +185,7 @@ pub enum Token {
 #[derive(Clone, Debug)]
 pub enum Step {
     Issue {
+        issuer: Issuer,
         client: Client,
         subject: &'static str,
         expires_in: Option<u32>,
@@ -173,6 +228,11 @@ pub enum Step {
     Clock(i64),
     RotateKeys,
     Settings(Settings),
+    /// So many seconds from now; an epoch never goes back.
+    Epoch {
+        whose: Governed,
+        from_now: i64,
+    },
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -201,6 +261,7 @@ pub struct World {
     pub now: i64,
     furthest: i64,
     pub settings: Settings,
+    pub epochs: Epochs,
     pub sessions: Vec<Life>,
     pub rotations: usize,
     /// What the last step must have come to.
@@ -217,6 +278,12 @@ impl World {
 
     fn after(&self, seconds: u32) -> i64 {
         self.now + i64::from(seconds) * 1000
+    }
+
+    /// Whether the session is older than an epoch in force.
+    pub fn is_past_epoch(&self, session: usize) -> bool {
+        let life = &self.sessions[session];
+        life.issued_at < self.epochs.of(life.client, life.issuer)
     }
 
     /// Whether the access token is young enough that no rotation has retired its key.
@@ -238,7 +305,10 @@ impl World {
         self.event = event;
     }
 
-    fn issue(&mut self, client: Client, subject: &'static str, expires_in: Option<u32>) {
+    fn issue(&mut self, issuer: Issuer, client: Client, subject: &'static str, expires_in: Option<u32>) {
+        if self.now < self.epochs.of(client, issuer) {
+            return self.say(Expected::Unavailable, None);
+        }
         let Settings { access, idle, absolute, .. } = self.settings;
         let access_seconds = expires_in.map_or(access, |asked| asked.min(access));
         let absolute_expires_at = self.after(absolute);
@@ -246,6 +316,8 @@ impl World {
         let exp = access_expires_at.div_euclid(1000);
         self.sessions.push(Life {
             client,
+            issuer,
+            issued_at: self.now,
             subject,
             generation: 0,
             rotated_at: self.now,
@@ -283,14 +355,15 @@ impl World {
         let behind = life.generation - generation;
         let opens_at = life.access_expires_at - i64::from(self.settings.window) * 1000;
         let is_open = self.settings.window == 0 || self.now >= opens_at;
-        if life.is_live(self.now) && behind == 0 && is_open && !reads_only {
+        let is_past_epoch = self.is_past_epoch(session);
+        if life.is_live(self.now) && !is_past_epoch && behind == 0 && is_open && !reads_only {
             return self.commit(session, fault);
         }
         let life = &self.sessions[session];
         if fault == Fault::AnswerLost {
             return self.say(Expected::Unavailable, None);
         }
-        if life.is_ended {
+        if life.is_ended || is_past_epoch {
             return self.say(Expected::InvalidGrant, Some("renewal_rejected"));
         }
         if !life.is_live(self.now) {
@@ -355,7 +428,7 @@ impl World {
         let elapsed = (self.now - life.rotated_at).max(0);
         let retry = i64::from(self.settings.retry(life.client)) * 1000;
         match life.generation - generation {
-            _ if !life.is_live(self.now) => None,
+            _ if !life.is_live(self.now) || self.is_past_epoch(session) => None,
             0 => Some(true),
             1 if retry > 0 && elapsed <= retry => Some(false),
             _ => None,
@@ -383,7 +456,7 @@ impl World {
             Token::Refresh => (by == Caller::Issuer, self.worth(session, generation) == Some(true)),
             Token::Access => (
                 by == Caller::Issuer || by == Caller::Client(life.client),
-                self.now < life.held[&generation] * 1000 && !life.is_ended && self.now < life.absolute_expires_at,
+                self.now < life.held[&generation] * 1000 && life.may_let_in(self.now) && !self.is_past_epoch(session),
             ),
         };
         match by {
@@ -393,6 +466,7 @@ impl World {
         }
     }
 
+    /// Those that have not been ended and not come to their absolute expiry.
     fn going_of(&self, subject: &str) -> Vec<usize> {
         let live = |life: &Life| life.subject == subject && life.may_let_in(self.now);
         self.sessions.iter().enumerate().filter(|(_, life)| live(life)).map(|(session, _)| session).collect()
@@ -413,6 +487,7 @@ impl ReferenceStateMachine for World {
             now: BEGIN,
             furthest: BEGIN,
             settings,
+            epochs: Epochs::default(),
             sessions: Vec::new(),
             rotations: 0,
             expected: Expected::Nothing,
@@ -423,8 +498,8 @@ impl ReferenceStateMachine for World {
     }
 
     fn transitions(world: &Self) -> BoxedStrategy<Step> {
-        let issue = (client(), subject(), proptest::option::weighted(0.3, 60..2 * DAY))
-            .prop_map(|(client, subject, expires_in)| Step::Issue { client, subject, expires_in });
+        let issue = (issuer(), client(), subject(), proptest::option::weighted(0.3, 60..2 * DAY))
+            .prop_map(|(issuer, client, subject, expires_in)| Step::Issue { issuer, client, subject, expires_in });
         if world.sessions.is_empty() {
             return issue.boxed();
         }
@@ -462,6 +537,7 @@ impl ReferenceStateMachine for World {
             12 => clock().prop_map(Step::Clock),
             1 => Just(Step::RotateKeys),
             2 => settings().prop_map(Step::Settings),
+            1 => (governed(), from_now()).prop_map(|(whose, from_now)| Step::Epoch { whose, from_now }),
         ]
         .boxed()
     }
@@ -490,7 +566,7 @@ impl ReferenceStateMachine for World {
 
     fn apply(mut world: Self, step: &Step) -> Self {
         match *step {
-            Step::Issue { client, subject, expires_in } => world.issue(client, subject, expires_in),
+            Step::Issue { issuer, client, subject, expires_in } => world.issue(issuer, client, subject, expires_in),
             Step::Renew { session, generation, by, companion, fault } => {
                 world.renew(session, generation, by, companion, fault);
             }
@@ -498,15 +574,17 @@ impl ReferenceStateMachine for World {
             Step::Revoke { session, generation, by, token } => world.revoke(session, generation, by, token),
             Step::Introspect { session, generation, by, token } => world.introspect(session, generation, by, token),
             Step::EndOne { session } => {
-                let is_going = world.sessions[session].may_let_in(world.now);
+                let is_going = world.sessions[session].may_let_in(world.now) && !world.is_past_epoch(session);
                 world.end_all(if is_going { std::slice::from_ref(&session) } else { &[] });
             }
             Step::EndAll { subject } => {
-                let live = world.going_of(subject);
-                world.end_all(&live);
+                // From keys alone, so what an epoch has ended is ended once more.
+                let going = world.going_of(subject);
+                world.end_all(&going);
             }
             Step::List { subject } => {
                 let mut live = world.going_of(subject);
+                live.retain(|session| !world.is_past_epoch(*session));
                 live.sort_unstable();
                 world.say(Expected::Listed(live), None);
             }
@@ -523,6 +601,12 @@ impl ReferenceStateMachine for World {
                 world.settings = settings;
                 world.say(Expected::Nothing, None);
             }
+            Step::Epoch { whose, from_now } => {
+                let at = world.seconds() + from_now;
+                let epoch = world.epochs.place(whose);
+                *epoch = at.max(*epoch);
+                world.say(Expected::Nothing, None);
+            }
         }
         world
     }
@@ -530,6 +614,19 @@ impl ReferenceStateMachine for World {
 
 fn client() -> impl Strategy<Value = Client> {
     prop_oneof![Just(Client::Desk), Just(Client::Spa)]
+}
+
+fn issuer() -> impl Strategy<Value = Issuer> {
+    prop_oneof![2 => Just(Issuer::Portal), 1 => Just(Issuer::Office)]
+}
+
+fn governed() -> impl Strategy<Value = Governed> {
+    prop_oneof![Just(Governed::Everybody), client().prop_map(Governed::Client), issuer().prop_map(Governed::Issuer),]
+}
+
+/// Mostly in the past, so that some sessions are older and some are not; what lies ahead stops issue as well.
+fn from_now() -> impl Strategy<Value = i64> {
+    prop_oneof![4 => -9 * i64::from(DAY)..0, 1 => -60i64..=0, 1 => 1i64..=300]
 }
 
 fn subject() -> impl Strategy<Value = &'static str> {

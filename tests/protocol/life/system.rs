@@ -33,7 +33,7 @@ use latchkey_token_lambda::system::generate_private_key;
 use latchkey_token_testkit::{FixedDocuments, InMemorySessions, SettableClock, World, statement};
 use serde_json::json;
 
-use super::reference::{BEGIN, Caller, Client, Fault, MAX_ROTATIONS, Settings};
+use super::reference::{self, BEGIN, Caller, Client, Fault, Issuer, MAX_ROTATIONS, Settings};
 
 pub const ISSUER: &str = "https://latchkey.example";
 const LIMITS: RotationLimits = RotationLimits { secrets_ttl_seconds: 300, jwks_seconds: 300 };
@@ -157,7 +157,7 @@ pub struct System {
 }
 
 impl System {
-    pub fn new(settings: &Settings) -> Self {
+    pub fn new(life: &reference::World) -> Self {
         let tagging = vec![TagEntry {
             kid: 1,
             secret: "CQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQk".into(),
@@ -168,8 +168,8 @@ impl System {
         let signing = vec![entry(Algorithm::Es256, 0, 0, 0)];
         let ring = RingDocument::of(signing, tagging);
         let begin = Timestamp::from_unix_millis(BEGIN);
-        let mut world = World::new(Store::default(), documents(&ring, settings), ISSUER, begin);
-        world.policy = policy(settings);
+        let mut world = World::new(Store::default(), documents(&ring, life), ISSUER, begin);
+        world.policy = policy(&life.settings);
         Self {
             world,
             ring,
@@ -181,14 +181,14 @@ impl System {
         }
     }
 
-    pub fn set(&mut self, settings: &Settings) {
-        self.world.policy = policy(settings);
-        self.world.documents = documents(&self.ring, settings);
+    pub fn set(&mut self, life: &reference::World) {
+        self.world.policy = policy(&life.settings);
+        self.world.documents = documents(&self.ring, life);
     }
 
     /// What the rotation function makes of the ring, in one go.
-    pub fn rotate_keys(&mut self, now: i64, settings: &Settings) {
-        let plan = plan(&self.ring, now.div_euclid(1000), LIMITS);
+    pub fn rotate_keys(&mut self, life: &reference::World) {
+        let plan = plan(&self.ring, life.now.div_euclid(1000), LIMITS);
         self.ring = plan.ring;
         for key in plan.new_signing {
             let used = self.used.entry(key.algorithm.name()).or_default();
@@ -206,15 +206,22 @@ impl System {
                 other: Map::new(),
             });
         }
-        self.world.documents = documents(&self.ring, settings);
+        self.world.documents = documents(&self.ring, life);
     }
 
     pub fn events(&self) -> Vec<&'static str> {
         std::mem::take(&mut *self.trail.0.lock().unwrap())
     }
 
-    pub fn issue(&self, client: Client, subject: &str, expires_in: Option<u32>) -> Result<TokenSet, Failure> {
-        let request = IssueRequest { expires_in, ..statement("portal", &secret_of("portal"), client.id(), subject) };
+    pub fn issue(
+        &self,
+        issuer: Issuer,
+        client: Client,
+        subject: &str,
+        expires_in: Option<u32>,
+    ) -> Result<TokenSet, Failure> {
+        let statement = statement(issuer.id(), &secret_of(issuer.id()), client.id(), subject);
+        let request = IssueRequest { expires_in, ..statement };
         done(self.world.issue(&self.trail).run(request))
     }
 
@@ -316,18 +323,25 @@ fn policy(settings: &Settings) -> Policy {
     }
 }
 
-fn documents(ring: &RingDocument, settings: &Settings) -> FixedDocuments {
+fn documents(ring: &RingDocument, life: &reference::World) -> FixedDocuments {
+    let reference::World { settings, epochs, .. } = life;
     let hash = |id: &str| -> String {
         digest(&SHA256, secret_of(id).as_bytes()).as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
     };
     let clients = json!({
-        "issuers": [{"issuer_id": "portal", "secret_sha256": [hash("portal")], "clients": ["desk", "spa"]}],
+        "sessions_not_before": epochs.everybody,
+        "issuers": [
+            {"issuer_id": "portal", "secret_sha256": [hash("portal")], "clients": ["desk", "spa"],
+             "sessions_not_before": epochs.portal},
+            {"issuer_id": "office", "secret_sha256": [hash("office")], "clients": ["desk", "spa"],
+             "sessions_not_before": epochs.office},
+        ],
         "clients": [
             {"client_id": "desk", "type": "confidential", "secret_sha256": [hash("desk")], "alg": "ES256",
-             "audience": ["desk", "api"], "scopes": ["profile", "email"],
+             "audience": ["desk", "api"], "scopes": ["profile", "email"], "sessions_not_before": epochs.desk,
              "renewal": {"retry_seconds": settings.retry_desk}},
             {"client_id": "spa", "type": "public", "alg": "ES256", "audience": ["spa"], "scopes": ["profile"],
-             "renewal": {"requires": "refresh_token"}},
+             "sessions_not_before": epochs.spa, "renewal": {"requires": "refresh_token"}},
         ],
     });
     let ring = serde_json::to_string(ring).unwrap();

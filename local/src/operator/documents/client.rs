@@ -95,7 +95,7 @@ pub(crate) struct Add {
     #[arg(long)]
     alg: Option<String>,
     /// The signing key by name: for HS256, whose keys are not rotated; otherwise the newest key of the algorithm signs
-    #[arg(long)]
+    #[arg(long, allow_hyphen_values = true)]
     kid: Option<String>,
     /// Who is to accept the access tokens (aud) [default: the client's id]
     #[arg(long, num_args = 1..)]

@@ -106,7 +106,7 @@ pub(crate) struct ImportHs256 {
     #[command(flatten)]
     derived: DerivedSecrets,
     /// The key's name, which clients use in their registrations: 1 to 255 printable ASCII characters
-    #[arg(long)]
+    #[arg(long, allow_hyphen_values = true)]
     kid: String,
     /// Print {"kid":…}
     #[arg(long)]
@@ -131,6 +131,7 @@ pub(crate) struct ImportHs256 {
     --public-keys latchkey/public-keys")]
 pub(crate) struct Revoke {
     /// The key's id, as in the header of its tokens and in `latchkey keys show`
+    #[arg(allow_hyphen_values = true)]
     kid: String,
     #[command(flatten)]
     change: Change,
