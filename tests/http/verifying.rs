@@ -6,9 +6,7 @@ use authorizer::{Authorizer, LiveSessions};
 use lambda_http::{Body, Request, Response, http};
 use latchkey::serve::dynamodb::embedded;
 use latchkey_token::{keys::KeyRing, policy::Policy, ports::DerivedDocument, rotation::Derived};
-use latchkey_token_aws::{
-    CachedDocuments, CachedVerifyingDocuments, DynamoDbSessions, SecretText, VerificationKeysSecret,
-};
+use latchkey_token_aws::{CachedVerifyingDocuments, DynamoDbSessions, SecretText};
 use latchkey_token_lambda::{Service, response::Cors, system::SystemRandomness};
 use serde_json::{Value, json};
 
@@ -29,9 +27,9 @@ impl Verifying {
 
     async fn with(app: &App, verification_keys: String) -> Self {
         let store = DynamoDbSessions::new(&embedded(app.database.clone(), None).await, "latchkey");
-        let verification_keys = VerificationKeysSecret(SecretText::Inline(verification_keys));
         let clients = SecretText::Inline(keys::registrations());
-        let documents = Arc::new(CachedDocuments::of(verification_keys, clients, 300));
+        let documents = CachedVerifyingDocuments::of(SecretText::Inline(verification_keys), clients, 300);
+        let documents = Arc::new(documents);
         Self {
             authorizer: Authorizer {
                 store: store.clone(),

@@ -11,7 +11,7 @@ use latchkey_token::{
     values::{Seconds, Timestamp},
 };
 
-use crate::secrets::{Cached, KeyRingSecret, Load, RegistrationsSecret, SecretText};
+use crate::secrets::{Cached, Clients, Document, SecretText, SigningKeys};
 
 /// Where key ring and registrations come from.
 pub struct DocumentSecrets {
@@ -22,9 +22,9 @@ pub struct DocumentSecrets {
 }
 
 /// Key ring and registrations. One of them that cannot be had, or is no document, keeps no change of the other waiting.
-pub struct CachedDocuments<K: Load<Loaded = KeyRing> = KeyRingSecret> {
+pub struct CachedDocuments<K: Document<Read = KeyRing> = SigningKeys> {
     keys: Cached<K>,
-    registrations: Cached<RegistrationsSecret>,
+    registrations: Cached<Clients>,
     fitted: RwLock<Option<Fitted>>,
     observer: Option<Observer>,
 }
@@ -41,16 +41,16 @@ struct Fitted {
 impl CachedDocuments {
     /// An empty cache: nothing is loaded yet. What has been loaded counts as fresh for `ttl_seconds`.
     pub fn new(secrets: DocumentSecrets, ttl_seconds: Seconds) -> Self {
-        Self::of(KeyRingSecret(secrets.signing_keys), secrets.clients, ttl_seconds)
+        Self::of(secrets.signing_keys, secrets.clients, ttl_seconds)
     }
 }
 
-impl<K: Load<Loaded = KeyRing>> CachedDocuments<K> {
+impl<K: Document<Read = KeyRing>> CachedDocuments<K> {
     /// The same with the key ring, or what is derived from it, as `keys`.
-    pub fn of(keys: K, clients: SecretText, ttl_seconds: Seconds) -> Self {
+    pub fn of(keys: SecretText, clients: SecretText, ttl_seconds: Seconds) -> Self {
         Self {
             keys: Cached::new(keys, ttl_seconds),
-            registrations: Cached::new(RegistrationsSecret(clients), ttl_seconds),
+            registrations: Cached::new(clients, ttl_seconds),
             fitted: RwLock::new(None),
             observer: None,
         }
@@ -87,7 +87,7 @@ impl<K: Load<Loaded = KeyRing>> CachedDocuments<K> {
         let fitting = Documents::of(Arc::clone(&keys), Arc::clone(&registrations));
         let faults = fitting.faults.lines().len();
         if let (Some(observer), 1..) = (self.observer, faults) {
-            (observer.faulty)(RegistrationsSecret::NAME, &fitting.faults);
+            (observer.faulty)(Clients::NAME, &fitting.faults);
         }
         self.tell(faults, now);
         let documents = Arc::new(fitting.value);
@@ -103,7 +103,7 @@ impl<K: Load<Loaded = KeyRing>> CachedDocuments<K> {
     }
 }
 
-impl<K: Load<Loaded = KeyRing>> DocumentSource for CachedDocuments<K> {
+impl<K: Document<Read = KeyRing>> DocumentSource for CachedDocuments<K> {
     async fn current(&self, now: Timestamp) -> Result<Arc<Documents>, Unavailable> {
         let (keys, registrations) = tokio::try_join!(self.keys.current(now), self.registrations.current(now))?;
         Ok(self.fit(keys, registrations, now))

@@ -13,6 +13,6 @@ pub mod verification;
 
 pub use documents::{CachedDocuments, DocumentSecrets};
 pub use ring_versions::{RingSecrets, SecretsManagerRing};
-pub use secrets::{Cached, SecretText};
+pub use secrets::{Cached, Document, SecretText};
 pub use store::DynamoDbSessions;
-pub use verification::{CachedPublicKeys, CachedVerifyingDocuments, PublicKeysSecret, VerificationKeysSecret};
+pub use verification::{CachedPublicKeys, CachedVerifyingDocuments};

@@ -73,32 +73,25 @@ impl SecretText {
     }
 }
 
-/// Something that is read from a secret.
-pub trait Load: Send + Sync {
-    /// What it is after it has been parsed.
-    type Loaded: Send + Sync;
+/// A kind of document that a secret holds.
+pub trait Document {
+    /// What it is after it has been read.
+    type Read: Send + Sync;
 
     /// What it is called, for the operator.
     const NAME: &'static str;
 
-    /// Its text.
-    fn text(&self) -> &SecretText;
-
     /// Reads it fail-static; refuses only what is no document at all.
-    fn read(text: &str) -> Result<Reading<Self::Loaded>, Faults>;
+    fn read(text: &str) -> Result<Reading<Self::Read>, Faults>;
 }
 
 /// The secret `signing-keys`: the key ring.
-pub struct KeyRingSecret(pub SecretText);
+pub enum SigningKeys {}
 
-impl Load for KeyRingSecret {
-    type Loaded = KeyRing;
+impl Document for SigningKeys {
+    type Read = KeyRing;
 
     const NAME: &'static str = "signing-keys";
-
-    fn text(&self) -> &SecretText {
-        &self.0
-    }
 
     fn read(text: &str) -> Result<Reading<KeyRing>, Faults> {
         KeyRing::read(text)
@@ -106,16 +99,12 @@ impl Load for KeyRingSecret {
 }
 
 /// The secret `clients`: the registrations.
-pub struct RegistrationsSecret(pub SecretText);
+pub enum Clients {}
 
-impl Load for RegistrationsSecret {
-    type Loaded = Registrations;
+impl Document for Clients {
+    type Read = Registrations;
 
     const NAME: &'static str = "clients";
-
-    fn text(&self) -> &SecretText {
-        &self.0
-    }
 
     fn read(text: &str) -> Result<Reading<Registrations>, Faults> {
         Registrations::read(text)
@@ -123,11 +112,11 @@ impl Load for RegistrationsSecret {
 }
 
 /// Keeps what has been loaded: fresh for a while, stale for a day if it cannot be loaded again.
-pub struct Cached<L: Load> {
-    source: L,
+pub struct Cached<D: Document> {
+    source: SecretText,
     /// How long it counts as fresh.
     ttl_seconds: Seconds,
-    loaded: RwLock<Option<Kept<L::Loaded>>>,
+    loaded: RwLock<Option<Kept<D::Read>>>,
     /// Held while loading: many requests, one load.
     loading: Mutex<Attempts>,
     /// How many faults there were when it was last read.
@@ -152,9 +141,9 @@ struct EarlyReload {
     failure: Option<Unavailable>,
 }
 
-impl<L: Load> Cached<L> {
+impl<D: Document> Cached<D> {
     /// An empty cache: nothing is loaded yet. What has been loaded counts as fresh for `ttl_seconds`.
-    pub fn new(source: L, ttl_seconds: Seconds) -> Self {
+    pub fn new(source: SecretText, ttl_seconds: Seconds) -> Self {
         let (loaded, loading) = (RwLock::new(None), Mutex::new(Attempts::default()));
         Self { source, ttl_seconds, loaded, loading, faults: AtomicUsize::new(0), observer: None }
     }
@@ -166,29 +155,29 @@ impl<L: Load> Cached<L> {
 
     /// Loads it before the first request asks, and returns it. A source that does not answer, or has nothing yet, is no
     /// reason not to start: requests look again.
-    pub async fn warm_up(&self, now: Timestamp) -> Option<Arc<L::Loaded>> {
+    pub async fn warm_up(&self, now: Timestamp) -> Option<Arc<D::Read>> {
         let loaded = self.current(now).await;
         loaded.inspect_err(|unavailable| tracing::warn!(error = %unavailable, "nothing to start with")).ok()
     }
 
     /// The value, if it is no older than `seconds`.
-    fn kept_for(&self, seconds: Seconds, now: Timestamp) -> Option<Arc<L::Loaded>> {
+    fn kept_for(&self, seconds: Seconds, now: Timestamp) -> Option<Arc<D::Read>> {
         let loaded = self.loaded.read().unwrap_or_else(PoisonError::into_inner);
         let kept = loaded.as_ref()?;
         (now < kept.at.plus(seconds)).then(|| Arc::clone(&kept.value))
     }
 
     /// What may be served while the source is down.
-    fn servable(&self, now: Timestamp) -> Option<Arc<L::Loaded>> {
+    fn servable(&self, now: Timestamp) -> Option<Arc<D::Read>> {
         self.kept_for(STALE_SECONDS, now)
     }
 
-    fn fresh(&self, now: Timestamp) -> Option<Arc<L::Loaded>> {
+    fn fresh(&self, now: Timestamp) -> Option<Arc<D::Read>> {
         self.kept_for(self.ttl_seconds, now)
     }
 
-    async fn load(&self, now: Timestamp) -> Result<Arc<L::Loaded>, Unavailable> {
-        let fetch = self.source.text().fetch();
+    async fn load(&self, now: Timestamp) -> Result<Arc<D::Read>, Unavailable> {
+        let fetch = self.source.fetch();
         let text = if self.servable(now).is_some() {
             tokio::time::timeout(REFRESH_PATIENCE, fetch)
                 .await
@@ -202,20 +191,20 @@ impl<L: Load> Cached<L> {
         Ok(value)
     }
 
-    fn read(&self, text: &str) -> Result<L::Loaded, Unavailable> {
-        let (value, faults) = match L::read(text) {
+    fn read(&self, text: &str) -> Result<D::Read, Unavailable> {
+        let (value, faults) = match D::read(text) {
             Ok(Reading { value, faults }) => (Ok(value), faults),
-            Err(faults) => (Err(Unavailable::new("document", format!("{}: {faults}", L::NAME))), faults),
+            Err(faults) => (Err(Unavailable::new("document", format!("{}: {faults}", D::NAME))), faults),
         };
         self.faults.store(faults.lines().len(), Ordering::Relaxed);
         if let (Some(observer), false) = (self.observer, faults.is_empty()) {
-            (observer.faulty)(L::NAME, &faults);
+            (observer.faulty)(D::NAME, &faults);
         }
         value
     }
 
     /// The value in force.
-    pub async fn current(&self, now: Timestamp) -> Result<Arc<L::Loaded>, Unavailable> {
+    pub async fn current(&self, now: Timestamp) -> Result<Arc<D::Read>, Unavailable> {
         let value = self.refreshed(now).await?;
         if let (Some(observer), Some(kept)) =
             (self.observer, &*self.loaded.read().unwrap_or_else(PoisonError::into_inner))
@@ -225,7 +214,7 @@ impl<L: Load> Cached<L> {
         Ok(value)
     }
 
-    async fn refreshed(&self, now: Timestamp) -> Result<Arc<L::Loaded>, Unavailable> {
+    async fn refreshed(&self, now: Timestamp) -> Result<Arc<D::Read>, Unavailable> {
         if let Some(value) = self.fresh(now) {
             return Ok(value);
         }
@@ -257,7 +246,7 @@ impl<L: Load> Cached<L> {
     }
 
     /// The value after an early reload, unless there was one a moment ago.
-    pub async fn reloaded(&self, now: Timestamp) -> Result<Arc<L::Loaded>, Unavailable> {
+    pub async fn reloaded(&self, now: Timestamp) -> Result<Arc<D::Read>, Unavailable> {
         let mut attempts = self.loading.lock().await;
         let recent = attempts.early.as_ref().filter(|early| now < early.at.plus(EARLY_RELOAD_SECONDS));
         let failure = match recent {

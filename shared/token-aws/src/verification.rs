@@ -12,23 +12,19 @@ use latchkey_token::{
 
 use crate::{
     documents::CachedDocuments,
-    secrets::{Cached, Load, SecretText},
+    secrets::{Cached, Document},
 };
 
 /// The secret `verification-keys`: the keys to verify with. No private key is among them.
-pub struct VerificationKeysSecret(pub SecretText);
+pub enum VerificationKeys {}
 
 /// The keys to verify with, and registrations, cached.
-pub type CachedVerifyingDocuments = CachedDocuments<VerificationKeysSecret>;
+pub type CachedVerifyingDocuments = CachedDocuments<VerificationKeys>;
 
-impl Load for VerificationKeysSecret {
-    type Loaded = KeyRing;
+impl Document for VerificationKeys {
+    type Read = KeyRing;
 
     const NAME: &'static str = "verification-keys";
-
-    fn text(&self) -> &SecretText {
-        &self.0
-    }
 
     fn read(text: &str) -> Result<Reading<KeyRing>, Faults> {
         KeyRing::read_derived(text)
@@ -36,19 +32,15 @@ impl Load for VerificationKeysSecret {
 }
 
 /// The secret `public-keys`: the published keys with their times, all that discovery may read.
-pub struct PublicKeysSecret(pub SecretText);
+pub enum PublishedKeys {}
 
 /// The published keys, cached.
-pub type CachedPublicKeys = Cached<PublicKeysSecret>;
+pub type CachedPublicKeys = Cached<PublishedKeys>;
 
-impl Load for PublicKeysSecret {
-    type Loaded = KeyRing;
+impl Document for PublishedKeys {
+    type Read = KeyRing;
 
     const NAME: &'static str = "public-keys";
-
-    fn text(&self) -> &SecretText {
-        &self.0
-    }
 
     fn read(text: &str) -> Result<Reading<KeyRing>, Faults> {
         KeyRing::read_derived(text)
@@ -67,6 +59,7 @@ mod tests {
     use latchkey_token::ports::DocumentSource;
 
     use super::*;
+    use crate::secrets::SecretText;
 
     const CLIENTS: &str = r#"{"issuers":[],"clients":[]}"#;
     /// The example key of RFC 7517, appendix A.1.
@@ -84,7 +77,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_key_is_published_from_its_time_until_it_retires_whenever_it_was_loaded() {
-        let source = Cached::new(PublicKeysSecret(keys(KEY)), 86_400);
+        let source = CachedPublicKeys::new(keys(KEY), 86_400);
         let kids = async |seconds| source.public_keys(at(seconds)).await.unwrap().kids().count();
         assert_eq!((kids(-1).await, kids(0).await, kids(999).await, kids(1000).await), (0, 1, 1, 0));
         let served = source.public_keys(at(0)).await.unwrap().to_json();
@@ -95,7 +88,7 @@ mod tests {
     async fn a_faulty_key_takes_no_other_down() {
         let clients = SecretText::Inline(CLIENTS.into());
         let verification_keys = keys(&format!(r#"{{"kid":"later","alg":"ES512"}},{KEY}"#));
-        let source = CachedDocuments::of(VerificationKeysSecret(verification_keys), clients, 300);
+        let source = CachedVerifyingDocuments::of(verification_keys, clients, 300);
         let documents = DocumentSource::current(&source, at(0)).await.unwrap();
         assert!(documents.keys.verifier("later", at(0).unix_seconds()).is_err(), "nobody can tell");
         assert!(documents.keys.verifier("es", at(0).unix_seconds()).unwrap().is_some());
@@ -105,8 +98,8 @@ mod tests {
     async fn a_ring_is_not_taken_for_what_is_derived_from_one() {
         let ring = SecretText::Inline(r#"{"signing":[],"tagging":[]}"#.into());
         let clients = SecretText::Inline(CLIENTS.into());
-        let source = CachedDocuments::of(VerificationKeysSecret(ring.clone()), clients, 300);
+        let source = CachedVerifyingDocuments::of(ring.clone(), clients, 300);
         assert!(DocumentSource::current(&source, at(0)).await.is_err());
-        assert!(Cached::new(PublicKeysSecret(ring), 300).public_keys(at(0)).await.is_err());
+        assert!(CachedPublicKeys::new(ring, 300).public_keys(at(0)).await.is_err());
     }
 }

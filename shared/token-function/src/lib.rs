@@ -4,10 +4,7 @@
 use std::sync::Arc;
 
 use latchkey_token::{keys::KeyRing, ports::Clock};
-use latchkey_token_aws::{
-    CachedDocuments, CachedVerifyingDocuments, DynamoDbSessions, SecretText, VerificationKeysSecret, sdk,
-    secrets::{KeyRingSecret, Load},
-};
+use latchkey_token_aws::{CachedDocuments, CachedVerifyingDocuments, Document, DynamoDbSessions, SecretText, sdk};
 use latchkey_token_lambda::{
     Service, prepare,
     settings::{FunctionSettings, Settings, SettingsFaults, VerifyingSettings},
@@ -22,8 +19,7 @@ pub async fn service() -> Result<Service<DynamoDbSessions, CachedDocuments>, Set
     let sdk = sdk::config().await;
     let secret = |location: &str| SecretText::at(location, &sdk);
     let store = DynamoDbSessions::new(&sdk, settings.table.clone());
-    let keys = KeyRingSecret(secret(&signing_keys));
-    let (store, documents) = started(store, keys, secret(&clients), &settings).await;
+    let (store, documents) = started(store, secret(&signing_keys), secret(&clients), &settings).await;
     Ok(of(store, documents, settings))
 }
 
@@ -43,13 +39,13 @@ pub async fn store_and_verifying_documents(
     let VerifyingSettings { settings, verification_keys, clients } = function;
     let sdk = sdk::config().await;
     let secret = |location: &str| SecretText::at(location, &sdk);
-    let keys = VerificationKeysSecret(secret(verification_keys));
-    started(DynamoDbSessions::new(&sdk, settings.table.clone()), keys, secret(clients), settings).await
+    let store = DynamoDbSessions::new(&sdk, settings.table.clone());
+    started(store, secret(verification_keys), secret(clients), settings).await
 }
 
-async fn started<K: Load<Loaded = KeyRing>>(
+async fn started<K: Document<Read = KeyRing>>(
     store: DynamoDbSessions,
-    keys: K,
+    keys: SecretText,
     clients: SecretText,
     settings: &Settings,
 ) -> (DynamoDbSessions, CachedDocuments<K>) {
