@@ -182,10 +182,13 @@ fn a_record_that_cannot_be_read_is_told_of_and_ended_like_any_other() {
     for tokens in [&spoilt, &by_name, &by_id] {
         assert!(said.contains(&format!("session {} cannot be read", id(tokens))), "{said}");
     }
-    let ended = demo.json(&format!("revoke --subject alice --session {}", name.as_str().unwrap()));
+    let one = format!("revoke --subject alice --session {}", name.as_str().unwrap());
+    assert_eq!(demo.json(&format!("{one} --dry-run"))["would_end"], 1);
+    let ended = demo.json(&one);
     assert_eq!((&ended["ended"], &ended["sessions"][0]["session_id"]), (&1.into(), &id(&by_name).into()));
     assert_eq!(ended["sessions"][0]["client_id"], "librechat", "known from where it was found");
     assert_eq!(demo.json(&format!("revoke --session {}", id(&by_id)))["ended"], 1);
+    assert_eq!(demo.json("revoke --subject alice --dry-run")["would_end"], 2, "the good one and the one that is left");
     let (_, _, said) = demo.sessions("revoke --subject alice --dry-run");
     assert!(said.contains(&format!("session {} would be ended as well", id(&spoilt))), "{said}");
     let ended = demo.json("revoke --subject alice");

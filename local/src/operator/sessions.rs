@@ -247,6 +247,8 @@ impl Revoke {
             }
             // It may be the record that cannot be read: its session can be ended all the same.
             Err(_) if !self.dry_run => None,
+            // It was found among its subject's, so there is a record.
+            Err(_) if owned_by.is_some() => return self.would_end(Wanted::Session(&key), &[], &[key], known, now),
             Err(failed) => return Err(location.explain(failed)),
         };
         if let Some(record) = record.as_ref().filter(|record| !known.is_going(record, now)) {
@@ -255,7 +257,7 @@ impl Revoke {
         }
         let wanted = Wanted::Session(&key);
         if let (true, Some(record)) = (self.dry_run, &record) {
-            return self.would_end(wanted, std::slice::from_ref(record), known, now);
+            return self.would_end(wanted, std::slice::from_ref(record), &[], known, now);
         }
         let mut id = [0; 16];
         SystemRandomness.fill(&mut id)?;
@@ -282,11 +284,10 @@ impl Revoke {
     ) -> Result<(), Failure> {
         let explain = |failed| self.query.location.explain(failed);
         let mut found = wanted.find(store, clients).await.map_err(explain)?;
-        for (key, _) in wanted.unreadable(store, clients, &found, now).await.map_err(explain)? {
-            eprintln!("session {key} would be ended as well, though its record cannot be read");
-        }
+        let unreadable = wanted.unreadable(store, clients, &found, now).await.map_err(explain)?;
+        let unreadable: Vec<SessionKey> = unreadable.into_iter().map(|(key, _)| key).collect();
         found.retain(|session| known.is_going(session, now));
-        self.would_end(wanted, &found, known, now)
+        self.would_end(wanted, &found, &unreadable, known, now)
     }
 
     /// Goes on until all are ended, however many they are.
@@ -338,19 +339,26 @@ impl Revoke {
         &self,
         wanted: Wanted<'_>,
         sessions: &[Session],
+        unreadable: &[SessionKey],
         known: &Known,
         now: Timestamp,
     ) -> Result<(), Failure> {
         let shown: Vec<Shown<'_>> = sessions.iter().map(|session| Shown::new(session, known, now)).collect();
-        if self.query.json {
-            return print(&format!("{}\n", json!({"would_end": shown.len(), "sessions": shown})));
+        for key in unreadable {
+            eprintln!("session {key} would be ended as well, though its record cannot be read");
         }
-        if shown.is_empty() {
+        let count = shown.len() + unreadable.len();
+        if self.query.json {
+            return print(&format!("{}\n", json!({"would_end": count, "sessions": shown})));
+        }
+        if count == 0 {
             eprintln!("{}", self.query.nothing_found(wanted));
             return Ok(());
         }
-        print(&as_table(&shown))?;
-        eprintln!("{} be ended; without --dry-run they are", counted(shown.len(), "would", "would"));
+        if !shown.is_empty() {
+            print(&as_table(&shown))?;
+        }
+        eprintln!("{} be ended; without --dry-run they are", counted(count, "would", "would"));
         Ok(())
     }
 

@@ -6,7 +6,6 @@ use std::{
 };
 
 use clap::Args;
-use dynoxide::Database;
 use latchkey_token::{failure::Unavailable, registrations::Registrations};
 use latchkey_token_aws::{DynamoDbSessions, sdk};
 use latchkey_token_lambda::settings::Settings;
@@ -52,7 +51,7 @@ impl TableLocation {
         if !path.exists() {
             return Err(self.fail(format!("has no {SESSIONS_FILE}: is it the --data of a `latchkey serve`?")));
         }
-        let database = Database::new(&path.display().to_string()).map_err(|error| self.fail(error))?;
+        let database = dynamodb::open(&path).map_err(|error| self.fail(error))?;
         let table = std::env::var("LATCHKEY_TABLE").ok().filter(|name| !name.is_empty());
         let sdk = dynamodb::embedded(database, None).await;
         Ok(DynamoDbSessions::new(&sdk, table.unwrap_or_else(|| Settings::LOCAL_TABLE.to_owned())))

@@ -67,7 +67,9 @@ impl Secrets {
             URL_SAFE_NO_PAD.encode(bytes)
         };
         signing.push(json!({"kid": "librechat-hs", "alg": "HS256", "secret": random()}));
-        let ring = json!({"signing": signing, "tagging": [{"kid": 1, "secret": random()}]});
+        let ring = json!({
+            "signing": signing, "tagging": [{"kid": 1, "secret": random()}], "audit": {"secret": random()},
+        });
         Self { signing_keys: ring.to_string(), clients: registrations().to_string() }
     }
 

@@ -25,6 +25,7 @@ impl Deployment {
         let ring = json!({
             "signing": [{"kid": kid.as_str(), "alg": algorithm.name(), "private_key": pem}],
             "tagging": [{"kid": 1, "secret": "A".repeat(43)}],
+            "audit": {"secret": "E".repeat(43)},
         });
         let scopes = ["openid", "profile", "email"];
         let registrations = json!({
