@@ -72,6 +72,25 @@ fn id(tokens: &Value) -> &str {
 }
 
 #[test]
+fn what_a_faulty_client_has_is_erased_and_one_without_an_id_is_not_passed_over() {
+    let demo = Demo::start();
+    demo.issue("librechat-oauth", "alice");
+    let path = demo.directory.path().join("data/clients.json");
+    let sound: Value = serde_json::from_str(&fs::read_to_string(&path).unwrap()).unwrap();
+    let with = |member: &str, value: Value| {
+        let mut clients = sound.clone();
+        let is_it = |client: &&mut Value| client["client_id"] == "librechat-oauth";
+        clients["clients"].as_array_mut().unwrap().iter_mut().find(is_it).unwrap()[member] = value;
+        fs::write(&path, clients.to_string()).unwrap();
+    };
+    with("client_id", 5.into());
+    let (code, _, said) = demo.latchkey("subjects erase alice");
+    assert!(code != 0 && said.contains("a client's id cannot be read"), "{said}");
+    with("alg", "RS512".into());
+    assert_eq!(demo.json("subjects erase alice").0["erased"], 1);
+}
+
+#[test]
 fn every_record_of_the_subject_is_erased_whatever_its_state_and_nobody_elses() {
     let demo = Demo::start();
     let live = demo.issue("librechat", "alice");

@@ -157,6 +157,85 @@ async fn a_faulty_issuer_is_answered_503_and_its_sessions_go_on_unless_its_epoch
 }
 
 #[tokio::test]
+async fn the_epoch_of_an_issuer_without_an_id_may_be_that_of_any_issuer_that_no_entry_names() {
+    let app = App::start().await;
+    let (tokens, other) = (app.issue().await, issued_by_second(&app).await);
+    let nameless = |epoch: Value| {
+        registrations(|document| {
+            let issuer = entry(document, "issuers", "portal");
+            issuer["issuer_id"] = 5.into();
+            issuer["sessions_not_before"] = epoch.clone();
+        })
+    };
+    app.rewrite("clients.json", &nameless(json!(0)));
+    let tokens = app.renew(&tokens).await.tokens();
+    app.rewrite("clients.json", &nameless(json!(app.now() + 1)));
+    app.renew(&tokens).await.refused(503, "temporarily_unavailable");
+    assert_eq!(is_let_in(&app, &tokens).await, 503);
+    app.renew_as("other", &other).await.tokens();
+    app.rewrite(
+        "clients.json",
+        &registrations(|document| {
+            let issuers = document["issuers"].as_array_mut().unwrap();
+            issuers.retain(|issuer| issuer["issuer_id"] != "portal");
+            issuers.push("no object".into());
+        }),
+    );
+    app.renew(&tokens).await.refused(503, "temporarily_unavailable");
+    app.rewrite("clients.json", &keys::registrations());
+    app.renew(&tokens).await.tokens();
+}
+
+#[tokio::test]
+async fn an_assertion_is_refused_as_unknown_only_if_no_faulty_issuer_may_have_made_it() {
+    let app = App::start().await;
+    let assertion = |document: String| {
+        app.rewrite("clients.json", &document);
+        let claims = json!({"iss": "old-portal", "user_id": "alice", "iat": app.now()});
+        let key = jsonwebtoken::EncodingKey::from_secret(b"another secret of 32+ bytes, which no issuer has");
+        let header = json!({"alg": "HS256", "typ": "JWT"});
+        keys::signed(&header, &claims, jsonwebtoken::Algorithm::HS256, &key)
+    };
+    let grant = "urn:ietf:params:oauth:grant-type:jwt-bearer";
+    for (iss, status, error) in [
+        (json!("someone-else"), 400, "invalid_grant"),
+        (json!("old-portal"), 503, "temporarily_unavailable"),
+        (json!(5), 503, "temporarily_unavailable"),
+    ] {
+        let faulty = registrations(|document| {
+            let issuer = entry(document, "issuers", "legacy");
+            issuer["assertion_iss"] = iss.clone();
+            issuer["hs256_secret"] = "short".into();
+        });
+        let body = form(&[("grant_type", grant), ("assertion", &assertion(faulty))]);
+        app.post("/token", None, FORM, body).await.refused(status, error);
+    }
+}
+
+#[tokio::test]
+async fn a_critical_member_that_cannot_be_read_is_not_ignored() {
+    let app = App::start().await;
+    let tokens = app.issue().await;
+    let doubled = |critical: &str| {
+        keys::registrations().replacen('{', &format!(r#"{{"critical":["{critical}"],"news":{{"a":1,"a":2}},"#), 1)
+    };
+    app.rewrite("clients.json", &doubled("other"));
+    let tokens = app.renew(&tokens).await.tokens();
+    app.rewrite("clients.json", &doubled("news"));
+    app.renew(&tokens).await.refused(503, "temporarily_unavailable");
+}
+
+#[tokio::test]
+async fn a_client_that_is_not_registered_does_not_count_among_an_issuers() {
+    let app = App::start().await;
+    app.rewrite(
+        "clients.json",
+        &registrations(|document| entry(document, "issuers", "portal")["clients"] = json!(["gone", "librechat"])),
+    );
+    app.issue_form(&[("subject", "alice")]).await.tokens();
+}
+
+#[tokio::test]
 async fn reuse_ends_a_session_whose_epoch_cannot_be_read() {
     let app = App::start().await;
     let first = app.issue().await;

@@ -103,8 +103,14 @@ impl Erase {
                     .into(),
             ));
         };
-        let registered = registrations.clients().iter().map(|client| client.client_id.clone());
-        let mut all: Vec<ClientId> = registered.chain(self.clients.client.iter().cloned()).collect();
+        if registrations.has_nameless_clients() {
+            return Err(Failure::Usage(
+                "a client's id cannot be read in the registrations, so nobody knows what may be left there: mend them first"
+                    .into(),
+            ));
+        }
+        let mut all = registrations.client_ids();
+        all.extend(self.clients.client.iter().cloned());
         all.sort();
         all.dedup();
         Ok(all)

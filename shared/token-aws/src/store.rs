@@ -60,8 +60,9 @@ impl DynamoDbSessions {
 
     /// Opens the connection that the first request would otherwise wait for. What goes out is `GET /`, which DynamoDB
     /// answers with its health (`healthy: dynamodb.<region>.amazonaws.com`; undocumented, but dynalite's suite, which is
-    /// held against DynamoDB itself, has it): it needs no permission, costs no capacity, touches no item. The operation in
-    /// whose clothes it goes has credentials and endpoint looked up, the same ones that the requests to come will use.
+    /// held against DynamoDB itself, has it): it needs no permission, costs no capacity, touches no item. It is sent as a
+    /// GetItem whose method and body are replaced, so that the SDK looks up the credentials and the endpoint which the
+    /// requests to come will use.
     pub async fn connect(&self) {
         let health = self
             .client
@@ -233,6 +234,15 @@ impl RenewSession for DynamoDbSessions {
         for (index, issuer) in rules.epochs.unreadable().iter().enumerate() {
             condition.push_str(&format!(" AND issuer_id <> :unreadable_{index}"));
             request = request.expression_attribute_values(format!(":unreadable_{index}"), string(issuer.as_str()));
+        }
+        if let Some(known) = rules.epochs.known() {
+            let mut any = vec!["issuer_id = :nobody".to_owned()];
+            request = request.expression_attribute_values(":nobody", string(""));
+            for (index, issuer) in known.iter().enumerate() {
+                any.push(format!("issuer_id = :known_{index}"));
+                request = request.expression_attribute_values(format!(":known_{index}"), string(issuer.as_str()));
+            }
+            condition.push_str(&format!(" AND ({})", any.join(" OR ")));
         }
         if rules.window_seconds > 0 {
             condition.push_str(" AND access_expires_at <= :window_end");

@@ -50,7 +50,11 @@ impl Document for PublishedKeys {
 /// A key leaves the set at its time, however old what was loaded is.
 impl PublicKeySource for CachedPublicKeys {
     async fn public_keys(&self, now: Timestamp) -> Result<Arc<PublicKeys>, Unavailable> {
-        Ok(Arc::new(self.current(now).await?.public_keys(now.unix_seconds())))
+        let keys = self.current(now).await?;
+        if keys.is_empty() {
+            return Err(Unavailable::new("key ring", "no key is published: the first rotation has not been done"));
+        }
+        Ok(Arc::new(keys.public_keys(now.unix_seconds())))
     }
 }
 

@@ -33,7 +33,7 @@ pub async fn check_all(store: &impl SessionStore) {
     the_window_is_in_the_condition(store, 6).await;
     a_renewal_knows_its_own_write(store, 7).await;
     epochs_are_in_the_condition(store, 8).await;
-    where_an_epoch_cannot_be_read_nothing_of_its_issuer_is_renewed(store, 19).await;
+    where_an_epoch_cannot_be_read_nothing_of_its_issuer_is_renewed(store, 60).await;
     nothing_is_renewed_without_a_record(store, 18).await;
     a_revocation_is_final(store, 9).await;
     a_revocation_creates_nothing(store, 10).await;
@@ -175,8 +175,21 @@ async fn where_an_epoch_cannot_be_read_nothing_of_its_issuer_is_renewed(store: &
         renewal.rules.epochs = dated.without_knowing([issuer]).expect("few issuers");
         renewal
     };
+    let other = IssuerId::parse("other").expect("an issuer id");
     assert_eq!(fails(store, &without_knowing(session.issuer_id.clone())).await.as_ref(), Some(&session));
-    commits(store, &without_knowing(IssuerId::parse("other").expect("an issuer id"))).await;
+    let knowing_only = |known: Vec<IssuerId>| {
+        let mut renewal = without_knowing(other.clone());
+        renewal.rules.epochs = renewal.rules.epochs.knowing_only(known).expect("few issuers");
+        renewal
+    };
+    for known in [vec![], vec![other.clone()]] {
+        assert_eq!(fails(store, &knowing_only(known)).await.as_ref(), Some(&session));
+    }
+    commits(store, &knowing_only(vec![other.clone(), session.issuer_id.clone()])).await;
+    let session = inserted(store, number + 1).await;
+    let mut renewal = renewal(&session, NOW);
+    renewal.rules.epochs = Epochs::NONE.without_knowing([other]).expect("few issuers");
+    commits(store, &renewal).await;
 }
 
 async fn nothing_is_renewed_without_a_record(store: &impl SessionStore, number: u32) {

@@ -212,11 +212,13 @@ impl<S: InsertSession + RedeemAssertion, D: DocumentSource> Issue<'_, S, D> {
         client_id: Option<&str>,
     ) -> Result<&'r Client, Failure> {
         let rejected = |reason| Event::new(EventKind::ClientRejected).issuer(&issuer.issuer_id).because(reason);
-        let client_id = match (client_id, issuer.clients.as_slice()) {
-            (Some(id), _) => id,
-            (None, [only]) => only.as_str(),
-            (None, []) => "",
-            (None, _) => {
+        // One that is not registered does not count.
+        let mut own = issuer.clients.iter().filter(|id| registrations.is_client(id));
+        let client_id = match (client_id, own.next(), own.next()) {
+            (Some(id), _, _) => id,
+            (None, Some(only), None) => only.as_str(),
+            (None, None, _) => "",
+            (None, Some(_), Some(_)) => {
                 self.audit.record(&rejected(Reason::ClientIdMissing));
                 let text = "client_id is missing: this issuer may act for several clients";
                 return Err(Refusal::InvalidRequest(text.into()).into());

@@ -236,7 +236,7 @@ where
         scope: Option<AskedScope<'a>>,
     ) -> Result<Authentic<'a>, Failure> {
         let now = request.now;
-        // The dear check comes last, unless nothing else names the client.
+        // Verify the signature last: it is expensive. If only the access token names the client, it has to come first.
         let verify = |token: &Result<UnverifiedAccessToken<'_>, Reason>| match token {
             Ok(token) => token.verify(&documents.keys, &documents.registrations, self.policy, Purpose::RenewOrEnd, now),
             Err(rejection) => Ok(Err(*rejection)),

@@ -1,6 +1,7 @@
 //! Reads an operator's JSON document member by member and names every fault by its path.
 //!
-//! A fault never quotes a value: key rings hold secrets, and a secret may stand in the wrong place.
+//! A fault quotes ids that are well-formed and no other value: key rings hold secrets, and a secret may stand in the wrong
+//! place.
 
 use std::{collections::BTreeSet, fmt};
 
@@ -79,6 +80,15 @@ enum Critical {
     All,
 }
 
+impl Critical {
+    fn has(&self, member: &str) -> bool {
+        match self {
+            Self::Named(names) => names.iter().any(|name| name == member),
+            Self::All => true,
+        }
+    }
+}
+
 impl Default for Critical {
     fn default() -> Self {
         Self::Named(Vec::new())
@@ -98,10 +108,7 @@ impl Report {
 
     /// Whether the member may be ignored.
     fn add_unknown(&mut self, member: &str, path: &str) -> bool {
-        let is_critical = match &self.critical {
-            Critical::Named(names) => names.iter().any(|name| name == member),
-            Critical::All => true,
-        };
+        let is_critical = self.critical.has(member);
         self.harmful += usize::from(is_critical);
         let critical = if is_critical { ", and critical" } else { "" };
         self.faults.add(format!("{path}: is not a known member{critical}"));
@@ -190,6 +197,8 @@ pub(crate) struct Members<'a> {
     members: Map<String, Value>,
     /// Members that stand twice, or hold what does: what they say is not known.
     unreadable: BTreeSet<String>,
+    /// Those of them that nobody has asked for.
+    unasked: BTreeSet<String>,
     report: &'a mut Report,
 }
 
@@ -218,7 +227,7 @@ impl<'a> Members<'a> {
                 }
             }
         }
-        let mut own = Self { path, members, unreadable, report };
+        let mut own = Self { path, members, unasked: unreadable.clone(), unreadable, report };
         for name in own.unreadable.clone() {
             own.fault(&name, "stands twice, holds a member that does, or is nested too deep");
         }
@@ -227,7 +236,9 @@ impl<'a> Members<'a> {
 
     pub(crate) fn of(path: String, value: Value, report: &'a mut Report) -> Option<Self> {
         match value {
-            Value::Object(members) => Some(Self { path, members, unreadable: BTreeSet::new(), report }),
+            Value::Object(members) => {
+                Some(Self { path, members, unreadable: BTreeSet::new(), unasked: BTreeSet::new(), report })
+            }
             _ => {
                 report.add(format!("{path}: must be an object"));
                 None
@@ -243,6 +254,15 @@ impl<'a> Members<'a> {
     /// Makes later faults name the object by its id as well as by its place.
     pub(crate) fn name(&mut self, id: &str) {
         self.path = format!("{} ({id:?})", self.path);
+    }
+
+    /// The parsed id, by which later faults name the object; or a fault, which does not quote it.
+    pub(crate) fn named<T>(&mut self, id: &str, member: &str, parsed: Option<T>) -> Option<T> {
+        match parsed {
+            Some(_) => self.name(id),
+            None => self.fault(member, "must be 1 to 255 printable ASCII characters"),
+        }
+        parsed
     }
 
     pub(crate) fn fault(&mut self, member: &str, what: impl fmt::Display) {
@@ -262,6 +282,7 @@ impl<'a> Members<'a> {
 
     /// A member that is there and not `null`.
     fn take(&mut self, member: &str) -> Option<Value> {
+        self.unasked.remove(member);
         self.members.remove(member).filter(|value| !value.is_null())
     }
 
@@ -328,7 +349,7 @@ impl<'a> Members<'a> {
     /// Reports every member that nobody has read: a misspelt setting must not pass for the default. Whether all of them may
     /// be ignored.
     pub(crate) fn end(mut self) -> bool {
-        let mut may_be_ignored = true;
+        let mut may_be_ignored = !self.unasked.iter().any(|member| self.report.critical.has(member));
         for member in std::mem::take(&mut self.members).keys() {
             let path = self.member_path(member);
             may_be_ignored &= self.report.add_unknown(member, &path);

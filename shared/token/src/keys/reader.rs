@@ -103,20 +103,11 @@ impl KeyRing {
 fn read_signing_key(path: String, text: &RawValue, report: &mut Report) -> (Option<SigningKey>, Option<String>) {
     let Some(mut members) = Members::of_entry(path, text, report) else { return (None, None) };
     let kid = members.required_string("kid");
-    if let Some(kid) = &kid {
-        members.name(kid);
-    }
     (read_key_named(kid.clone(), members), kid)
 }
 
 pub(super) fn read_key_named(kid: Option<String>, mut members: Members<'_>) -> Option<SigningKey> {
-    let kid = kid.and_then(|kid| {
-        let parsed = Kid::parse(&kid);
-        if parsed.is_none() {
-            members.fault("kid", "must be 1 to 255 printable ASCII characters");
-        }
-        parsed
-    });
+    let kid = kid.and_then(|kid| members.named(&kid, "kid", Kid::parse(&kid)));
     let algorithm = members.required_string("alg").and_then(|name| {
         let algorithm = Algorithm::parse(&name);
         if algorithm.is_none() {

@@ -230,6 +230,11 @@ impl KeyRing {
         }
     }
 
+    /// Whether there is no signing key, whatever the time.
+    pub fn is_empty(&self) -> bool {
+        self.signing.is_empty()
+    }
+
     /// A key by its name, whatever the time.
     pub fn named(&self, kid: &Kid) -> Option<&SigningKey> {
         self.signing.iter().find(|key| key.kid == *kid)

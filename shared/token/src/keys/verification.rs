@@ -95,10 +95,13 @@ fn read_key_of(path: String, kid: Option<String>, entry: Value, report: &mut Rep
     let jwk = public_key(&entry);
     let public = serde_json::from_value::<Jwk>(entry.clone()).ok();
     let mut members = Members::of(path, entry, report)?;
-    let kid = kid.and_then(|kid| {
-        members.name(&kid);
-        Kid::parse(&kid)
-    });
+    let kid = match kid {
+        Some(kid) => members.named(&kid, "kid", Kid::parse(&kid)),
+        None => {
+            members.fault("kid", "is missing");
+            None
+        }
+    };
     let lifetime = Lifetime {
         publish_at: members.integer("publish_at", 0..=NOT_YET).unwrap_or(0),
         sign_from: members.integer("sign_from", 0..=NOT_YET).unwrap_or(0),
@@ -108,11 +111,7 @@ fn read_key_of(path: String, kid: Option<String>, entry: Value, report: &mut Rep
     let verifier = VerifyingMaterial::new(algorithm.jose(), verifier);
     let mut public = public?;
     public.common.public_key_use = Some(PublicKeyUse::Signature);
-    let Some(kid) = kid else {
-        members.fault("kid", "must be 1 to 255 printable ASCII characters");
-        return None;
-    };
-    Some(SigningKey { kid, algorithm, lifetime, signer: None, verifier, public: Some(public) })
+    Some(SigningKey { kid: kid?, algorithm, lifetime, signer: None, verifier, public: Some(public) })
 }
 
 impl SigningKey {

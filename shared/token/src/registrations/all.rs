@@ -1,10 +1,10 @@
 //! All registrations: who there is, and who is who they say.
 
 use super::{
-    apart::Quarantine,
     client::{Client, ClientType},
     credentials::{Credentials, admit},
     epochs::{Epoch, Epochs, epoch_unreadable},
+    faulty::Quarantine,
     issuer::{AssertionRules, Issuer},
 };
 use crate::{
@@ -56,6 +56,11 @@ impl Registrations {
         ids
     }
 
+    /// Whether a client is registered whose id cannot be read.
+    pub fn has_nameless_clients(&self) -> bool {
+        self.faulty_clients.0.iter().any(|entry| entry.id.is_none())
+    }
+
     /// Whether a client with this id may be registered, with or without fault.
     pub fn is_client(&self, id: &ClientId) -> bool {
         self.sound_client(id.as_str()).is_some() || self.faulty_clients.may_hold(id.as_str())
@@ -92,7 +97,18 @@ impl Registrations {
                 Epoch::Unreadable => unknown.push(issuer),
             }
         }
-        Epochs::new(floor, dated).without_knowing(unknown).ok_or_else(epoch_unreadable)
+        let epochs = Epochs::new(floor, dated).without_knowing(unknown).ok_or_else(epoch_unreadable)?;
+        // Whose epoch an entry without an id sets, nobody knows: perhaps that of an issuer whom no other entry names.
+        if self.faulty_issuers.0.iter().any(|entry| entry.id.is_none() && entry.epoch != Epoch::Never) {
+            return epochs.knowing_only(self.issuer_ids()).ok_or_else(epoch_unreadable);
+        }
+        Ok(epochs)
+    }
+
+    fn issuer_ids(&self) -> Vec<IssuerId> {
+        let sound = self.issuers.iter().map(|issuer| issuer.issuer_id.clone());
+        let faulty = self.faulty_issuers.0.iter().filter_map(|entry| IssuerId::parse(entry.id.as_deref()?));
+        sound.chain(faulty).collect()
     }
 
     /// The issuer whose id and secret one of `candidates` states.

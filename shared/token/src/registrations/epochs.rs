@@ -54,6 +54,8 @@ pub struct Epochs {
     issuers: Vec<(IssuerId, Timestamp)>,
     /// Issuers whose epoch cannot be read. With those above at most [`MAX_ISSUER_EPOCHS`].
     unreadable: Vec<IssuerId>,
+    /// If there are any, the epoch of every other issuer cannot be read; at most [`MAX_ISSUER_EPOCHS`].
+    known: Option<Vec<IssuerId>>,
 }
 
 /// Whether a session is over by its epoch.
@@ -74,7 +76,7 @@ pub(crate) fn epoch_unreadable() -> Unavailable {
 
 impl Epochs {
     /// Nothing is too old.
-    pub const NONE: Self = Self { floor: None, issuers: Vec::new(), unreadable: Vec::new() };
+    pub const NONE: Self = Self { floor: None, issuers: Vec::new(), unreadable: Vec::new(), known: None };
 
     /// `floor` for all, and those of `issuers` that are later for theirs.
     pub fn new(floor: Option<Timestamp>, issuers: impl IntoIterator<Item = (IssuerId, Timestamp)>) -> Self {
@@ -102,6 +104,11 @@ impl Epochs {
         (epochs.unreadable.len() <= MAX_ISSUER_EPOCHS).then_some(epochs)
     }
 
+    /// The same, but nobody knows the epoch of issuers other than `known`. `None`: they are too many for a condition.
+    pub fn knowing_only(self, known: Vec<IssuerId>) -> Option<Self> {
+        (known.len() <= MAX_ISSUER_EPOCHS).then_some(Self { known: Some(known), ..self })
+    }
+
     fn within_a_condition(mut self) -> Self {
         if self.issuers.len() + self.unreadable.len() > MAX_ISSUER_EPOCHS {
             let latest = self.issuers.drain(..).map(|(_, epoch)| epoch).max();
@@ -125,12 +132,21 @@ impl Epochs {
         &self.unreadable
     }
 
+    /// The only issuers whose epochs are known; `None`: all are, but for [`Epochs::unreadable`].
+    pub fn known(&self) -> Option<&[IssuerId]> {
+        self.known.as_deref()
+    }
+
+    fn is_unreadable(&self, issuer: &IssuerId) -> bool {
+        self.unreadable.contains(issuer) || self.known.as_ref().is_some_and(|known| !known.contains(issuer))
+    }
+
     /// What they say of a session of `issuer` that was issued at this time.
     pub fn verdict(&self, issuer: &IssuerId, issued_at: Timestamp) -> EpochVerdict {
         let own = self.issuers.iter().find(|(own, _)| own == issuer).map(|(_, epoch)| *epoch);
         if own.or(self.floor).is_some_and(|epoch| issued_at < epoch) {
             EpochVerdict::Over
-        } else if self.unreadable.contains(issuer) {
+        } else if self.is_unreadable(issuer) {
             EpochVerdict::Unknown
         } else {
             EpochVerdict::Live
@@ -179,6 +195,10 @@ mod tests {
         assert_eq!(epochs.verdict(&issuer(1), at(9)), EpochVerdict::Over);
         assert_eq!(epochs.verdict(&issuer(1), at(10)), EpochVerdict::Unknown);
         assert_eq!(epochs.verdict(&issuer(2), at(20)), EpochVerdict::Live);
+        let known = epochs.clone().knowing_only(vec![issuer(2)]).unwrap();
+        assert_eq!(known.verdict(&issuer(2), at(20)), EpochVerdict::Live);
+        assert_eq!(known.verdict(&issuer(3), at(20)), EpochVerdict::Unknown, "an entry without an id may be its");
+        assert_eq!(known.verdict(&issuer(3), at(9)), EpochVerdict::Over);
         let all = |count| Epochs::NONE.without_knowing((0..count).map(issuer));
         assert!(all(MAX_ISSUER_EPOCHS).is_some() && all(MAX_ISSUER_EPOCHS + 1).is_none());
     }

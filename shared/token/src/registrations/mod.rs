@@ -1,11 +1,11 @@
 //! Registrations: which issuers and clients there are, and what each may do.
 
 mod all;
-mod apart;
 mod client;
 mod client_policy;
 mod credentials;
 mod epochs;
+mod faulty;
 mod issuer;
 mod reader;
 

@@ -6,10 +6,10 @@ use serde_json::value::RawValue;
 
 use super::{
     all::Registrations,
-    apart::Apart,
     client::{Client, ClientType, Profile, RenewalRequirement, RenewalSettings},
     credentials::SecretHashes,
     epochs::Epoch,
+    faulty::{AssertionIss, FaultyEntry},
     issuer::{AssertionRules, Issuer},
 };
 use crate::{
@@ -46,7 +46,7 @@ impl Registrations {
         if issuers.is_none() {
             // Their epochs cannot be read either.
             epoch = Epoch::Unreadable;
-            registrations.faulty_issuers.0.push(Apart::default());
+            registrations.faulty_issuers.0.push(FaultyEntry::unreadable_issuer());
         }
         registrations.epoch = epoch;
         for (path, text) in issuers.unwrap_or_default() {
@@ -57,7 +57,7 @@ impl Registrations {
             }
         }
         if clients.is_none() {
-            registrations.faulty_clients.0.push(Apart::default());
+            registrations.faulty_clients.0.push(FaultyEntry::default());
         }
         for (path, text) in clients.unwrap_or_default() {
             let ((client, apart), is_sound) = report.judged(|report| read_client(path, text, report));
@@ -71,14 +71,17 @@ impl Registrations {
     }
 
     fn set_contradictions_apart(&mut self, report: &mut Report) {
-        let clients = self.clients.iter().map(Apart::from);
+        let clients = self.clients.iter().map(FaultyEntry::from);
         for id in twice(clients.chain(self.faulty_clients.0.iter().cloned()).map(|entry| entry.id)) {
             report.add(format!("clients: client_id {id:?} stands twice"));
             self.quarantine_clients(|client| client.client_id.as_str() == id);
         }
-        let issuers: Vec<Apart> =
-            self.issuers.iter().map(Apart::from).chain(self.faulty_issuers.0.iter().cloned()).collect();
-        for iss in twice(issuers.iter().map(|entry| entry.assertion_iss.clone())) {
+        let issuers: Vec<FaultyEntry> =
+            self.issuers.iter().map(FaultyEntry::from).chain(self.faulty_issuers.0.iter().cloned()).collect();
+        for iss in twice(issuers.iter().map(|entry| match &entry.assertion_iss {
+            AssertionIss::Of(iss) => Some(iss.clone()),
+            AssertionIss::None | AssertionIss::Unreadable => None,
+        })) {
             report.add(format!("issuers: assertion_iss {iss:?} stands twice"));
             self.quarantine_issuers(|issuer| issuer.assertions.as_ref().is_some_and(|rules| rules.iss == iss));
         }
@@ -100,12 +103,12 @@ impl Registrations {
 
     fn quarantine_issuers(&mut self, is_faulty: impl FnMut(&mut Issuer) -> bool) {
         let faulty: Vec<Issuer> = self.issuers.extract_if(.., is_faulty).collect();
-        self.faulty_issuers.0.extend(faulty.iter().map(Apart::from));
+        self.faulty_issuers.0.extend(faulty.iter().map(FaultyEntry::from));
     }
 
     fn quarantine_clients(&mut self, is_faulty: impl FnMut(&mut Client) -> bool) {
         let faulty: Vec<Client> = self.clients.extract_if(.., is_faulty).collect();
-        self.faulty_clients.0.extend(faulty.iter().map(Apart::from));
+        self.faulty_clients.0.extend(faulty.iter().map(FaultyEntry::from));
     }
 
     /// Refuses registrations that name a key which `ring` does not have, or has for another algorithm.
@@ -139,18 +142,21 @@ impl Registrations {
     }
 }
 
-impl From<&Issuer> for Apart {
+impl From<&Issuer> for FaultyEntry {
     fn from(issuer: &Issuer) -> Self {
         Self {
             id: Some(issuer.issuer_id.as_str().to_owned()),
             epoch: issuer.sessions_not_before.into(),
             is_disabled: issuer.is_disabled,
-            assertion_iss: issuer.assertions.as_ref().map(|rules| rules.iss.clone()),
+            assertion_iss: issuer
+                .assertions
+                .as_ref()
+                .map_or(AssertionIss::None, |rules| AssertionIss::Of(rules.iss.clone())),
         }
     }
 }
 
-impl From<&Client> for Apart {
+impl From<&Client> for FaultyEntry {
     fn from(client: &Client) -> Self {
         let id = Some(client.client_id.as_str().to_owned());
         Self { id, epoch: client.sessions_not_before.into(), ..Self::default() }
@@ -164,19 +170,19 @@ fn twice(names: impl Iterator<Item = Option<String>>) -> BTreeSet<String> {
 }
 
 /// The issuer, if everything of it could be read, and what counts in any case.
-fn read_issuer(path: String, text: &RawValue, report: &mut Report) -> (Option<Issuer>, Apart) {
-    let Some(mut members) = Members::of_entry(path, text, report) else { return (None, Apart::default()) };
+fn read_issuer(path: String, text: &RawValue, report: &mut Report) -> (Option<Issuer>, FaultyEntry) {
+    let Some(mut members) = Members::of_entry(path, text, report) else {
+        return (None, FaultyEntry::unreadable_issuer());
+    };
     let id = members.required_string("issuer_id");
-    let issuer_id = id.as_deref().and_then(|id| {
-        members.name(id);
-        let parsed = IssuerId::parse(id);
-        if parsed.is_none() {
-            members.fault("issuer_id", "must be 1 to 255 printable ASCII characters");
-        }
-        parsed
-    });
+    let issuer_id = id.as_deref().and_then(|id| members.named(id, "issuer_id", IssuerId::parse(id)));
     let secrets = read_hashes(&mut members);
-    let assertion_iss = members.peek("assertion_iss").and_then(Value::as_str).map(str::to_owned);
+    let assertion_iss = match members.peek("assertion_iss") {
+        _ if members.is_unreadable("assertion_iss") => AssertionIss::Unreadable,
+        None | Some(Value::Null) => AssertionIss::None,
+        Some(Value::String(iss)) => AssertionIss::Of(iss.clone()),
+        Some(_) => AssertionIss::Unreadable,
+    };
     let assertions = read_assertion_rules(&mut members);
     if secrets.is_empty() && !assertions.is_meant {
         members.fault("secret_sha256", "an issuer needs at least one hash, or jwks or hs256_secret for its assertions");
@@ -197,7 +203,7 @@ fn read_issuer(path: String, text: &RawValue, report: &mut Report) -> (Option<Is
         is_disabled,
         sessions_not_before: epoch.moment(),
     });
-    (issuer, Apart { id, epoch, is_disabled, assertion_iss })
+    (issuer, FaultyEntry { id, epoch, is_disabled, assertion_iss })
 }
 
 /// What was read about an issuer's assertions.
@@ -283,23 +289,16 @@ fn read_hex(text: &str) -> Option<[u8; 32]> {
 }
 
 /// The client, if everything of it could be read, and what counts in any case.
-fn read_client(path: String, text: &RawValue, report: &mut Report) -> (Option<Client>, Apart) {
-    let Some(mut members) = Members::of_entry(path, text, report) else { return (None, Apart::default()) };
+fn read_client(path: String, text: &RawValue, report: &mut Report) -> (Option<Client>, FaultyEntry) {
+    let Some(mut members) = Members::of_entry(path, text, report) else { return (None, FaultyEntry::default()) };
     let id = members.required_string("client_id");
     let epoch = read_epoch(&mut members);
-    let apart = Apart { id: id.clone(), epoch, ..Apart::default() };
+    let apart = FaultyEntry { id: id.clone(), epoch, ..FaultyEntry::default() };
     (read_the_rest_of_a_client(members, id, epoch), apart)
 }
 
 fn read_the_rest_of_a_client(mut members: Members<'_>, id: Option<String>, epoch: Epoch) -> Option<Client> {
-    let client_id = id.and_then(|id| {
-        members.name(&id);
-        let parsed = ClientId::parse(&id);
-        if parsed.is_none() {
-            members.fault("client_id", "must be 1 to 255 printable ASCII characters");
-        }
-        parsed
-    });
+    let client_id = id.and_then(|id| members.named(&id, "client_id", ClientId::parse(&id)));
     let assertion_keys = read_jwks(&mut members);
     let client_type = read_client_type(&mut members, assertion_keys.is_some());
     let profile = match members.string("profile").as_deref() {
@@ -447,10 +446,11 @@ fn read_renewal(mut members: Members<'_>, client_type: Option<&ClientType>) -> R
 /// `sessions_not_before`, of whatever it stands in.
 fn read_epoch(members: &mut Members<'_>) -> Epoch {
     let member = "sessions_not_before";
-    if members.is_unreadable(member) {
+    let is_unreadable = members.is_unreadable(member);
+    let (moment, is_sound) = members.judged(|members| moment(members, member));
+    if is_unreadable {
         return Epoch::Unreadable;
     }
-    let (moment, is_sound) = members.judged(|members| moment(members, member));
     if is_sound { moment.into() } else { Epoch::Unreadable }
 }
 

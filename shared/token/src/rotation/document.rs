@@ -126,6 +126,12 @@ impl RingDocument {
         self.faulty_signing.iter().chain(&self.faulty_tagging).map(|entry| entry.get()).collect()
     }
 
+    /// The same without faulty signing keys of this id.
+    pub(super) fn faulty_texts_but(&self, kid: &str) -> Vec<&str> {
+        let signing = self.faulty_signing.iter().filter(|entry| !is_named(entry, kid));
+        signing.chain(&self.faulty_tagging).map(|entry| entry.get()).collect()
+    }
+
     /// Whether a tag key has this number, faulty ones included.
     pub(super) fn has_tag_kid(&self, kid: u8) -> bool {
         let kid_of = |entry: &RawValue| {
@@ -138,11 +144,12 @@ impl RingDocument {
 
     /// Takes out faulty signing keys of this id: a sound one comes in their place.
     pub(super) fn drop_faulty_signing(&mut self, kid: &str) {
-        let is_named = |entry: &RawValue| {
-            serde_json::from_str::<Value>(entry.get()).is_ok_and(|entry| entry.get("kid") == Some(&kid.into()))
-        };
-        self.faulty_signing.retain(|entry| !is_named(entry));
+        self.faulty_signing.retain(|entry| !is_named(entry, kid));
     }
+}
+
+fn is_named(entry: &RawValue, kid: &str) -> bool {
+    serde_json::from_str::<Value>(entry.get()).is_ok_and(|entry| entry.get("kid") == Some(&kid.into()))
 }
 
 #[derive(Deserialize)]

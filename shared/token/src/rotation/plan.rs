@@ -83,7 +83,8 @@ pub(super) fn key_changed_by_hand(current: &RingDocument, coming: &RingDocument,
         is_same_tag,
     ));
     let audit = (current.audit.is_some() && current.audit != coming.audit).then(|| "audit".to_owned());
-    let faulty = (current.faulty_texts() != coming.faulty_texts()).then(|| "that is faulty".to_owned());
+    let faulty = (current.faulty_texts_but(LIBRECHAT_KID) != coming.faulty_texts_but(LIBRECHAT_KID))
+        .then(|| "that is faulty".to_owned());
     let signing = signing.map(|key| key.kid.clone()).or(tagging.map(|key| key.kid.to_string()));
     signing.or(audit).or(faulty)
 }

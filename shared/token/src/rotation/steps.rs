@@ -514,6 +514,18 @@ mod tests {
     }
 
     #[test]
+    fn librechats_secret_comes_in_the_place_of_a_faulty_one() {
+        let faulty =
+            r#"{"signing":[{"kid":"librechat-hs","alg":"HS256","secret":"short"},{"kid":"odd"}],"tagging":[]}"#;
+        let world = World::new(faulty);
+        world.versions.0.lock().unwrap().librechat = Some("a test secret of at least 32 bytes".into());
+        world.rotate("v1");
+        let ring = KeyRing::read(&world.text()).unwrap().value;
+        assert!(ring.verifier("librechat-hs", NOW.unix_seconds()).unwrap().is_some());
+        assert!(world.text().contains(r#"{"kid":"odd"}"#), "what is faulty otherwise is kept");
+    }
+
+    #[test]
     fn the_first_rotation_makes_the_audit_key_and_no_later_one_touches_it() {
         let audit = |world: &World| RingDocument::read(&world.text()).unwrap().1.audit;
         let subject = Subject::parse("alice").unwrap();

@@ -1,29 +1,52 @@
-//! Faulty entries, set apart: what is still known of them. What needs one is answered 503, so that nobody drops tokens.
+//! Faulty entries: what is still known of them. What needs one is answered 503, so that nobody drops tokens.
 
 use super::epochs::Epoch;
 use crate::failure::Unavailable;
 
 /// An entry that cannot be used. What an operator ends with it is read all the same.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Apart {
+pub(super) struct FaultyEntry {
     /// `None`: it cannot be read, so the entry may be anybody's.
     pub id: Option<String>,
     pub epoch: Epoch,
     /// Of issuers.
     pub is_disabled: bool,
-    /// Of issuers: `iss` of its assertions.
-    pub assertion_iss: Option<String>,
+    pub assertion_iss: AssertionIss,
 }
 
-impl Apart {
+/// `iss` of an issuer's assertions.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) enum AssertionIss {
+    /// It has no assertions, or is no issuer.
+    #[default]
+    None,
+    Of(String),
+    /// It says something that is no text: the assertions may be any.
+    Unreadable,
+}
+
+impl FaultyEntry {
+    /// An issuer's of which nothing can be read.
+    pub fn unreadable_issuer() -> Self {
+        Self { epoch: Epoch::Unreadable, assertion_iss: AssertionIss::Unreadable, ..Self::default() }
+    }
+
     fn may_be(&self, id: &str) -> bool {
         self.id.as_deref().is_none_or(|own| own == id)
+    }
+
+    fn may_assert(&self, iss: &str) -> bool {
+        match &self.assertion_iss {
+            AssertionIss::None => false,
+            AssertionIss::Of(own) => own == iss,
+            AssertionIss::Unreadable => true,
+        }
     }
 }
 
 /// The faulty entries of one list.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Quarantine(pub(super) Vec<Apart>);
+pub(super) struct Quarantine(pub(super) Vec<FaultyEntry>);
 
 impl Quarantine {
     /// Whether an entry with this id may be among them.
@@ -32,7 +55,7 @@ impl Quarantine {
     }
 
     /// The entries that have this id for certain.
-    pub fn named<'a>(&'a self, id: &'a str) -> impl Iterator<Item = &'a Apart> {
+    pub fn named<'a>(&'a self, id: &'a str) -> impl Iterator<Item = &'a FaultyEntry> {
         self.0.iter().filter(move |entry| entry.id.as_deref() == Some(id))
     }
 
@@ -43,8 +66,11 @@ impl Quarantine {
 
     /// The same for `iss` of an assertion.
     pub fn check_assertion_iss<T>(&self, iss: &str) -> Result<Option<T>, Unavailable> {
-        let may_be = |entry: &Apart| !entry.is_disabled && entry.assertion_iss.as_deref() == Some(iss);
-        if self.0.iter().any(may_be) { Err(faulty("issuer")) } else { Ok(None) }
+        if self.0.iter().any(|entry| !entry.is_disabled && entry.may_assert(iss)) {
+            Err(faulty("issuer"))
+        } else {
+            Ok(None)
+        }
     }
 }
 
