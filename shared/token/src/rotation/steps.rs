@@ -515,8 +515,7 @@ mod tests {
 
     #[test]
     fn librechats_secret_comes_in_the_place_of_a_faulty_one() {
-        let faulty =
-            r#"{"signing":[{"kid":"librechat-hs","alg":"HS256","secret":"short"},{"kid":"odd"}],"tagging":[]}"#;
+        let faulty = r#"{"signing":[{"kid":"librechat-hs","alg":"HS256","secret":"short"},{"kid":"odd"}],"tagging":[{"kid":1,"secret":"CQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQk"}]}"#;
         let world = World::new(faulty);
         world.versions.0.lock().unwrap().librechat = Some("a test secret of at least 32 bytes".into());
         world.rotate("v1");
