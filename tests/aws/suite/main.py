@@ -514,7 +514,9 @@ class Suite:
                 assert entry["level"] in ("INFO", "WARN", "ERROR"), line
                 assert re.match(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d", entry["timestamp"]), line
                 if "event" in entry:
-                    assert entry["service"] == "latchkey" and entry["function_request_id"], line
+                    # A document is read for whoever comes next, also before the first request.
+                    is_of_a_request = entry["event"] != "document_fault"
+                    assert entry["service"] == "latchkey" and ("function_request_id" in entry) == is_of_a_request, line
                     found.setdefault(entry["event"], set()).add(entry["level"])
             for event, level in events.items():
                 assert found.get(event) == {level}, f"{group}: {event} at {found.get(event)}, all: {sorted(found)}"

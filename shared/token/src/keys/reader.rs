@@ -60,17 +60,17 @@ impl KeyRing {
                 None => ring.faulty_tag_kids.push(kid),
             }
         }
-        ring.set_duplicates_apart(&mut report);
+        ring.quarantine_duplicates(&mut report);
         Ok(Reading { value: ring, faults: report.into_faults() })
     }
 
     /// All keys of one number or of one secret: which of them is meant cannot be told.
-    pub(super) fn set_duplicates_apart(&mut self, report: &mut Report) {
+    pub(super) fn quarantine_duplicates(&mut self, report: &mut Report) {
         let mut faulty = BTreeSet::new();
         for (index, key) in self.signing.iter().enumerate() {
             let earlier = self.signing.get(..index).unwrap_or_default();
-            let is_set_apart = self.faulty_kids.iter().flatten().any(|kid| kid == key.kid.as_str());
-            if is_set_apart || earlier.iter().any(|other| other.kid == key.kid) {
+            let is_faulty = self.faulty_kids.iter().flatten().any(|kid| kid == key.kid.as_str());
+            if is_faulty || earlier.iter().any(|other| other.kid == key.kid) {
                 report.add(format!("signing: kid {:?} stands twice", key.kid.as_str()));
                 faulty.insert(key.kid.clone());
             }

@@ -50,7 +50,7 @@ impl KeyRing {
                 None => ring.faulty_tag_kids.push(kid),
             }
         }
-        ring.set_duplicates_apart(&mut report);
+        ring.quarantine_duplicates(&mut report);
         Ok(Reading { value: ring, faults: report.into_faults() })
     }
 }

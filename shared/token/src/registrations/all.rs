@@ -78,19 +78,22 @@ impl Registrations {
     /// what the deployment or the client says must be readable.
     pub fn epochs(&self, client: &ClientId) -> Result<Epochs, Unavailable> {
         let own = self.sound_client(client.as_str()).map(|client| client.sessions_not_before);
-        let apart = self.faulty_clients.named(client.as_str()).map(|entry| entry.epoch);
-        let floor = match apart.chain(own.map(Epoch::from)).fold(self.epoch, Epoch::and) {
+        let faulty = self.faulty_clients.named(client.as_str()).map(|entry| entry.epoch);
+        let floor = match faulty.chain(own.map(Epoch::from)).fold(self.epoch, Epoch::and) {
             Epoch::Never => None,
             Epoch::At(moment) => Some(moment),
             Epoch::Unreadable => return Err(epoch_unreadable()),
         };
-        let sound = self.issuers.iter().map(|issuer| (issuer.issuer_id.clone(), issuer.sessions_not_before.into()));
-        let apart = self.faulty_issuers.0.iter().filter_map(|entry| {
+        let sound = self.issuers.iter().filter_map(|issuer| {
+            let epoch = issuer.sessions_not_before?;
+            Some((issuer.issuer_id.clone(), Epoch::At(epoch)))
+        });
+        let faulty = self.faulty_issuers.0.iter().filter_map(|entry| {
             let issuer = entry.id.as_deref().and_then(IssuerId::parse)?;
             Some((issuer, entry.epoch))
         });
         let (mut dated, mut unknown) = (Vec::new(), Vec::new());
-        for (issuer, epoch) in sound.chain(apart) {
+        for (issuer, epoch) in sound.chain(faulty) {
             match epoch {
                 Epoch::Never => {}
                 Epoch::At(moment) => dated.push((issuer, moment)),

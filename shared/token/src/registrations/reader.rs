@@ -50,27 +50,27 @@ impl Registrations {
         }
         registrations.epoch = epoch;
         for (path, text) in issuers.unwrap_or_default() {
-            let ((issuer, apart), is_sound) = report.judged(|report| read_issuer(path, text, report));
+            let ((issuer, if_faulty), is_sound) = report.judged(|report| read_issuer(path, text, report));
             match issuer.filter(|_| is_sound && is_usable) {
                 Some(issuer) => registrations.issuers.push(issuer),
-                None => registrations.faulty_issuers.0.push(apart),
+                None => registrations.faulty_issuers.0.push(if_faulty),
             }
         }
         if clients.is_none() {
             registrations.faulty_clients.0.push(FaultyEntry::default());
         }
         for (path, text) in clients.unwrap_or_default() {
-            let ((client, apart), is_sound) = report.judged(|report| read_client(path, text, report));
+            let ((client, if_faulty), is_sound) = report.judged(|report| read_client(path, text, report));
             match client.filter(|_| is_sound && is_usable) {
                 Some(client) => registrations.clients.push(client),
-                None => registrations.faulty_clients.0.push(apart),
+                None => registrations.faulty_clients.0.push(if_faulty),
             }
         }
-        registrations.set_contradictions_apart(&mut report);
+        registrations.quarantine_contradictions(&mut report);
         Ok(Reading { value: registrations, faults: report.into_faults() })
     }
 
-    fn set_contradictions_apart(&mut self, report: &mut Report) {
+    fn quarantine_contradictions(&mut self, report: &mut Report) {
         let clients = self.clients.iter().map(FaultyEntry::from);
         for id in twice(clients.chain(self.faulty_clients.0.iter().cloned()).map(|entry| entry.id)) {
             report.add(format!("clients: client_id {id:?} stands twice"));
@@ -293,8 +293,8 @@ fn read_client(path: String, text: &RawValue, report: &mut Report) -> (Option<Cl
     let Some(mut members) = Members::of_entry(path, text, report) else { return (None, FaultyEntry::default()) };
     let id = members.required_string("client_id");
     let epoch = read_epoch(&mut members);
-    let apart = FaultyEntry { id: id.clone(), epoch, ..FaultyEntry::default() };
-    (read_the_rest_of_a_client(members, id, epoch), apart)
+    let if_faulty = FaultyEntry { id: id.clone(), epoch, ..FaultyEntry::default() };
+    (read_the_rest_of_a_client(members, id, epoch), if_faulty)
 }
 
 fn read_the_rest_of_a_client(mut members: Members<'_>, id: Option<String>, epoch: Epoch) -> Option<Client> {
