@@ -285,8 +285,8 @@ impl Place {
             sleep(PAUSE).await;
         }
         Err(self.fail(format_args!(
-            "others have changed it at the same time, {TRIES} times in a row. Nothing of this change was written: run the \
-             command again. The last answer was: {said}"
+            "others have changed it at the same time, {TRIES} times in a row. It is as they have written it, without this \
+             change: run the command again. The last answer was: {said}"
         )))
     }
 

@@ -56,7 +56,19 @@ impl Derived {
         let after = derived(after)?;
         let Some(before) = before.and_then(derived) else { return Some(after) };
         let joined = after.joined_with(&before);
-        (joined != before).then_some(joined)
+        joined.has_more_than(&before).then_some(joined)
+    }
+
+    /// Whether something stands here that does not stand in `other`, wherever in its list. Another order is nothing new.
+    fn has_more_than(&self, other: &Self) -> bool {
+        let is_there = |other: &Map<String, Value>, name: &String, value: &Value| match (value, other.get(name)) {
+            (Value::Array(keys), Some(Value::Array(others))) => keys.iter().all(|key| others.contains(key)),
+            (value, there) => there == Some(value),
+        };
+        DerivedDocument::ALL.into_iter().any(|document| {
+            let (own, other) = (self.members(document), other.members(document));
+            own.iter().any(|(name, value)| !is_there(other, name, value))
+        })
     }
 
     fn joined_with(mut self, before: &Self) -> Self {
@@ -278,6 +290,19 @@ mod tests {
     }
 
     #[test]
+    fn what_is_taken_away_waits_wherever_it_stands_in_its_list() {
+        let keys = ["a", "b", "c"].map(|kid| hs256_entry(kid, &kid.repeat(32)));
+        let before = ring(&keys, "");
+        for index in 0..keys.len() {
+            let mut left = keys.to_vec();
+            left.remove(index);
+            assert!(Derived::ahead(Some(&before), &ring(&left, "")).is_none(), "{index}");
+            left.reverse();
+            assert!(Derived::ahead(Some(&before), &ring(&left, "")).is_none(), "{index}, in another order");
+        }
+    }
+
+    #[test]
     fn what_is_joined_has_the_keys_of_both_rings_and_the_later_times() {
         let before = derived(&ring(&[es256("gone")], ""));
         let other = crate::testing::es256_pem();
@@ -290,6 +315,9 @@ mod tests {
             [ring(&[es256("gone")], ""), ring(&[es256("gone"), hs256_entry("new", &"n".repeat(32))], "")];
         assert!(Derived::ahead(Some(&before), &after).is_some());
         assert!(Derived::ahead(Some(&before), &ring(&[], "")).is_none(), "what is only taken away waits");
+        let audit = r#","audit":{"secret":"AA"}"#;
+        assert!(Derived::ahead(Some(&ring(&[], "")), &ring(&[], audit)).is_some());
+        assert!(Derived::ahead(Some(&ring(&[], audit)), &ring(&[], "")).is_none());
         assert!(Derived::ahead(None, &after).is_some());
     }
 }
