@@ -3,7 +3,10 @@
 mod members;
 mod strict;
 
-pub(crate) use self::members::{Document, Members, Report};
+pub(crate) use self::{
+    members::{Document, Members, Report},
+    strict::{members, readable_members},
+};
 pub use self::{
     members::{Faults, Reading},
     strict::{MAX_DEPTH, Malformed, Map, Value, parse, parse_object},

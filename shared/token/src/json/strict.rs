@@ -53,6 +53,18 @@ pub(crate) fn members(object: &str) -> Result<Vec<(String, &RawValue)>, Malforme
     Ok(members)
 }
 
+/// What can be said of an object that may be faulty: the members that stand once and can be parsed strictly, and whether those
+/// are all.
+pub(crate) fn readable_members(object: &str) -> Result<(Map<String, Value>, bool), Malformed> {
+    let texts = members(object)?;
+    let stands_once = |name: &String| texts.iter().filter(|(other, _)| other == name).count() == 1;
+    let readable = texts.iter().filter(|(name, _)| stands_once(name));
+    let readable: Map<String, Value> =
+        readable.filter_map(|(name, text)| Some((name.clone(), parse(text.get().as_bytes()).ok()?))).collect();
+    let is_whole = readable.len() == texts.len();
+    Ok((readable, is_whole))
+}
+
 struct Strict {
     depth_left: usize,
 }
