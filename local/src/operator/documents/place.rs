@@ -147,7 +147,7 @@ impl Place {
         Ok(checked)
     }
 
-    /// The audit key of the document that is kept there, whatever else is wrong with that.
+    /// The audit key of the document that is kept there, whatever else is wrong with that, if it is a JSON object.
     pub(crate) fn audit_key(&self) -> Result<AuditKey, Failure> {
         let text = self.text()?.ok_or_else(|| self.fail(self.missing()))?;
         AuditKey::of_document(&text).ok_or_else(|| {
