@@ -276,9 +276,8 @@ impl Place {
             if !checked.is_changed() {
                 return Ok((checked, told));
             }
-            let text = checked.document().to_string();
-            ahead(before, &text).await?;
-            match secret.swap(read.as_ref(), &text).await? {
+            ahead(before, checked.text()).await?;
+            match secret.swap(read.as_ref(), checked.text()).await? {
                 Swap::Done => return Ok((checked, told)),
                 Swap::Conflict(answer) => said = answer,
             }
@@ -325,7 +324,7 @@ impl Place {
     }
 
     fn write<F>(&self, path: &Path, checked: &Checked<F>) -> Result<(), Failure> {
-        write_file(path, &format!("{:#}\n", checked.document())).map_err(|error| {
+        write_file(path, &format!("{}\n", checked.indented())).map_err(|error| {
             self.fail(format_args!("{error}; is its directory there, and may you write to it? Nothing was changed"))
         })
     }

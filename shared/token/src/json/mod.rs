@@ -5,9 +5,9 @@ mod strict;
 
 pub(crate) use self::{
     members::{Document, Members, Report},
-    strict::{members, readable_members},
+    strict::readable_members,
 };
 pub use self::{
     members::{Faults, Reading},
-    strict::{MAX_DEPTH, Malformed, Map, Value, parse, parse_object},
+    strict::{MAX_DEPTH, Malformed, Map, Value, members, parse, parse_object},
 };

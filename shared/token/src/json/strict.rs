@@ -32,7 +32,7 @@ pub fn parse_object(text: &[u8]) -> Result<Map<String, Value>, Malformed> {
 }
 
 /// The members of one object, each as its text, in their order. Whether a member stands twice is for the caller to see.
-pub(crate) fn members(object: &str) -> Result<Vec<(String, &RawValue)>, Malformed> {
+pub fn members(object: &str) -> Result<Vec<(String, &RawValue)>, Malformed> {
     struct MembersOfOne;
 
     impl<'de> Visitor<'de> for MembersOfOne {

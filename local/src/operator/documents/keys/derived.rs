@@ -151,7 +151,7 @@ impl Publish {
     }
 
     fn write_files(&self, ring: &Checked<KeyRing>) -> Result<(), Failure> {
-        let derived = Derived::of(&ring.parsed, &ring.document().to_string());
+        let derived = Derived::of(&ring.parsed, ring.text());
         for document in DerivedDocument::ALL {
             let path = match document {
                 DerivedDocument::VerificationKeys => &self.verification_keys,
