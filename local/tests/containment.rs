@@ -296,7 +296,7 @@ fn what_is_ended_does_not_wait_for_an_entry_with_a_member_twice() {
         assert!(files.read("clients.json").contains(client), "{line}");
         assert_eq!(
             files.read("keys.json").contains(key),
-            !line.contains("revoke x"),
+            !line.contains("revoke x "),
             "{line}: but for what is revoked"
         );
         let is_kept = files.read("keys.json").contains(kid.trim());
@@ -308,4 +308,23 @@ fn what_is_ended_does_not_wait_for_an_entry_with_a_member_twice() {
         let said = files.refused("client disable twice --file clients.json", "clients.json");
         assert!(said.contains(r#"the entry of client "twice" has a member twice"#), "{said}");
     }
+}
+
+#[test]
+fn a_leaked_key_is_taken_out_whatever_is_wrong_with_the_registrations() {
+    let files = Files::new();
+    let kid = files.done("keys generate --alg ES256 --file keys.json").trim().to_owned();
+    files.secret("client add app --alg ES256 --file clients.json");
+    spoil(&files, "clients.json", "clients", &format!(r#"{{"client_id":"faulty","kid":"{kid}","alg":"none"}}"#));
+    let tried = format!("keys revoke {kid} --file keys.json --dry-run --clients");
+    let (code, _, said) = files.latchkey(&format!("{tried} clients.json"));
+    assert!(code == 0 && said.contains(r#"client "faulty" names the key"#) && !said.contains(r#""app""#), "{said}");
+    for (name, text) in [("missing.json", None), ("broken.json", Some("no document"))] {
+        text.iter().for_each(|text| std::fs::write(files.path(name), text).unwrap());
+        let (code, _, said) = files.latchkey(&format!("{tried} {name}"));
+        assert!(code == 0 && said.contains("could not be checked") && said.contains(name), "{said}");
+        assert!(said.contains("would be taken out"), "{said}");
+    }
+    files.done(&format!("keys revoke {kid} --file keys.json --clients broken.json"));
+    assert!(!files.read("keys.json").contains(&kid));
 }
