@@ -113,7 +113,7 @@ impl<F: Format> Serialize for Members<F> {
                 value => map.serialize_entry(name, value)?,
             }
         }
-        // An edit may have put a readable one in its place.
+        // An edit that ends something may have put a readable one in its place.
         for (name, text) in self.unread.iter().filter(|(name, _)| !self.read.contains_key(*name)) {
             map.serialize_entry(name, &serde_json::from_str::<&RawValue>(text).map_err(serde::ser::Error::custom)?)?;
         }
@@ -176,6 +176,10 @@ impl<F: Format> Draft<F> {
         let text = serde_json::to_string(&self.members).map_err(unwritable)?;
         let indented = serde_json::to_string_pretty(&self.members).map_err(unwritable)?;
         let mut faults = self.faults;
+        if !self.forgives {
+            let replaced = self.members.unread.keys().filter(|name| self.members.read.contains_key(*name));
+            faults.extend(replaced.map(|name| format!("{name}: holds a member twice, or is nested too deep")));
+        }
         let reading = F::read(&text).map_err(|more| [&faults, more.lines()].concat())?;
         let lines = reading.faults.lines().iter();
         let (left, new): (Vec<_>, Vec<_>) = lines.cloned().partition(|fault| known.contains(&without_places(fault)));

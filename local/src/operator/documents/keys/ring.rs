@@ -289,10 +289,13 @@ mod tests {
         assert!(!ensure_audit_key(&mut draft).unwrap());
         let ring = checked(draft);
         assert!(ring.parsed.audit_name(&Subject::parse("alice").unwrap()).is_some());
-        let mut faulty = Draft::<KeyRing>::parse(r#"{"audit":{"secret":"HIDDEN"}}"#).unwrap();
-        assert!(!ensure_audit_key(&mut faulty).unwrap());
-        let faults = faulty.check().err().unwrap();
-        assert!(faults.len() == 1 && faults[0].starts_with("audit: ") && !faults[0].contains("HIDDEN"), "{faults:?}");
+        for faulty in [r#"{"audit":{"secret":"HIDDEN"}}"#, r#"{"audit":{"secret":"HIDDEN","secret":"HIDDEN"}}"#] {
+            let mut faulty = Draft::<KeyRing>::parse(faulty).unwrap();
+            let _ = ensure_audit_key(&mut faulty).unwrap();
+            let faults = faulty.check().err().unwrap();
+            assert!(faults.len() == 1 && faults[0].starts_with("audit: "), "{faults:?}");
+            assert!(!faults[0].contains("HIDDEN"), "{faults:?}");
+        }
     }
 
     #[test]
