@@ -263,3 +263,68 @@ fn what_does_not_say_whose_sessions_and_where_is_wrong_usage() {
         }
     }
 }
+
+/// Puts `entry` in front of a list of a document, letter for letter.
+fn spoil(files: &Files, file: &str, list: &str, entry: &str) {
+    let text = files.read(file);
+    let place = text.find(&format!("\"{list}\": [")).unwrap() + list.len() + "\"\": [".len();
+    std::fs::write(files.path(file), [&text[..place], entry, ",", &text[place..]].concat()).unwrap();
+}
+
+#[test]
+fn what_is_ended_does_not_wait_for_an_entry_with_a_member_twice() {
+    let client = r#"{"client_id":"twice",  "type":"public","type":"public"}"#;
+    let key = r#"{"kid":"x", "kid":"x"}"#;
+    for line in [
+        "issuer disable portal --file clients.json",
+        "client disable app --file clients.json",
+        "client rotate-secret app --finish --file clients.json",
+        "sessions revoke --all --file clients.json",
+        "keys revoke KID --file keys.json",
+        "keys revoke x --file keys.json",
+    ] {
+        let files = Files::new();
+        let kid = files.done("keys generate --alg ES256 --file keys.json");
+        files.secret("issuer add portal --file clients.json");
+        files.secret("client add app --alg ES256 --requires refresh_token --issuer portal --file clients.json");
+        files.secret("client rotate-secret app --file clients.json");
+        spoil(&files, "clients.json", "clients", client);
+        spoil(&files, "keys.json", "signing", key);
+        let line = line.replace("KID", kid.trim());
+        let said = files.latchkey(&line);
+        assert_eq!(said.0, 0, "{line}: {}", said.2);
+        assert!(files.read("clients.json").contains(client), "{line}");
+        assert_eq!(
+            files.read("keys.json").contains(key),
+            !line.contains("revoke x "),
+            "{line}: but for what is revoked"
+        );
+        let is_kept = files.read("keys.json").contains(kid.trim());
+        assert_eq!(is_kept, !line.contains(kid.trim()), "{line}");
+
+        // What ends nothing is refused, with the fault and its place.
+        let said = files.refused("issuer add other --file clients.json", "clients.json");
+        assert!(said.contains("clients[0].type: stands twice"), "{said}");
+        let said = files.refused("client disable twice --file clients.json", "clients.json");
+        assert!(said.contains(r#"the entry of client "twice" has a member twice"#), "{said}");
+    }
+}
+
+#[test]
+fn a_leaked_key_is_taken_out_whatever_is_wrong_with_the_registrations() {
+    let files = Files::new();
+    let kid = files.done("keys generate --alg ES256 --file keys.json").trim().to_owned();
+    files.secret("client add app --alg ES256 --file clients.json");
+    spoil(&files, "clients.json", "clients", &format!(r#"{{"client_id":"faulty","kid":"{kid}","alg":"none"}}"#));
+    let tried = format!("keys revoke {kid} --file keys.json --dry-run --clients");
+    let (code, _, said) = files.latchkey(&format!("{tried} clients.json"));
+    assert!(code == 0 && said.contains(r#"client "faulty" names the key"#) && !said.contains(r#""app""#), "{said}");
+    for (name, text) in [("missing.json", None), ("broken.json", Some("no document"))] {
+        text.iter().for_each(|text| std::fs::write(files.path(name), text).unwrap());
+        let (code, _, said) = files.latchkey(&format!("{tried} {name}"));
+        assert!(code == 0 && said.contains("could not be checked") && said.contains(name), "{said}");
+        assert!(said.contains("would be taken out"), "{said}");
+    }
+    files.done(&format!("keys revoke {kid} --file keys.json --clients broken.json"));
+    assert!(!files.read("keys.json").contains(&kid));
+}

@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex};
 use support::{
     files::{Files, words},
     output,
-    secrets_manager::{Fate, SecretsManager},
+    secrets_manager::{Fate, Secret, SecretsManager},
 };
 
 /// `keys` with all secrets.
@@ -100,23 +100,153 @@ fn what_is_added_is_derived_before_it_is_in_the_ring() {
 
 #[test]
 fn what_is_taken_out_leaves_the_ring_first() {
-    let (stub, _, second) = with_two_keys();
-    let seen = Seen::default();
-    seen.watch(&stub);
-    stub.done(&keys(&format!("revoke {second}")));
-    let writes = seen.writes();
-    let names: Vec<&str> = writes.iter().map(|(operation, _)| operation.as_str()).collect();
-    assert_eq!(
-        names,
-        [
-            "PutSecretValue",
-            "UpdateSecretVersionStage",
-            "verification-keys PutSecretValue",
-            "public-keys PutSecretValue"
-        ]
-    );
-    assert_eq!(writes[2].1, 1, "out of the ring by then");
+    for place in 0..3 {
+        let stub = SecretsManager::start();
+        // All of them sign, so that none takes over.
+        let kids = [(); 3].map(|()| stub.done(&keys("generate --alg ES256 --publish-seconds 0")).trim().to_owned());
+        let seen = Seen::default();
+        seen.watch(&stub);
+        stub.done(&keys(&format!("revoke {}", kids[place])));
+        let writes = seen.writes();
+        let names: Vec<&str> = writes.iter().map(|(operation, _)| operation.as_str()).collect();
+        assert_eq!(
+            names,
+            [
+                "PutSecretValue",
+                "UpdateSecretVersionStage",
+                "verification-keys PutSecretValue",
+                "public-keys PutSecretValue"
+            ],
+            "the key at {place}"
+        );
+        assert_eq!(writes[2].1, 2, "out of the ring by then");
+        assert_in_agreement(&stub);
+    }
+}
+
+/// Somebody else takes a key out just before the ring is swapped, for the first time.
+fn revoke_before_the_swap(stub: &SecretsManager, kid: &str) {
+    let kid = kid.to_owned();
+    stub.meddle_with_moves(move |count, secret| {
+        if count == 1 {
+            secret.change(|ring| ring["signing"].as_array_mut().unwrap().retain(|key| key["kid"] != kid.as_str()));
+        }
+        Fate::Answered
+    });
+}
+
+#[test]
+fn a_key_that_others_have_revoked_meanwhile_does_not_come_back() {
+    // The only key: the command publishes its successor beside it, and finds then that it is gone.
+    let stub = SecretsManager::start();
+    let only = stub.done(&generate()).trim().to_owned();
+    revoke_before_the_swap(&stub, &only);
+    let (code, _, said) = stub.latchkey(&keys(&format!("revoke {only}")), "");
+    assert_eq!(code, 1);
+    assert!(said.contains("no key") && !said.contains("keys publish"), "{said}");
     assert_in_agreement(&stub);
+
+    // Beside a command that adds a key, and is made at its second try.
+    let (stub, first, _) = with_two_keys();
+    revoke_before_the_swap(&stub, &first);
+    stub.done(&generate());
+    assert!(!stub.current().to_string().contains(&first));
+    assert_in_agreement(&stub);
+}
+
+#[test]
+fn a_command_that_fails_leaves_nothing_derived_of_what_it_wanted() {
+    let failing: [fn(&str, &mut Secret) -> Fate; 3] = [
+        // The swap.
+        |operation, _| match operation {
+            "UpdateSecretVersionStage" => Fate::Refused("AccessDeniedException"),
+            _ => Fate::Answered,
+        },
+        // Others are always faster.
+        |operation, secret| {
+            if operation == "UpdateSecretVersionStage" {
+                secret.change(|ring| {
+                    let tag_key = &mut ring["tagging"][0];
+                    tag_key["use_from"] = (tag_key["use_from"].as_i64().unwrap() + 1).into();
+                });
+            }
+            Fate::Answered
+        },
+        // Only the first document is written ahead.
+        |operation, secret| {
+            if operation == "public-keys PutSecretValue" && secret.puts.len() == 2 {
+                return Fate::Refused("AccessDeniedException");
+            }
+            Fate::Answered
+        },
+    ];
+    for (case, fails) in failing.into_iter().enumerate() {
+        let (stub, ..) = with_two_keys();
+        stub.meddle(fails);
+        let (code, _, said) = stub.latchkey(&generate(), "");
+        assert_eq!(code, 1, "{case}: {said}");
+        stub.meddle(|_, _| Fate::Answered);
+        assert_in_agreement(&stub);
+    }
+}
+
+#[test]
+fn a_revocation_that_is_made_without_an_answer_reaches_what_is_derived() {
+    let (stub, _, second) = with_two_keys();
+    let mut is_lost = false;
+    stub.meddle(move |operation, _| match operation {
+        "UpdateSecretVersionStage" => {
+            is_lost = true;
+            Fate::AnswerLost
+        }
+        // Which version is in force cannot be read either.
+        "GetSecretValue" if std::mem::take(&mut is_lost) => Fate::Refused("AccessDeniedException"),
+        _ => Fate::Answered,
+    });
+    let (code, _, said) = stub.latchkey(&keys(&format!("revoke {second}")), "");
+    assert!(code == 1 && said.contains("not certain"), "{said}");
+    assert!(!stub.current().to_string().contains(&second));
+    assert_in_agreement(&stub);
+}
+
+#[test]
+fn what_could_not_be_put_right_after_a_failure_is_said() {
+    let (stub, ..) = with_two_keys();
+    let before = stub.current();
+    let mut puts = 0;
+    stub.meddle(move |operation, _| {
+        puts += usize::from(operation == "verification-keys PutSecretValue");
+        match operation {
+            "UpdateSecretVersionStage" => Fate::Refused("LimitExceededException"),
+            "verification-keys PutSecretValue" if puts > 1 => Fate::Refused("AccessDeniedException"),
+            _ => Fate::Answered,
+        }
+    });
+    let (code, _, said) = stub.latchkey(&generate(), "");
+    assert_eq!((code, stub.current()), (1, before));
+    for part in ["LimitExceededException", "AccessDeniedException", "latchkey keys publish"] {
+        assert!(said.contains(part), "{part}: {said}");
+    }
+    stub.meddle(|_, _| Fate::Answered);
+    stub.done(&keys("publish"));
+    assert_in_agreement(&stub);
+}
+
+#[test]
+fn commands_at_once_leave_what_is_derived_from_the_ring_in_force() {
+    for other in ["revoke", "generate"] {
+        let stub = SecretsManager::start();
+        let only = stub.done(&generate()).trim().to_owned();
+        let revoke = keys(&format!("revoke {only}"));
+        let beside = if other == "revoke" { revoke.clone() } else { generate() };
+        let codes = std::thread::scope(|scope| {
+            let commands = [&revoke, &beside].map(|line| scope.spawn(|| stub.latchkey(line, "").0));
+            commands.map(|command| command.join().unwrap())
+        });
+        assert!(codes.contains(&0), "{codes:?}");
+        assert!(!stub.current().to_string().contains(&only));
+        assert_in_agreement(&stub);
+    }
 }
 
 #[test]

@@ -452,7 +452,7 @@ fn a_change_that_comes_too_late_five_times_is_not_made_and_the_command_says_so()
     });
     let (code, out, said) = stub.latchkey(ROTATE_SECRET, "");
     assert_eq!((code, out.as_str()), (1, ""), "no secret is shown that is not in force");
-    assert!(said.contains("Nothing of this change was written: run the command again"), "{said}");
+    assert!(said.contains("as they have written it, without this change: run the command again"), "{said}");
     let mut expected = registrations();
     for count in 1..=5 {
         add_issuer(&mut expected, &format!("other-{count}"));

@@ -187,7 +187,13 @@ fn a_record_that_cannot_be_read_is_told_of_and_ended_like_any_other() {
     let ended = demo.json(&one);
     assert_eq!((&ended["ended"], &ended["sessions"][0]["session_id"]), (&1.into(), &id(&by_name).into()));
     assert_eq!(ended["sessions"][0]["client_id"], "librechat", "known from where it was found");
-    assert_eq!(demo.json(&format!("revoke --session {}", id(&by_id)))["ended"], 1);
+    let one = format!("--session {}", id(&by_id));
+    let (code, _, said) = demo.sessions(&format!("list {one}"));
+    assert!(code == 1 && said.contains("cannot be read") && said.contains("`sessions revoke` ends it"), "{said}");
+    assert!(!said.contains("AWS_REGION") && !said.contains("LATCHKEY_TABLE"), "the table is not at fault: {said}");
+    let (code, _, said) = demo.sessions(&format!("revoke {one} --dry-run"));
+    assert!(code == 0 && said.contains("its record cannot be read") && said.contains("without --dry-run"), "{said}");
+    assert_eq!(demo.json(&format!("revoke {one}"))["ended"], 1);
     assert_eq!(demo.json("revoke --subject alice --dry-run")["would_end"], 2, "the good one and the one that is left");
     let (_, _, said) = demo.sessions("revoke --subject alice --dry-run");
     assert!(said.contains(&format!("session {} would be ended as well", id(&spoilt))), "{said}");

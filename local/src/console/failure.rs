@@ -13,6 +13,9 @@ pub(crate) enum Failure {
     Unusable { place: String, faults: Vec<String> },
     #[error("{place} is left as it was, because the change is not valid:{}", listed(faults))]
     Refused { place: String, faults: Vec<String> },
+    /// What failed, and what could not be put right after that.
+    #[error("{0}\n{1}")]
+    Twice(Box<Failure>, Box<Failure>),
     #[error("{0}")]
     Usage(String),
     #[error(transparent)]

@@ -170,7 +170,15 @@ impl List {
         let (sessions, unreadable) = block_on(async {
             let store = query.location.open().await?;
             let found = wanted.find(&store, &clients).await;
-            let found = found.map_err(|failed| query.location.explain(failed))?;
+            let found = match (found, wanted) {
+                (Err(failed), Wanted::Session(key)) if store.has_record(key).await.is_ok_and(|is_there| is_there) => {
+                    return Err(query.location.fail(format!(
+                        "the record of session {key} cannot be read: {}; `sessions revoke` ends it like any other",
+                        failed.detail
+                    )));
+                }
+                (found, _) => found.map_err(|failed| query.location.explain(failed))?,
+            };
             let unreadable = wanted.unreadable(&store, &clients, &found, now).await;
             Ok::<_, Failure>((found, unreadable.map_err(|failed| query.location.explain(failed))?))
         })?;
@@ -247,8 +255,9 @@ impl Revoke {
             }
             // It may be the record that cannot be read: its session can be ended all the same.
             Err(_) if !self.dry_run => None,
-            // It was found among its subject's, so there is a record.
-            Err(_) if owned_by.is_some() => return self.would_end(Wanted::Session(&key), &[], &[key], known, now),
+            Err(_) if store.has_record(&key).await.is_ok_and(|is_there| is_there) => {
+                return self.would_end(Wanted::Session(&key), &[], &[key], known, now);
+            }
             Err(failed) => return Err(location.explain(failed)),
         };
         if let Some(record) = record.as_ref().filter(|record| !known.is_going(record, now)) {

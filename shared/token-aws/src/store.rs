@@ -82,6 +82,12 @@ impl DynamoDbSessions {
         let _ = Box::pin(health.send()).await;
     }
 
+    /// Whether the session has a record, one that cannot be read included. One request; fails only if the table does not
+    /// answer.
+    pub async fn has_record(&self, key: &SessionKey) -> Result<bool, Unavailable> {
+        Ok(self.item(key).await?.is_some())
+    }
+
     /// The record as it is, strongly consistent.
     async fn item(&self, key: &SessionKey) -> Result<Option<Item>, Unavailable> {
         let request =

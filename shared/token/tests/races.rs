@@ -57,6 +57,15 @@ fn kids(keys: &Value) -> Vec<Value> {
 struct Secrets(Mutex<Held>);
 
 impl Secrets {
+    fn holding(ring: &str) -> Self {
+        Self(Mutex::new(Held {
+            values: [("first".to_owned(), ring.to_owned())].into(),
+            current: "first".to_owned(),
+            pending: Some("rotated".to_owned()),
+            published: BTreeMap::new(),
+        }))
+    }
+
     async fn turn<T>(&self, request: impl FnOnce(&mut Held) -> T) -> T {
         let mut has_waited = false;
         std::future::poll_fn(
@@ -189,22 +198,40 @@ const CHANGES: [Change; 3] = [
     },
 ];
 
-/// A command: ahead, swap, afterwards; anew on a conflict. Whether it was made.
-async fn command(secrets: &Secrets, change: Change) -> bool {
+/// A command: ahead, swap, afterwards; anew on a conflict. Afterwards too if it fails in between. Whether it was made.
+async fn command(secrets: &Secrets, change: impl Fn(&mut Value) -> bool) -> bool {
+    let mut is_made = false;
     for _ in 0..5 {
         let read = secrets.current().await.unwrap();
         let mut ring: Value = serde_json::from_str(&read.ring).unwrap();
-        change(&mut ring);
+        if !change(&mut ring) {
+            break;
+        }
         let text = ring.to_string();
         if let Some(ahead) = Derived::ahead(Some(&read.ring), &text) {
             ahead.publish(secrets).await.unwrap();
         }
-        if secrets.swap(&read.version, &text).await {
-            publish_derived(secrets).await.unwrap();
-            return true;
+        is_made = secrets.swap(&read.version, &text).await;
+        if is_made {
+            break;
         }
     }
-    false
+    publish_derived(secrets).await.unwrap();
+    is_made
+}
+
+/// Takes the first key of [`ring_of`] out and puts another one in its place; refused if it is gone.
+fn replaced_by(kid: &str) -> impl Fn(&mut Value) -> bool {
+    let revoked = Value::from(thumbprint(Algorithm::Rs256, &pem(0)).unwrap().as_str());
+    let added = serde_json::json!({"kid": kid, "alg": "HS256", "secret": kid.repeat(32)});
+    move |ring| {
+        let keys = ring["signing"].as_array_mut().unwrap();
+        let count = keys.len();
+        keys.retain(|key| key["kid"] != revoked);
+        let is_there = keys.len() < count;
+        keys.push(added.clone());
+        is_there
+    }
 }
 
 /// A rotation's steps, until one is refused.
@@ -250,16 +277,14 @@ fn whoever_writes_last_what_is_derived_fits_the_ring_in_force() {
     let first_kid = Value::from(thumbprint(Algorithm::Rs256, &pem(0)).unwrap().as_str());
     let mut rotated = 0;
     for seed in 0..SCHEDULES {
-        let secrets = Secrets::default();
-        {
-            let mut held = secrets.0.lock().unwrap();
-            held.current = "first".to_owned();
-            held.values.insert("first".to_owned(), first.clone());
-            held.pending = Some("rotated".to_owned());
-        }
+        let secrets = Secrets::holding(&first);
         let change = CHANGES[usize::try_from(seed % 3).unwrap()];
+        let changed = |ring: &mut Value| {
+            change(ring);
+            true
+        };
         let mut tasks: Vec<Pin<Box<dyn Future<Output = bool>>>> =
-            vec![Box::pin(rotation(&secrets)), Box::pin(command(&secrets, change))];
+            vec![Box::pin(rotation(&secrets)), Box::pin(command(&secrets, changed))];
         if seed % 2 == 0 {
             tasks.push(Box::pin(async { publish_derived(&secrets).await.is_ok() }));
         }
@@ -290,4 +315,28 @@ fn whoever_writes_last_what_is_derived_fits_the_ring_in_force() {
     }
     drop(kept);
     assert!(rotated > 0 && rotated < usize::try_from(SCHEDULES).unwrap(), "both orders were tried: {rotated}");
+}
+
+#[test]
+fn what_a_failed_command_has_written_ahead_is_taken_back() {
+    let first = ring_of(&[0, 1]);
+    let kept = KeyRing::parse(&first).unwrap();
+    for seed in 0..SCHEDULES {
+        let secrets = Secrets::holding(&first);
+        // Two operators revoke the same key: one of them is told that it is gone.
+        let outcomes = run(
+            vec![
+                Box::pin(command(&secrets, replaced_by("m"))),
+                Box::pin(command(&secrets, replaced_by("n"))),
+                Box::pin(async { publish_derived(&secrets).await.is_ok() }),
+            ],
+            seed,
+        );
+        assert_ne!(outcomes[0], outcomes[1], "seed {seed}: one of them is made");
+        let held = secrets.0.lock().unwrap().clone();
+        for document in DerivedDocument::ALL {
+            assert!(held.published[document.name()] == held.derived().text(document), "seed {seed}: {document:?}");
+        }
+    }
+    drop(kept);
 }

@@ -1,4 +1,4 @@
-//! Where the commands find the audit key: in a key ring, or in a document that was derived from one.
+//! Where the commands find the audit key: in the key ring.
 
 use std::path::{Path, PathBuf};
 

@@ -147,7 +147,7 @@ impl Place {
         Ok(checked)
     }
 
-    /// The audit key of the document that is kept there, whatever else is wrong with that.
+    /// The audit key of the document that is kept there, whatever else is wrong with that, if it is a JSON object.
     pub(crate) fn audit_key(&self) -> Result<AuditKey, Failure> {
         let text = self.text()?.ok_or_else(|| self.fail(self.missing()))?;
         AuditKey::of_document(&text).ok_or_else(|| {
@@ -276,17 +276,16 @@ impl Place {
             if !checked.is_changed() {
                 return Ok((checked, told));
             }
-            let text = checked.document().to_string();
-            ahead(before, &text).await?;
-            match secret.swap(read.as_ref(), &text).await? {
+            ahead(before, checked.text()).await?;
+            match secret.swap(read.as_ref(), checked.text()).await? {
                 Swap::Done => return Ok((checked, told)),
                 Swap::Conflict(answer) => said = answer,
             }
             sleep(PAUSE).await;
         }
         Err(self.fail(format_args!(
-            "others have changed it at the same time, {TRIES} times in a row. Nothing of this change was written: run the \
-             command again. The last answer was: {said}"
+            "others have changed it at the same time, {TRIES} times in a row. It is as they have written it, without this \
+             change: run the command again. The last answer was: {said}"
         )))
     }
 
@@ -325,7 +324,7 @@ impl Place {
     }
 
     fn write<F>(&self, path: &Path, checked: &Checked<F>) -> Result<(), Failure> {
-        write_file(path, &format!("{:#}\n", checked.document())).map_err(|error| {
+        write_file(path, &format!("{}\n", checked.indented())).map_err(|error| {
             self.fail(format_args!("{error}; is its directory there, and may you write to it? Nothing was changed"))
         })
     }

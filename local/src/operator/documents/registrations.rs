@@ -5,7 +5,7 @@ use latchkey_token::{
     registrations::Registrations,
 };
 
-use super::document::{Draft, strings};
+use super::document::{Draft, leniently, strings};
 
 const SECRET_SHA256: &str = "secret_sha256";
 const HS256_SECRET: &str = "hs256_secret";
@@ -128,7 +128,12 @@ pub(super) fn registration<'a>(
 ) -> Option<&'a mut Map<String, Value>> {
     let Some(index) = draft.list(party.list()).iter().position(|other| party.is(other, id)) else {
         let noun = party.noun();
-        draft.fault(format!("no {noun} {id:?} is registered: see `latchkey {noun} list` and `latchkey {noun} add`"));
+        let is_unreadable = draft.list(party.list()).iter().any(|other| party.is(&leniently(other), id));
+        draft.fault(if is_unreadable {
+            format!("the entry of {noun} {id:?} has a member twice: nobody can use it, and only a hand can mend it")
+        } else {
+            format!("no {noun} {id:?} is registered: see `latchkey {noun} list` and `latchkey {noun} add`")
+        });
         return None;
     };
     draft.list_mut(party.list())?.get_mut(index)?.as_object_mut()
@@ -163,7 +168,8 @@ mod tests {
     }
 
     fn checked(draft: Draft<Registrations>) -> Value {
-        draft.check().map_err(|faults| panic!("{faults:?}")).ok().unwrap().document().clone()
+        let checked = draft.check().map_err(|faults| panic!("{faults:?}")).ok().unwrap();
+        serde_json::from_str(checked.text()).unwrap()
     }
 
     fn faults(draft: Draft<Registrations>) -> String {

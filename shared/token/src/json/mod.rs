@@ -3,8 +3,11 @@
 mod members;
 mod strict;
 
-pub(crate) use self::members::{Document, Members, Report};
+pub(crate) use self::{
+    members::{Document, Members, Report},
+    strict::readable_members,
+};
 pub use self::{
     members::{Faults, Reading},
-    strict::{MAX_DEPTH, Malformed, Map, Value, parse, parse_object},
+    strict::{MAX_DEPTH, Malformed, Map, Value, members, parse, parse_object},
 };

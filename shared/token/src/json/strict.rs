@@ -32,7 +32,7 @@ pub fn parse_object(text: &[u8]) -> Result<Map<String, Value>, Malformed> {
 }
 
 /// The members of one object, each as its text, in their order. Whether a member stands twice is for the caller to see.
-pub(crate) fn members(object: &str) -> Result<Vec<(String, &RawValue)>, Malformed> {
+pub fn members(object: &str) -> Result<Vec<(String, &RawValue)>, Malformed> {
     struct MembersOfOne;
 
     impl<'de> Visitor<'de> for MembersOfOne {
@@ -51,6 +51,18 @@ pub(crate) fn members(object: &str) -> Result<Vec<(String, &RawValue)>, Malforme
     let members = deserializer.deserialize_map(MembersOfOne).map_err(|_| Malformed)?;
     deserializer.end().map_err(|_| Malformed)?;
     Ok(members)
+}
+
+/// What can be said of an object that may be faulty: the members that stand once and can be parsed strictly, and whether those
+/// are all.
+pub(crate) fn readable_members(object: &str) -> Result<(Map<String, Value>, bool), Malformed> {
+    let texts = members(object)?;
+    let stands_once = |name: &String| texts.iter().filter(|(other, _)| other == name).count() == 1;
+    let readable = texts.iter().filter(|(name, _)| stands_once(name));
+    let readable: Map<String, Value> =
+        readable.filter_map(|(name, text)| Some((name.clone(), parse(text.get().as_bytes()).ok()?))).collect();
+    let is_whole = readable.len() == texts.len();
+    Ok((readable, is_whole))
 }
 
 struct Strict {

@@ -6,7 +6,7 @@ use aws_lc_rs::hmac;
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 
 use crate::{
-    json::{Value, parse_object},
+    json::{Value, readable_members},
     values::Subject,
 };
 
@@ -18,9 +18,10 @@ pub struct AuditKey(hmac::Key);
 
 impl AuditKey {
     /// The key of a document that has one: a key ring, or a document that was derived from it. Nothing else of the
-    /// document needs to be sound. `None` where the key is missing or faulty.
+    /// document needs to be sound, as long as it is a JSON object. `None` where the key is missing or faulty.
     pub fn of_document(text: &str) -> Option<Self> {
-        Self::read(parse_object(text.as_bytes()).ok()?.get("audit")?)
+        let (members, _) = readable_members(text).ok()?;
+        Self::read(members.get("audit")?)
     }
 
     pub(super) fn read(audit: &Value) -> Option<Self> {
@@ -95,12 +96,24 @@ mod tests {
             r#"{"secret":""}"#,
             r#"{"secret":"c2hvcnQ"}"#,
             r#"{"secret":"CQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQk="}"#,
+            r#"{"secret":"x","secret":"CQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQk"}"#,
         ] {
             assert!(KeyRing::read(&ring(faulty)).unwrap().value.audit_name(&subject).is_none(), "{faulty}");
             assert!(AuditKey::of_document(&ring(faulty)).is_none(), "{faulty}");
             assert_eq!(KeyRing::parse(&ring(faulty)).is_ok(), faulty == "null", "who writes it is told");
         }
         assert!(AuditKey::of_document("not a document").is_none());
+    }
+
+    #[test]
+    fn the_key_is_read_whatever_else_is_wrong_with_the_document() {
+        let sound = ring(&format!(r#"{{"secret":"{SECRET}"}}"#));
+        for faulty in [r#"[{"kid":"x","kid":"x"}]"#, r#"{"a":1,"a":2}"#, "[5]", r#"[],"signing":[]"#] {
+            let text = sound.replacen("[]", faulty, 1);
+            assert!(AuditKey::of_document(&text).is_some(), "{text}");
+        }
+        let twice = sound.replacen(r#""signing":[]"#, r#""audit":null"#, 1);
+        assert!(AuditKey::of_document(&twice).is_none(), "which of two is meant cannot be told");
     }
 
     #[test]

@@ -3,10 +3,11 @@
 
 use aws_lc_rs::hkdf::{HKDF_SHA256, Salt};
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use serde_json::value::RawValue;
 
 use crate::{
     failure::Unavailable,
-    json::{self, Map, Value},
+    json::{self, Map, Value, members, readable_members},
     keys::{KeyRing, Kid, TagKey},
     ports::{DerivedDocument, RingVersions},
 };
@@ -31,21 +32,25 @@ impl Derived {
     /// passed on by its id alone, or as an empty entry without one: whoever reads that finds it faulty as well, and does not
     /// take the key for unknown. `None` if the text is no JSON object, of which no ring is read.
     pub fn of(ring: &KeyRing, text: &str) -> Option<Self> {
-        // Not strictly: what is faulty is not copied.
-        let document: Map<String, Value> = serde_json::from_str(text).ok()?;
-        let entries = |list: &str| document.get(list).and_then(Value::as_array).into_iter().flatten();
-        let keys: Vec<Value> = entries("signing").map(|entry| verification_key(ring, entry)).collect();
+        let document = members(text).ok()?;
+        let member = |wanted: &str| document.iter().find(|(name, _)| name == wanted).map(|(_, text)| text.get());
+        let entries = |list: &str| {
+            let entries = member(list).and_then(|list| serde_json::from_str::<Vec<&RawValue>>(list).ok());
+            entries.unwrap_or_default().into_iter().map(Entry::read)
+        };
+        let keys: Vec<Value> = entries("signing").map(|entry| verification_key(ring, &entry)).collect();
         let public: Vec<Value> = keys.iter().filter(|key| key.get("kty").is_some()).cloned().collect();
-        let tagging: Vec<Value> = entries("tagging").map(|entry| tag_key(ring, entry)).collect();
+        let tagging: Vec<Value> = entries("tagging").map(|entry| tag_key(ring, &entry)).collect();
         let tickets: Vec<Value> = tagging.iter().map(ticket_key).collect();
-        let mut verification_keys = members([("keys", keys.into()), ("tagging", tagging.into())]);
-        if let Some(audit) = document.get("audit").filter(|audit| !audit.is_null()) {
-            verification_keys.insert("audit".into(), audit.clone());
+        let mut verification_keys = object([("keys", keys.into()), ("tagging", tagging.into())]);
+        let audit = member("audit").and_then(|audit| json::parse(audit.as_bytes()).ok());
+        if let Some(audit) = audit.filter(|audit| !audit.is_null()) {
+            verification_keys.insert("audit".into(), audit);
         }
         Some(Self {
             verification_keys,
-            ticket_keys: members([("keys", tickets.into())]),
-            public_keys: members([("keys", public.into())]),
+            ticket_keys: object([("keys", tickets.into())]),
+            public_keys: object([("keys", public.into())]),
         })
     }
 
@@ -56,7 +61,19 @@ impl Derived {
         let after = derived(after)?;
         let Some(before) = before.and_then(derived) else { return Some(after) };
         let joined = after.joined_with(&before);
-        (joined != before).then_some(joined)
+        joined.has_more_than(&before).then_some(joined)
+    }
+
+    /// Whether something stands here that does not stand in `other`, wherever in its list. Another order is nothing new.
+    fn has_more_than(&self, other: &Self) -> bool {
+        let is_there = |other: &Map<String, Value>, name: &String, value: &Value| match (value, other.get(name)) {
+            (Value::Array(keys), Some(Value::Array(others))) => keys.iter().all(|key| others.contains(key)),
+            (value, there) => there == Some(value),
+        };
+        DerivedDocument::ALL.into_iter().any(|document| {
+            let (own, other) = (self.members(document), other.members(document));
+            own.iter().any(|(name, value)| !is_there(other, name, value))
+        })
     }
 
     fn joined_with(mut self, before: &Self) -> Self {
@@ -133,27 +150,50 @@ pub async fn publish_derived<V: RingVersions>(versions: &V) -> Result<(), Public
     Err(PublicationFault::RingChanged)
 }
 
-fn members<const N: usize>(members: [(&str, Value); N]) -> Map<String, Value> {
+fn object<const N: usize>(members: [(&str, Value); N]) -> Map<String, Value> {
     members.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
 }
 
-fn verification_key(ring: &KeyRing, entry: &Value) -> Value {
-    let Some(kid) = entry.get("kid").and_then(Value::as_str) else { return Value::Object(Map::new()) };
-    let key = Kid::parse(kid).and_then(|kid| ring.named(&kid));
-    key.map_or_else(|| by_id(kid), |key| key.for_verification(entry))
+/// An entry of one of the ring's lists, read as the ring reads it: of an object that has a member twice nothing is copied.
+struct Entry {
+    members: Value,
+    is_whole: bool,
 }
 
-fn tag_key(ring: &KeyRing, entry: &Value) -> Value {
-    let kid = entry.get("kid").and_then(Value::as_u64).and_then(|kid| u8::try_from(kid).ok());
-    match kid {
-        Some(kid) if ring.has_tag_key(kid) => TagKey::for_verification(entry),
-        Some(kid) => by_id(kid),
-        None => Value::Object(Map::new()),
+impl Entry {
+    fn read(text: &RawValue) -> Self {
+        let (members, is_whole) = readable_members(text.get()).unwrap_or_default();
+        Self { members: Value::Object(members), is_whole }
+    }
+
+    fn kid(&self) -> Option<&Value> {
+        self.members.get("kid")
+    }
+
+    /// What `derive` makes of the entry. Its id alone, if the entry or the `key` that the ring has under its id is not
+    /// sound.
+    fn derived<K>(&self, key: Option<K>, kid: impl Into<Value>, derive: impl FnOnce(K, &Value) -> Value) -> Value {
+        match key {
+            Some(key) if self.is_whole => derive(key, &self.members),
+            _ => by_id(kid),
+        }
     }
 }
 
+fn verification_key(ring: &KeyRing, entry: &Entry) -> Value {
+    let Some(kid) = entry.kid().and_then(Value::as_str) else { return Value::Object(Map::new()) };
+    let key = Kid::parse(kid).and_then(|kid| ring.named(&kid));
+    entry.derived(key, kid, |key, members| key.for_verification(members))
+}
+
+fn tag_key(ring: &KeyRing, entry: &Entry) -> Value {
+    let kid = entry.kid().and_then(Value::as_u64).and_then(|kid| u8::try_from(kid).ok());
+    let Some(kid) = kid else { return Value::Object(Map::new()) };
+    entry.derived(ring.has_tag_key(kid).then_some(()), kid, |(), members| TagKey::for_verification(members))
+}
+
 fn by_id(kid: impl Into<Value>) -> Value {
-    Value::Object(members([("kid", kid.into())]))
+    Value::Object(object([("kid", kid.into())]))
 }
 
 /// The keys for tickets and for registered clients of a tag key: 32 bytes each, as unpadded base64url.
@@ -278,6 +318,45 @@ mod tests {
     }
 
     #[test]
+    fn an_entry_with_a_member_twice_is_not_copied_under_the_id_of_a_sound_one() {
+        let (sound, faulty) = ("s".repeat(32), "an example secret of 32+ bytes, not real");
+        let twice = hs256_entry("hs", faulty).replace(r#""kid":"hs""#, r#""kid":"other","kid":"hs""#);
+        let text = ring(&[hs256_entry("hs", &sound), twice], "").replace(
+            r#""tagging":["#,
+            r#""tagging":[{"kid":2,"kid":1,"secret":"CAgICAgICAgICAgICAgICAgICAgICAgICAgICAgICAg"},"#,
+        );
+        let read = KeyRing::read(&text).unwrap().value;
+        let derived = Derived::of(&read, &text).unwrap();
+        for kind in DerivedDocument::ALL {
+            assert!(!derived.text(kind).contains(faulty) && !derived.text(kind).contains("CAgI"), "{kind:?}");
+        }
+        let read = KeyRing::read_derived(&derived.text(DerivedDocument::VerificationKeys)).unwrap().value;
+        assert!(read.verifier("hs", 50).unwrap().is_some() && read.tag_key(1, 50).unwrap().is_some());
+        assert!(read.verifier("other", 50).is_err() && read.tag_key(2, 50).is_err(), "they may be the faulty ones");
+    }
+
+    #[test]
+    fn a_faulty_audit_key_is_not_copied_as_a_sound_one() {
+        let secret = "CAgICAgICAgICAgICAgICAgICAgICAgICAgICAgICAg";
+        let text = ring(&[], &format!(r#","audit":{{"secret":"x","secret":"{secret}"}}"#));
+        let derived = Derived::of(&KeyRing::read(&text).unwrap().value, &text).unwrap();
+        assert!(!derived.text(DerivedDocument::VerificationKeys).contains(secret));
+    }
+
+    #[test]
+    fn what_is_taken_away_waits_wherever_it_stands_in_its_list() {
+        let keys = ["a", "b", "c"].map(|kid| hs256_entry(kid, &kid.repeat(32)));
+        let before = ring(&keys, "");
+        for index in 0..keys.len() {
+            let mut left = keys.to_vec();
+            left.remove(index);
+            assert!(Derived::ahead(Some(&before), &ring(&left, "")).is_none(), "{index}");
+            left.reverse();
+            assert!(Derived::ahead(Some(&before), &ring(&left, "")).is_none(), "{index}, in another order");
+        }
+    }
+
+    #[test]
     fn what_is_joined_has_the_keys_of_both_rings_and_the_later_times() {
         let before = derived(&ring(&[es256("gone")], ""));
         let other = crate::testing::es256_pem();
@@ -290,6 +369,9 @@ mod tests {
             [ring(&[es256("gone")], ""), ring(&[es256("gone"), hs256_entry("new", &"n".repeat(32))], "")];
         assert!(Derived::ahead(Some(&before), &after).is_some());
         assert!(Derived::ahead(Some(&before), &ring(&[], "")).is_none(), "what is only taken away waits");
+        let audit = r#","audit":{"secret":"AA"}"#;
+        assert!(Derived::ahead(Some(&ring(&[], "")), &ring(&[], audit)).is_some());
+        assert!(Derived::ahead(Some(&ring(&[], audit)), &ring(&[], "")).is_none());
         assert!(Derived::ahead(None, &after).is_some());
     }
 }

@@ -1,6 +1,6 @@
 //! What is derived from the key ring, kept in step with it: written by every command that changes a ring in Secrets Manager.
 
-use std::{fmt, fs};
+use std::{cell::Cell, fmt, fs};
 
 use clap::Args;
 use latchkey_token::{
@@ -36,20 +36,31 @@ pub(super) struct DerivedSecrets {
 impl DerivedSecrets {
     /// Changes the ring, as [`Place::edit`] does, and what is derived from it. What is added is in the derived documents
     /// first, what is taken away is in them last: so nothing signs that cannot be verified.
+    ///
+    /// A change that fails after it has begun to write may have left keys there that are not in the ring, or have changed
+    /// the ring without an answer: so they are derived again in any case.
     pub(super) fn edit<T>(
         &self,
         place: &Place,
         change: impl Fn(&mut Draft<KeyRing>) -> Result<T, Failure>,
     ) -> Result<(Checked<KeyRing>, T), Failure> {
         let Place::Secret(id) = place else { return place.edit(change) };
+        let has_begun = Cell::new(false);
         let edited = place.edit_ahead(change, async |before, after| {
+            has_begun.set(true);
             let Some(derived) = Derived::ahead(before, after) else { return Ok(()) };
             derived.publish(&self.ring(id).await).await.map_err(|error| {
                 fail(id, format_args!("what is derived from it could not be written: {error}. It was not changed"))
             })
-        })?;
-        self.publish(id)?;
-        Ok(edited)
+        });
+        match edited {
+            Ok(edited) => self.publish(id).map(|()| edited),
+            Err(failure) if !has_begun.get() => Err(failure),
+            Err(failure) => match self.publish(id) {
+                Ok(()) => Err(failure),
+                Err(unpublished) => Err(Failure::Twice(Box::new(failure), Box::new(unpublished))),
+            },
+        }
     }
 
     /// The same, or only what it would do.
@@ -67,9 +78,9 @@ impl DerivedSecrets {
                 fail(
                     id,
                     format_args!(
-                        "it is as it should be, but what is derived from it could not be written: {error}. Run `latchkey \
-                         keys publish` with the same secrets: until then the functions that read that go on with what \
-                         was there before"
+                        "what is derived from it could not be brought in step with it: {error}. Run `latchkey keys \
+                         publish` with the same secrets: until then the functions that read that go on with what is \
+                         written there"
                     ),
                 )
             })
@@ -140,7 +151,7 @@ impl Publish {
     }
 
     fn write_files(&self, ring: &Checked<KeyRing>) -> Result<(), Failure> {
-        let derived = Derived::of(&ring.parsed, &ring.document().to_string());
+        let derived = Derived::of(&ring.parsed, ring.text());
         for document in DerivedDocument::ALL {
             let path = match document {
                 DerivedDocument::VerificationKeys => &self.verification_keys,

@@ -12,7 +12,7 @@ use clap::{Args, Subcommand, builder::PossibleValuesParser, builder::TypedValueP
 use latchkey_token::{
     json::Value,
     keys::{Algorithm, KeyRing, NOT_YET},
-    registrations::{Client, Registrations},
+    registrations::Registrations,
     values::{Seconds, Timestamp},
 };
 use serde_json::json;
@@ -22,8 +22,9 @@ use self::{
     ring::{ShownKey, ShownTagKey},
 };
 use super::{
-    document::{Checked, Draft},
+    document::{Checked, Draft, leniently},
     place::{Change, Location, Place},
+    registrations::Party,
 };
 use crate::{
     console::{Failure, print, table},
@@ -118,7 +119,7 @@ pub(crate) struct ImportHs256 {
 /// Within the functions' cache time (300 s) its access tokens are void for renewal, introspection and the authorizer, and
 /// its id is gone from the published keys; verifiers that keep those forget it after that (300 s). Clients of
 /// "requires":"access_token" sign their users in again, the others renew. If no other key of its algorithm signs, the
-/// newest that waits for its time signs at once, and if there is none, a new one is made.
+/// one that has been published for the longest signs at once, and if there is none, a new one is made.
 ///
 /// A client that names the key is answered with 503, and no other is, until its registration names another one. To change
 /// LibreChat's own secret (HS256) without that: change it in LibreChat, import the new one, name it in the client's
@@ -233,27 +234,27 @@ impl ImportHs256 {
 
 impl Revoke {
     fn run(&self, now: Timestamp) -> Result<(), Failure> {
-        let registrations = match (&self.clients, &self.clients_secret) {
-            (Some(path), _) => Some(Place::File(path.clone()).registrations()?),
-            (None, Some(id)) => Some(Place::Secret(id.clone()).registrations()?),
+        let clients = match (&self.clients, &self.clients_secret) {
+            (Some(path), _) => Some(Place::File(path.clone())),
+            (None, Some(id)) => Some(Place::Secret(id.clone())),
             (None, None) => None,
         };
-        let namers = |registrations: &Registrations| {
-            let is_named = |client: &&Client| client.kid.as_ref().is_some_and(|kid| kid.as_str() == self.kid);
-            registrations
-                .clients()
-                .iter()
-                .filter(is_named)
-                .map(|client| client.client_id.to_string())
-                .collect::<Vec<_>>()
-        };
-        let named_by = registrations.as_ref().map(namers).unwrap_or_default();
+        // The key has leaked: it goes out, whoever names it.
+        let named_by = clients.as_ref().map(|clients| self.named_by(clients));
         let (_, signs) = self.derived.make(&self.change, |draft| Ok(ring::revoke(draft, &self.kid, now)?))?;
-        if registrations.is_none() {
-            eprintln!(
-                "warning: whether a client names the key was not checked: --clients FILE or --clients-secret ID does"
-            );
-        }
+        let named_by = match named_by {
+            Some(Ok(named_by)) => named_by,
+            Some(Err(failure)) => {
+                eprintln!("warning: whether a client names the key could not be checked: {failure}");
+                Vec::new()
+            }
+            None => {
+                eprintln!(
+                    "warning: whether a client names the key was not checked: --clients FILE or --clients-secret ID does"
+                );
+                Vec::new()
+            }
+        };
         for client in &named_by {
             let are = self.change.verb("are", "would be");
             eprintln!(
@@ -267,6 +268,18 @@ impl Revoke {
         eprintln!("the key {:?} {done} {place}{successor}", self.kid);
         let signs = signs.map(|kid| ("signs", json!(kid)));
         self.change.tell([("kid", json!(self.kid))].into_iter().chain(signs))
+    }
+
+    /// The clients that name the key, faulty ones too: they wait for it when they are mended.
+    fn named_by(&self, clients: &Place) -> Result<Vec<String>, Failure> {
+        let registrations: Checked<Registrations> = clients.load_as_functions_do()?;
+        let clients = registrations.list(Party::Client.list()).iter().map(leniently).enumerate();
+        let naming = clients.filter(|(_, client)| client.get("kid") == Some(&self.kid.as_str().into()));
+        let name = |(index, client): (usize, Value)| {
+            let id = client.get(Party::Client.id_member()).and_then(Value::as_str);
+            id.map_or_else(|| format!("clients[{index}]"), str::to_owned)
+        };
+        Ok(naming.map(name).collect())
     }
 }
 

@@ -5,11 +5,11 @@ use std::fmt;
 use latchkey_token::{
     failure::Unavailable,
     json::Value,
-    keys::{Algorithm, KeyRing, NOT_YET},
+    keys::{Algorithm, KeyRing, Kid, NOT_YET},
     values::{Seconds, Timestamp},
 };
 
-use super::super::document::{Checked, Draft};
+use super::super::document::{Checked, Draft, leniently};
 use crate::secrets::{new_audit_key, new_signing_key, new_tag_key};
 
 /// What a key does now.
@@ -157,31 +157,33 @@ pub(super) fn ensure_audit_key(draft: &mut Draft<KeyRing>) -> Result<bool, Unava
 /// one. Returns the kid of that; never for HS256, whose keys are imported.
 pub(super) fn revoke(draft: &mut Draft<KeyRing>, kid: &str, now: Timestamp) -> Result<Option<String>, Unavailable> {
     draft.forgive();
-    let keys = draft.list("signing");
-    let Some(revoked) = keys.iter().find(|key| text(key, "kid") == kid).cloned() else {
+    let is_named = |key: &Value| text(key, "kid") == kid;
+    let revoked: Vec<Value> = draft.list("signing").iter().map(leniently).filter(is_named).collect();
+    if revoked.is_empty() {
         draft.fault(format!("no key {kid:?} is in it: see `latchkey keys show`"));
-        return Ok(None);
-    };
+    }
+    if let Some(list) = draft.list_mut("signing") {
+        list.retain(|key| !is_named(&leniently(key)));
+    }
+    let algorithm = revoked.iter().find_map(|key| Algorithm::parse(text(key, "alg")));
+    let Some(algorithm) = algorithm.filter(|algorithm| *algorithm != Algorithm::Hs256) else { return Ok(None) };
     let seconds = now.unix_seconds();
-    let is_left = |key: &Value| {
-        text(key, "kid") != kid
-            && text(key, "alg") == text(&revoked, "alg")
+    // Functions sign with sound keys alone. A key may be sound now that shared its material with the one that is gone.
+    let ring = draft.as_functions_read_it().unwrap_or_default();
+    let is_sound = |key: &Value| Kid::parse(text(key, "kid")).is_some_and(|kid| ring.named(&kid).is_some());
+    let is_left = |key: &&Value| {
+        text(key, "alg") == algorithm.name()
             && retire_at(key).is_none_or(|retire_at| seconds < retire_at)
+            && is_sound(key)
     };
     let signs = |key: &Value| time(key, "publish_at").max(time(key, "sign_from")) <= seconds;
-    let has_signer = keys.iter().any(|key| is_left(key) && signs(key));
-    // The one that has been published for the longest is in most caches.
-    let next = keys.iter().filter(|key| is_left(key)).min_by_key(|key| time(key, "publish_at"));
-    let next = next.map(|key| text(key, "kid").to_owned());
-    let Some(list) = draft.list_mut("signing") else { return Ok(None) };
-    list.retain(|key| text(key, "kid") != kid);
-    let Some(algorithm) = Algorithm::parse(text(&revoked, "alg")).filter(|algorithm| *algorithm != Algorithm::Hs256)
-    else {
-        return Ok(None);
-    };
-    if has_signer {
+    let left = draft.list("signing").iter().filter(is_left);
+    if left.clone().any(signs) {
         return Ok(None);
     }
+    // The one that has been published for the longest is in most caches.
+    let next = left.min_by_key(|key| time(key, "publish_at")).map(|key| text(key, "kid").to_owned());
+    let Some(list) = draft.list_mut("signing") else { return Ok(None) };
     let Some(next) = next else {
         let key = new_signing_key(algorithm, seconds, seconds)?;
         let kid = text(&key, "kid").to_owned();
@@ -201,7 +203,7 @@ pub(super) fn revoke(draft: &mut Draft<KeyRing>, kid: &str, now: Timestamp) -> R
 /// One new tag key in the place of all: its number is the next one, so that no old tag is asked of it.
 pub(super) fn replace_tag_keys(draft: &mut Draft<KeyRing>) -> Result<u8, Unavailable> {
     draft.forgive();
-    let last = draft.list("tagging").iter().map(|key| time(key, "kid")).max().unwrap_or(0);
+    let last = draft.list("tagging").iter().map(|key| time(&leniently(key), "kid")).max().unwrap_or(0);
     let kid = u8::try_from(last).ok().and_then(|last| last.checked_add(1)).unwrap_or(1);
     let key = new_tag_key(kid)?;
     if let Some(list) = draft.list_mut("tagging") {
@@ -287,10 +289,46 @@ mod tests {
         assert!(!ensure_audit_key(&mut draft).unwrap());
         let ring = checked(draft);
         assert!(ring.parsed.audit_name(&Subject::parse("alice").unwrap()).is_some());
-        let mut faulty = Draft::<KeyRing>::parse(r#"{"audit":{"secret":"HIDDEN"}}"#).unwrap();
-        assert!(!ensure_audit_key(&mut faulty).unwrap());
-        let faults = faulty.check().err().unwrap();
-        assert!(faults.len() == 1 && faults[0].starts_with("audit: ") && !faults[0].contains("HIDDEN"), "{faults:?}");
+        for faulty in [r#"{"audit":{"secret":"HIDDEN"}}"#, r#"{"audit":{"secret":"HIDDEN","secret":"HIDDEN"}}"#] {
+            let mut faulty = Draft::<KeyRing>::parse(faulty).unwrap();
+            let _ = ensure_audit_key(&mut faulty).unwrap();
+            let faults = faulty.check().err().unwrap();
+            assert!(faults.len() == 1 && faults[0].starts_with("audit: "), "{faults:?}");
+            assert!(!faults[0].contains("HIDDEN"), "{faults:?}");
+        }
+    }
+
+    #[test]
+    fn a_key_that_functions_cannot_use_does_not_take_over_from_a_revoked_one() {
+        let mut draft = empty();
+        generate(&mut draft, Algorithm::Es256, NOW);
+        let sound = text(&draft.list("signing")[0], "kid").to_owned();
+        add(&mut draft, json!({"kid": "signs", "alg": "ES256", "private_key": "p"}));
+        add(&mut draft, json!({"kid": "waits", "alg": "ES256", "private_key": "p", "sign_from": NOT_YET}));
+        let mut draft = Draft::parse(&Value::Object(draft.members_mut().clone()).to_string()).unwrap();
+        let made = revoke(&mut draft, &sound, NOW).unwrap().unwrap();
+        assert!(made != "signs" && made != "waits");
+        let ring = checked(draft);
+        assert!(
+            ring.parsed
+                .signer(Algorithm::Es256, None, NOW.unix_seconds())
+                .is_some_and(|key| key.kid().as_str() == made)
+        );
+    }
+
+    #[test]
+    fn a_key_that_shared_its_material_with_the_revoked_one_takes_over() {
+        let mut draft = empty();
+        let key = new_signing_key(Algorithm::Rs256, NOW.unix_seconds(), NOW.unix_seconds()).unwrap();
+        let mut same = key.clone();
+        same["kid"] = "same".into();
+        add(&mut draft, key.clone());
+        add(&mut draft, same);
+        let mut draft = Draft::parse(&Value::Object(draft.members_mut().clone()).to_string()).unwrap();
+        let _ = revoke(&mut draft, "same", NOW).unwrap();
+        let ring = checked(draft);
+        let signer = ring.parsed.signer(Algorithm::Rs256, None, NOW.unix_seconds()).unwrap();
+        assert_eq!(signer.kid().as_str(), text(&key, "kid"));
     }
 
     #[test]
