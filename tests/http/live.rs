@@ -93,6 +93,28 @@ async fn everything_that_is_not_live_is_inactive_and_nothing_more() {
 }
 
 #[tokio::test]
+async fn a_client_may_ask_about_tokens_that_are_meant_for_it_and_end_none_of_them() {
+    let app = App::start().await;
+    // Its audiences are its own id and https://api.example.org.
+    let tokens = app.issue_for("wide").await;
+    let inactive = json!({"active": false});
+    assert_eq!(introspect(&app, "strict", tokens.access()).await, inactive);
+    app.rewrite(
+        "clients.json",
+        &keys::registrations_with("strict", |client| client["audience"] = json!(["https://api.example.org"])),
+    );
+    let said = introspect(&app, "strict", tokens.access()).await;
+    assert_eq!((&said["active"], &said["client_id"]), (&json!(true), &json!("wide")));
+    let body = form(&[("token", tokens.access())]);
+    let answer = app.post("/token/revoke", Some(&basic("strict", &secret_of("strict"))), FORM, body).await;
+    assert_eq!(answer.status, 200);
+    assert_eq!(introspect(&app, "wide", tokens.access()).await["active"], true, "it is not its to end");
+    app.rewrite("clients.json", &keys::registrations_with("wide", |client| client["audience"] = json!(["strict"])));
+    let tokens = app.renew_as("wide", &tokens).await.tokens();
+    assert_eq!(introspect(&app, "strict", tokens.access()).await["active"], true, "its id is an audience as well");
+}
+
+#[tokio::test]
 async fn public_clients_and_strangers_may_not_introspect() {
     let app = App::start().await;
     let tokens = app.issue_for("spa").await;

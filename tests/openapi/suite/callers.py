@@ -6,6 +6,8 @@ import hmac
 import json
 import secrets
 import time
+import urllib.error
+import urllib.parse
 import urllib.request
 
 
@@ -38,6 +40,17 @@ class Callers:
         text = b".".join(base64.urlsafe_b64encode(part).rstrip(b"=") for part in parts)
         signature = hmac.digest(self.assertion_secret.encode(), text, hashlib.sha256)
         return (text + b"." + base64.urlsafe_b64encode(signature).rstrip(b"=")).decode()
+
+    def next(self, query):
+        """Where the second page of a list begins; nothing if it has no second page."""
+        whose = {name: query[name] for name in ("subject", "client_id") if query.get(name)}
+        url = f"{self.url}/sessions?{urllib.parse.urlencode({**whose, 'limit': 1})}"
+        request = urllib.request.Request(url, headers={"Authorization": self.issuer()})
+        try:
+            with urllib.request.urlopen(request, timeout=30) as answer:
+                return json.load(answer).get("next", "")
+        except urllib.error.HTTPError:
+            return ""
 
     def issue(self, client, subject="alice", **members):
         """A new session; its first tokens."""

@@ -182,7 +182,10 @@ class Directed:
         assert self.send(label, 200, auth=chat, json=access).json()["sub"] == "alice"
         assert self.send(label, 200, auth=portal, form=access).json()["token_type"] == "Bearer"
         assert self.send(label, 200, auth=portal, json=refresh | hint).json()["active"] is True
-        inactive = [(chat, refresh), (chat, {"token": tokens["id_token"]}), (self.callers.client("oauth"), access)]
+        oauth = self.callers.client("oauth")
+        # All clients here have the same audience.
+        assert self.send(label, 200, auth=oauth, json=access).json()["client_id"] == "librechat"
+        inactive = [(chat, refresh), (chat, {"token": tokens["id_token"]}), (oauth, refresh)]
         for caller, token in inactive:
             assert self.send(label, 200, auth=caller, json=token).json() == {"active": False}
         self.send(label, 401, "invalid_client", json=access | {"client_id": "app"})
@@ -215,6 +218,10 @@ class Directed:
             return [session["session_id"] for session in answer.json()["sessions"]]
 
         assert sorted(listed()) == sorted(carol) and listed(client_id="oauth") == [carol[1]]
+        page = self.send("GET /sessions", 200, auth=portal, params={"subject": "carol", "limit": "1"}).json()
+        assert len(page["sessions"]) == 1 and listed(next=page["next"]) == [other for other in carol if other != page["next"]]
+        for query in [{"limit": "0"}, {"limit": "1001"}, {"limit": "x"}, {"next": "x"}, {"next": "A" * 43}]:
+            self.send("GET /sessions", 400, "invalid_request", auth=portal, params={"subject": "carol", **query})
         for ended in (1, 0):
             assert self.send(one, 200, auth=portal, path={"session_id": carol[0]}).json() == {"ended": ended}
         assert self.send("DELETE /sessions", 200, auth=portal, params={"subject": "carol"}).json() == {"ended": 1}

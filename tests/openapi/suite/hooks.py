@@ -62,6 +62,9 @@ def before_load_schema(context, raw_schema):
         schemas[name] = {"type": "object"}
     parameters = raw_schema["paths"]["/sessions"]["parameters"]
     next(one for one in parameters if one["name"] == "client_id")["schema"] = {"enum": ["", *CALLERS.kinds]}
+    # What has no value counts as left out.
+    for parameter in raw_schema["paths"]["/sessions"]["get"]["parameters"]:
+        parameter["schema"] = {"anyOf": [{"const": ""}, parameter["schema"]]}
 
 
 @schemathesis.auth().apply_to(path=["/sessions", "/sessions/{session_id}"])
@@ -103,6 +106,9 @@ def before_call(context, case, kwargs):
                 if choice.random() < 0.5 and case.meta.generation.mode.is_positive:
                     # Who has sessions: those of whom before_call makes tokens.
                     case.query["subject"] = "alice"
+            if is_text(case.query.get("next")) and case.meta.generation.mode.is_positive:
+                # One that no answer to this very query had would be refused.
+                case.query["next"] = CALLERS.next(case.query)
 
 
 def issue(case, body, choice):

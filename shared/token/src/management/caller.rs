@@ -6,8 +6,8 @@ use crate::{
     policy::Policy,
     ports::Audit,
     registrations::{Client, Credentials, Issuer, Registrations},
-    tokens::ClientAssertion,
-    values::{ClientId, Timestamp},
+    tokens::{AuthenticAccessToken, ClientAssertion, Purpose},
+    values::Timestamp,
 };
 
 /// How a caller says who it is.
@@ -36,11 +36,15 @@ pub enum Caller<'a> {
 }
 
 impl<'a> Caller<'a> {
-    /// Whether tokens of `client` are this caller's business.
-    pub fn may_see(&self, client: &ClientId) -> bool {
+    /// Whether `token` is this caller's business: one of its clients', or its own. A client may also ask about tokens that are
+    /// meant for it, but not renew or end with them: their `aud` names its id or one of its audiences.
+    pub(crate) fn may_see(&self, token: &AuthenticAccessToken, purpose: Purpose) -> bool {
         match self {
-            Self::Issuer(issuer) => issuer.clients.contains(client),
-            Self::Client(own) => own.client_id == *client,
+            Self::Issuer(issuer) => issuer.clients.contains(&token.client_id),
+            Self::Client(own) => {
+                let is_meant = |aud: &String| aud == own.client_id.as_str() || own.audience.contains(aud);
+                own.client_id == token.client_id || purpose == Purpose::LetIn && token.audience.iter().any(is_meant)
+            }
         }
     }
 

@@ -15,7 +15,7 @@ use crate::{
     values::Timestamp,
 };
 
-/// A token of one of the caller's clients; not necessarily live.
+/// A token that is the caller's business; not necessarily live.
 pub(crate) enum CallersToken<'a> {
     Access(AuthenticAccessToken),
     Refresh(RefreshToken, &'a Client),
@@ -69,7 +69,7 @@ pub(crate) fn recognise<'a>(
         Ok(token) => token.verify(&documents.keys, &documents.registrations, policy, purpose, now)?,
         Err(rejection) => Err(rejection),
     };
-    Ok(verified.and_then(|token| match caller.may_see(&token.client_id) {
+    Ok(verified.and_then(|token| match caller.may_see(&token, purpose) {
         true => Ok(CallersToken::Access(token)),
         false => Err(Reason::AccessTokenOfAnotherClient),
     }))
