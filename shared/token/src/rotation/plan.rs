@@ -61,14 +61,9 @@ fn is_in_use(retire_at: Option<i64>, now: i64) -> bool {
     retire_at.is_none_or(|retire_at| now < retire_at)
 }
 
-/// A key that tells that `coming` was not made from `current`: in use now and not there, or taken out since and there all the
-/// same. LibreChat's secret has its own source.
+/// A key, or another member, that tells that `coming` was not made from `current`: in use now and not there as a rotation
+/// leaves it, or taken out since and there all the same. LibreChat's secret has its own source.
 pub(super) fn key_changed_by_hand(current: &RingDocument, coming: &RingDocument, now: i64) -> Option<String> {
-    let is_same = |one: &SigningEntry, other: &SigningEntry| {
-        one.kid == other.kid
-            && (one.kid == LIBRECHAT_KID || one.private_key == other.private_key && one.secret == other.secret)
-    };
-    let is_same_tag = |one: &TagEntry, other: &TagEntry| one.kid == other.kid && one.secret == other.secret;
     // What the rotation has made itself was published last; its tag key is the one that is not to retire.
     let made_at = coming.signing.iter().map(|key| key.publish_at).max().unwrap_or_default();
     let must_stay = current.signing.iter().filter(|key| is_in_use(key.retire_at, now));
@@ -76,17 +71,40 @@ pub(super) fn key_changed_by_hand(current: &RingDocument, coming: &RingDocument,
     let tag_must_stay = current.tagging.iter().filter(|key| is_in_use(key.retire_at, now));
     let tag_must_have_been = coming.tagging.iter().filter(|key| key.retire_at.is_some());
 
-    let signing = missing(must_stay, &coming.signing, is_same).or(missing(must_have_been, &current.signing, is_same));
-    let tagging = missing(tag_must_stay, &coming.tagging, is_same_tag).or(missing(
+    let signing = missing(must_stay, &coming.signing, is_left_by_a_rotation).or(missing(
+        must_have_been,
+        &current.signing,
+        |coming, current| is_left_by_a_rotation(current, coming),
+    ));
+    let tagging = missing(tag_must_stay, &coming.tagging, is_tag_left_by_a_rotation).or(missing(
         tag_must_have_been,
         &current.tagging,
-        is_same_tag,
+        |coming, current| is_tag_left_by_a_rotation(current, coming),
     ));
     let audit = (current.audit.is_some() && current.audit != coming.audit).then(|| "audit".to_owned());
+    let other = [current, coming].into_iter().flat_map(|ring| ring.other.keys());
+    let other = other.into_iter().find(|name| current.other.get(*name) != coming.other.get(*name)).cloned();
     let faulty = (current.faulty_texts_but(LIBRECHAT_KID) != coming.faulty_texts_but(LIBRECHAT_KID))
         .then(|| "that is faulty".to_owned());
     let signing = signing.map(|key| key.kid.clone()).or(tagging.map(|key| key.kid.to_string()));
-    signing.or(audit).or(faulty)
+    signing.or(audit).or(other).or(faulty)
+}
+
+/// Whether a rotation may have made `after` of `before`: it promotes the next key, and lets one retire that was not to.
+fn is_left_by_a_rotation(before: &SigningEntry, after: &SigningEntry) -> bool {
+    let has_its_material =
+        before.kid == LIBRECHAT_KID || before.private_key == after.private_key && before.secret == after.secret;
+    before.kid == after.kid
+        && has_its_material
+        && (&before.alg, before.publish_at, &before.other) == (&after.alg, after.publish_at, &after.other)
+        && (before.sign_from == after.sign_from || before.sign_from >= NOT_YET)
+        && (before.retire_at == after.retire_at || before.retire_at.is_none())
+}
+
+fn is_tag_left_by_a_rotation(before: &TagEntry, after: &TagEntry) -> bool {
+    (before.kid, &before.secret, before.use_from, &before.other)
+        == (after.kid, &after.secret, after.use_from, &after.other)
+        && (before.retire_at == after.retire_at || before.retire_at.is_none())
 }
 
 /// The first of `wanted` that is not in `ring`.

@@ -603,7 +603,23 @@ mod tests {
 
     #[test]
     fn a_rotation_that_stood_still_undoes_nothing_that_was_done_by_hand() {
-        let by_hand: [fn(&mut RingDocument) -> String; 6] = [
+        let by_hand: [fn(&mut RingDocument) -> String; 10] = [
+            |ring| {
+                ring.signing[0].retire_at = Some(NOW.unix_seconds() + 60);
+                ring.signing[0].kid.clone()
+            },
+            |ring| {
+                ring.signing[1].sign_from = NOW.unix_seconds() + 60;
+                ring.signing[1].kid.clone()
+            },
+            |ring| {
+                ring.tagging[0].retire_at = Some(NOW.unix_seconds() + 60);
+                ring.tagging[0].kid.to_string()
+            },
+            |ring| {
+                ring.other.insert("critical".to_owned(), json!(["audit"]));
+                "critical".to_owned()
+            },
             |ring| {
                 let added = ring.signing[2].clone();
                 let secret = Some("another example secret of 32+ bytes".to_owned());
