@@ -116,10 +116,29 @@ impl Report {
     }
 
     /// What `read` reads, and whether it may be used: nothing wrong with it but members that may be ignored.
-    pub(crate) fn judged<T>(&mut self, read: impl FnOnce(&mut Self) -> T) -> (T, bool) {
+    fn judged<T>(&mut self, read: impl FnOnce(&mut Self) -> T) -> (T, bool) {
         let before = self.harmful;
         let value = read(self);
         (value, self.harmful == before)
+    }
+
+    /// Reads the entries of a list, each for itself: those that may be used, and of the others what is known. None may be used
+    /// where the document itself may not.
+    pub(crate) fn sorted<'t, T, F>(
+        &mut self,
+        entries: Vec<(String, &'t RawValue)>,
+        is_usable: bool,
+        read: impl Fn(String, &'t RawValue, &mut Self) -> (Option<T>, F),
+    ) -> (Vec<T>, Vec<F>) {
+        let (mut sound, mut faulty) = (Vec::new(), Vec::new());
+        for (path, text) in entries {
+            let ((entry, known), is_sound) = self.judged(|report| read(path, text, report));
+            match entry.filter(|_| is_sound && is_usable) {
+                Some(entry) => sound.push(entry),
+                None => faulty.push(known),
+            }
+        }
+        (sound, faulty)
     }
 
     pub(crate) fn into_faults(self) -> Faults {

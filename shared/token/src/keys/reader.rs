@@ -40,25 +40,13 @@ impl KeyRing {
             report.note("audit: must be an object with a secret of 32 bytes as unpadded base64url");
         }
         let mut ring = Self { audit: audit.flatten(), ..Self::default() };
-        if signing.is_none() {
-            ring.faulty_kids.push(None);
+        match signing {
+            Some(keys) => (ring.signing, ring.faulty_kids) = report.sorted(keys, is_usable, read_signing_key),
+            None => ring.faulty_kids.push(None),
         }
-        for (path, text) in signing.unwrap_or_default() {
-            let ((key, kid), is_sound) = report.judged(|report| read_signing_key(path, text, report));
-            match key.filter(|_| is_sound && is_usable) {
-                Some(key) => ring.signing.push(key),
-                None => ring.faulty_kids.push(kid),
-            }
-        }
-        if tagging.is_none() {
-            ring.faulty_tag_kids.push(None);
-        }
-        for (path, text) in tagging.unwrap_or_default() {
-            let ((key, kid), is_sound) = report.judged(|report| read_tag_key(path, text, report));
-            match key.filter(|_| is_sound && is_usable) {
-                Some(key) => ring.tagging.push(key),
-                None => ring.faulty_tag_kids.push(kid),
-            }
+        match tagging {
+            Some(keys) => (ring.tagging, ring.faulty_tag_kids) = report.sorted(keys, is_usable, read_tag_key),
+            None => ring.faulty_tag_kids.push(None),
         }
         ring.quarantine_duplicates(&mut report);
         Ok(Reading { value: ring, faults: report.into_faults() })
@@ -106,6 +94,14 @@ fn read_signing_key(path: String, text: &RawValue, report: &mut Report) -> (Opti
     (read_key_named(kid.clone(), members), kid)
 }
 
+pub(super) fn read_lifetime(members: &mut Members<'_>) -> Lifetime {
+    Lifetime {
+        publish_at: members.integer("publish_at", 0..=NOT_YET).unwrap_or(0),
+        sign_from: members.integer("sign_from", 0..=NOT_YET).unwrap_or(0),
+        retire_at: members.integer("retire_at", 0..=NOT_YET),
+    }
+}
+
 pub(super) fn read_key_named(kid: Option<String>, mut members: Members<'_>) -> Option<SigningKey> {
     let kid = kid.and_then(|kid| members.named(&kid, "kid", Kid::parse(&kid)));
     let algorithm = members.required_string("alg").and_then(|name| {
@@ -115,11 +111,7 @@ pub(super) fn read_key_named(kid: Option<String>, mut members: Members<'_>) -> O
         }
         algorithm
     });
-    let lifetime = Lifetime {
-        publish_at: members.integer("publish_at", 0..=NOT_YET).unwrap_or(0),
-        sign_from: members.integer("sign_from", 0..=NOT_YET).unwrap_or(0),
-        retire_at: members.integer("retire_at", 0..=NOT_YET),
-    };
+    let lifetime = read_lifetime(&mut members);
     let material = match algorithm {
         None => {
             // Which of the two is right cannot be told; neither is reported as unknown.

@@ -80,8 +80,7 @@ impl SigningKey {
 
     /// Whether both have a private half, and the same.
     pub(super) fn has_material_of(&self, other: &Self) -> bool {
-        let bytes = |key: &Self| key.private_key().map(|key| key.as_bytes().to_vec());
-        bytes(self).is_some() && bytes(self) == bytes(other)
+        matches!((self.private_key(), other.private_key()), (Some(own), Some(other)) if own.as_bytes() == other.as_bytes())
     }
 
     pub(crate) fn private_key(&self) -> Option<&EncodingKey> {

@@ -11,8 +11,8 @@ use super::{
     assertion_keys::public_key,
     audit_key::AuditKey,
     parsed::VerifyingMaterial,
-    reader::{read_key_named, read_tag_key_of},
-    ring::{KeyRing, Kid, Lifetime, NOT_YET, SigningKey, TagKey},
+    reader::{read_key_named, read_lifetime, read_tag_key_of},
+    ring::{KeyRing, Kid, SigningKey, TagKey},
 };
 use crate::json::{Document, Faults, Map, Members, Reading, Report, Value, parse};
 
@@ -33,22 +33,10 @@ impl KeyRing {
         let tagging = if document.has("tagging") { document.list("tagging", &mut report) } else { Some(Vec::new()) };
         let audit = document.rest(&mut report).object("audit").and_then(|(_, audit)| AuditKey::read(&audit));
         let mut ring = Self { audit, ..Self::default() };
-        for (path, text) in keys {
-            let ((key, kid), is_sound) = report.judged(|report| read_key(path, text, report));
-            match key.filter(|_| is_sound) {
-                Some(key) => ring.signing.push(key),
-                None => ring.faulty_kids.push(kid),
-            }
-        }
-        if tagging.is_none() {
-            ring.faulty_tag_kids.push(None);
-        }
-        for (path, text) in tagging.unwrap_or_default() {
-            let ((key, kid), is_sound) = report.judged(|report| read_tag(path, text, report));
-            match key.filter(|_| is_sound) {
-                Some(key) => ring.tagging.push(key),
-                None => ring.faulty_tag_kids.push(kid),
-            }
+        (ring.signing, ring.faulty_kids) = report.sorted(keys, true, read_key);
+        match tagging {
+            Some(keys) => (ring.tagging, ring.faulty_tag_kids) = report.sorted(keys, true, read_tag),
+            None => ring.faulty_tag_kids.push(None),
         }
         ring.quarantine_duplicates(&mut report);
         Ok(Reading { value: ring, faults: report.into_faults() })
@@ -102,11 +90,7 @@ fn read_key_of(path: String, kid: Option<String>, entry: Value, report: &mut Rep
             None
         }
     };
-    let lifetime = Lifetime {
-        publish_at: members.integer("publish_at", 0..=NOT_YET).unwrap_or(0),
-        sign_from: members.integer("sign_from", 0..=NOT_YET).unwrap_or(0),
-        retire_at: members.integer("retire_at", 0..=NOT_YET),
-    };
+    let lifetime = read_lifetime(&mut members);
     let (algorithm, _, verifier) = jwk.map_err(|what| members.fault("kty", what)).ok()?;
     let verifier = VerifyingMaterial::new(algorithm.jose(), verifier);
     let mut public = public?;

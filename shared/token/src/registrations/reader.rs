@@ -43,28 +43,24 @@ impl Registrations {
         let mut epoch = read_epoch(&mut rest);
         let is_usable = rest.end();
         let mut registrations = Self::default();
-        if issuers.is_none() {
-            // Their epochs cannot be read either.
-            epoch = Epoch::Unreadable;
-            registrations.faulty_issuers.0.push(FaultyEntry::unreadable_issuer());
+        match issuers {
+            Some(entries) => {
+                let sorted = report.sorted(entries, is_usable, read_issuer);
+                (registrations.issuers, registrations.faulty_issuers.0) = sorted;
+            }
+            None => {
+                // Their epochs cannot be read either.
+                epoch = Epoch::Unreadable;
+                registrations.faulty_issuers.0.push(FaultyEntry::unreadable_issuer());
+            }
         }
         registrations.epoch = epoch;
-        for (path, text) in issuers.unwrap_or_default() {
-            let ((issuer, if_faulty), is_sound) = report.judged(|report| read_issuer(path, text, report));
-            match issuer.filter(|_| is_sound && is_usable) {
-                Some(issuer) => registrations.issuers.push(issuer),
-                None => registrations.faulty_issuers.0.push(if_faulty),
+        match clients {
+            Some(entries) => {
+                let sorted = report.sorted(entries, is_usable, read_client);
+                (registrations.clients, registrations.faulty_clients.0) = sorted;
             }
-        }
-        if clients.is_none() {
-            registrations.faulty_clients.0.push(FaultyEntry::default());
-        }
-        for (path, text) in clients.unwrap_or_default() {
-            let ((client, if_faulty), is_sound) = report.judged(|report| read_client(path, text, report));
-            match client.filter(|_| is_sound && is_usable) {
-                Some(client) => registrations.clients.push(client),
-                None => registrations.faulty_clients.0.push(if_faulty),
-            }
+            None => registrations.faulty_clients.0.push(FaultyEntry::default()),
         }
         registrations.quarantine_contradictions(&mut report);
         Ok(Reading { value: registrations, faults: report.into_faults() })
