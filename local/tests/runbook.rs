@@ -7,7 +7,7 @@ mod support;
 use std::{collections::BTreeSet, fs, path::Path, process::Command};
 
 use serde_json::Value;
-use support::{Server, basic, latchkey, output, run};
+use support::{demo::Demo, latchkey, output, run};
 
 /// A document and the headings whose commands are meant; none: all.
 const DOCUMENTS: [(&str, &[&str]); 3] = [
@@ -18,62 +18,43 @@ const DOCUMENTS: [(&str, &[&str]); 3] = [
 
 /// An installation with a session of alice, and what the documents' variables stand for.
 struct Incident {
-    directory: tempfile::TempDir,
-    server: Server,
-    credentials: Value,
+    demo: Demo,
     tokens: Value,
 }
 
 impl Incident {
     fn new() -> Self {
-        let directory = tempfile::tempdir().unwrap();
-        let data = directory.path().join("data");
-        let server = Server::start(&data, &[("LATCHKEY_SECRETS_TTL_SECONDS", "0")]);
-        let credentials =
-            serde_json::from_str(&fs::read_to_string(data.join("demo-credentials.json")).unwrap()).unwrap();
-        let mut incident = Self { directory, server, credentials, tokens: Value::Null };
-        let (status, tokens) = incident.issue();
-        assert_eq!(status, 200, "{tokens}");
-        incident.tokens = tokens;
-        incident
-    }
-
-    fn data(&self) -> String {
-        self.directory.path().join("data").to_str().unwrap().to_owned()
-    }
-
-    fn secret(&self, name: &str) -> &str {
-        self.credentials[name].as_str().unwrap()
+        let demo = Demo::start_in(&[], &[("LATCHKEY_SECRETS_TTL_SECONDS", "0")]);
+        let tokens = demo.issue("librechat", "alice");
+        Self { demo, tokens }
     }
 
     fn issue(&self) -> (u16, Value) {
-        let portal = basic("portal", self.secret("issuer_secret"));
-        self.server.post("/token", &portal, "client_id=librechat&subject=alice")
+        self.demo.asked_to_issue("librechat", "alice")
     }
 
     /// The status of a renewal with the session's tokens and the client's first secret.
     fn renewal(&self) -> u16 {
-        let token = |name: &str| self.tokens[name].as_str().unwrap().to_owned();
-        let body = format!("refresh_token={}&access_token={}", token("refresh_token"), token("access_token"));
-        self.server.post("/token/renew", &basic("librechat", self.secret("client_secret")), &body).0
+        self.demo.renew(&self.tokens)
     }
 
     fn kid(&self) -> String {
         let keys: Value =
-            serde_json::from_str(&fs::read_to_string(format!("{}/signing-keys.json", self.data())).unwrap()).unwrap();
+            serde_json::from_str(&fs::read_to_string(format!("{}/signing-keys.json", self.demo.data())).unwrap())
+                .unwrap();
         keys["signing"][0]["kid"].as_str().unwrap().to_owned()
     }
 
     /// The name that an audit line has for the session.
     fn log_name(&self) -> String {
-        let said = output(&["sessions", "list", "--data", &self.data(), "--subject", "alice", "--json"]).1;
+        let said = output(&["sessions", "list", "--data", &self.demo.data(), "--subject", "alice", "--json"]).1;
         let listed: Value = serde_json::from_str(&said).unwrap();
         listed["sessions"][0]["session"].as_str().unwrap().to_owned()
     }
 
     /// Runs a line of the documents: on this installation instead of a stack's.
     fn run(&self, line: &str) -> String {
-        let data = self.data();
+        let data = self.demo.data();
         let (clients, keys) = (format!("{data}/clients.json"), format!("{data}/signing-keys.json"));
         let local = [
             (r#"--clients-secret "$CLIENTS""#, format!("--clients {clients}")),
@@ -98,8 +79,8 @@ impl Incident {
         }
         let done = Command::new("sh")
             .args(["-ec", &words])
-            .env("API", format!("http://{}", self.server.address()))
-            .env("PORTAL", format!("portal:{}", self.secret("issuer_secret")))
+            .env("API", format!("http://{}", self.demo.server.address()))
+            .env("PORTAL", format!("portal:{}", self.demo.secret("issuer_secret")))
             .env("SESSION_ID", self.tokens["session_id"].as_str().unwrap())
             .env("LEAKED", self.tokens["refresh_token"].as_str().unwrap())
             .output()

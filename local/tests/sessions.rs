@@ -7,55 +7,9 @@ mod support;
 use std::path::Path;
 
 use serde_json::Value;
-use support::{Server, basic, latchkey, records::Records, run};
-
-/// A demo server with a data directory, and its issuer.
-struct Demo {
-    directory: tempfile::TempDir,
-    server: Server,
-    issuer: String,
-    client: String,
-}
+use support::{demo::Demo, latchkey, records::Records, run};
 
 impl Demo {
-    fn start() -> Self {
-        Self::start_with(&[])
-    }
-
-    fn start_with(flags: &[&str]) -> Self {
-        Self::start_in(flags, &[])
-    }
-
-    /// With environment variables.
-    fn start_in(flags: &[&str], variables: &[(&str, &str)]) -> Self {
-        let directory = tempfile::tempdir().unwrap();
-        let data = directory.path().join("data");
-        let server = Server::start_with(&[&["--data", data.to_str().unwrap()], flags].concat(), variables);
-        let kept = std::fs::read_to_string(data.join("demo-credentials.json")).unwrap();
-        let kept: Value = serde_json::from_str(&kept).unwrap();
-        let secret = |name: &str| kept[name].as_str().unwrap().to_owned();
-        let (issuer, client) =
-            (basic("portal", &secret("issuer_secret")), basic("librechat", &secret("client_secret")));
-        Self { directory, server, issuer, client }
-    }
-
-    fn data(&self) -> String {
-        self.directory.path().join("data").to_str().unwrap().to_owned()
-    }
-
-    fn issue(&self, client: &str, subject: &str) -> Value {
-        let (status, tokens) =
-            self.server.post("/token", &self.issuer, &format!("client_id={client}&subject={subject}"));
-        assert_eq!(status, 200, "{tokens}");
-        tokens
-    }
-
-    fn renew(&self, tokens: &Value) -> u16 {
-        let token = |name: &str| tokens[name].as_str().unwrap().to_owned();
-        let body = format!("refresh_token={}&access_token={}", token("refresh_token"), token("access_token"));
-        self.server.post("/token/renew", &self.client, &body).0
-    }
-
     /// `latchkey sessions …` on the data directory: exit code, standard output, standard error.
     fn sessions(&self, arguments: &str) -> (i32, String, String) {
         sessions(&format!("{arguments} --data {}", self.data()), &[])
@@ -222,7 +176,7 @@ fn a_dry_run_tells_and_ends_nothing() {
 
 #[test]
 fn a_table_is_reached_as_the_sdk_finds_it() {
-    let demo = Demo::start_with(&["--dynamodb-listen", "127.0.0.1:0"]);
+    let demo = Demo::start_in(&["--dynamodb-listen", "127.0.0.1:0"], &[]);
     let session = demo.issue("librechat", "alice");
     let dynamodb = demo.server.dynamodb();
     let variables = [

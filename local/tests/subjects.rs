@@ -7,44 +7,9 @@ mod support;
 use std::{fs, time::Instant};
 
 use serde_json::{Value, json};
-use support::{Server, basic, latchkey, records::Records, run};
-
-struct Demo {
-    directory: tempfile::TempDir,
-    server: Server,
-    portal: String,
-    client: String,
-}
+use support::{demo::Demo, latchkey, records::Records, run};
 
 impl Demo {
-    fn start() -> Self {
-        let directory = tempfile::tempdir().unwrap();
-        let server = Server::start(&directory.path().join("data"), &[]);
-        let kept = fs::read_to_string(directory.path().join("data/demo-credentials.json")).unwrap();
-        let kept: Value = serde_json::from_str(&kept).unwrap();
-        let secret = |name: &str| kept[name].as_str().unwrap().to_owned();
-        let (portal, client) =
-            (basic("portal", &secret("issuer_secret")), basic("librechat", &secret("client_secret")));
-        Self { directory, server, portal, client }
-    }
-
-    fn data(&self) -> String {
-        self.directory.path().join("data").to_str().unwrap().to_owned()
-    }
-
-    fn issue(&self, client: &str, subject: &str) -> Value {
-        let body = format!("client_id={client}&subject={subject}");
-        let (status, tokens) = self.server.post("/token", &self.portal, &body);
-        assert_eq!(status, 200, "{tokens}");
-        tokens
-    }
-
-    fn renew(&self, tokens: &Value) -> u16 {
-        let token = |name: &str| tokens[name].as_str().unwrap().to_owned();
-        let body = format!("refresh_token={}&access_token={}", token("refresh_token"), token("access_token"));
-        self.server.post("/token/renew", &self.client, &body).0
-    }
-
     /// `latchkey …` on the data directory: exit code, standard output, standard error.
     fn latchkey(&self, line: &str) -> (i32, String, String) {
         let (done, out, said) = run(latchkey().args(line.split(' ')).args(["--data", &self.data()]), "");

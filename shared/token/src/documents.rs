@@ -1,4 +1,4 @@
-//! Key ring and registrations, loaded together and checked against each other, and the keys that they give an answer.
+//! Key ring and registrations, fitted to each other, and the keys that they give an answer.
 
 use std::sync::Arc;
 
