@@ -156,7 +156,7 @@ class Suite:
             ("RetrySeconds", "301"),
             ("CorsOrigins", "*"),
             ("JwtSecretArn", "jwt-secret"),
-            ("AuthorizationEndpoint", "http://portal.example.org"),
+            ("SignInRequestsPerSecond", "0"),
             ("AlarmTopicArn", "alarms"),
             ("ServerErrorPercent", "101"),
             ("LatencyMilliseconds", "9"),
