@@ -15,6 +15,8 @@ pub mod registrations;
 pub mod rotation;
 pub mod routes;
 pub mod session;
+
+pub mod tickets;
 pub mod tokens;
 pub mod values;
 

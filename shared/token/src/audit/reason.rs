@@ -135,6 +135,16 @@ reasons! {
     RefreshTokenNotLive = "refresh_token_not_live",
     /// At introspection: a client asked about a refresh token.
     RefreshTokenShownToIssuersOnly = "refresh_token_shown_to_issuers_only",
+    /// Not the form of a code.
+    CodeMalformed = "code_malformed",
+    /// The code's tag is not ours, or not for this client.
+    CodeTag = "code_tag",
+    /// `code_verifier` is not of the form of RFC 7636 §4.1.
+    CodeVerifierMalformed = "code_verifier_malformed",
+    /// The code was given out for another `redirect_uri`.
+    RedirectUriMismatch = "redirect_uri_mismatch",
+    /// `code_verifier` is not the one of the sign-in's `code_challenge`; or one of them is missing.
+    CodeVerifierMismatch = "code_verifier_mismatch",
     /// The session has been renewed as often as a generation can count.
     GenerationsExhausted = "generations_exhausted",
 
