@@ -88,7 +88,7 @@ def sign_in(raw_schema):
             "client_id": {"enum": list(CALLBACKS)},
             "redirect_uri": {"const": BACK},
             "scope": {"enum": ["", "openid", "openid email agents"]},
-            **{name: short for name in ("state", "nonce", "login_hint", "ui_locales", "acr_values")},
+            **{name: short for name in ("state", "nonce", "prompt", "login_hint", "ui_locales", "acr_values")},
         }
         name = parameter["name"]
         parameter["schema"] = form[name] = narrowed.get(name, parameter["schema"])
