@@ -120,7 +120,7 @@ mod tests {
             let headers = response.headers();
             let policy = headers["content-security-policy"].to_str().unwrap();
             assert!(policy.contains("default-src 'none'") && policy.contains("frame-ancestors 'none'"));
-            assert_eq!((&headers["referrer-policy"], &headers["cache-control"]), (&"no-referrer", &"no-store"));
+            assert!(headers["referrer-policy"] == "no-referrer" && headers["cache-control"] == "no-store");
             assert_eq!(headers["content-type"], "text/html; charset=utf-8");
             assert_eq!(headers.contains_key("retry-after"), response.status() == 503);
         }
