@@ -5,7 +5,11 @@
 mod support;
 
 use serde_json::{Value, json};
-use support::files::{Files, words};
+use support::{
+    Server,
+    demo::Demo,
+    files::{Files, words},
+};
 
 const CALLBACK: &str = "https://chat.example.org/oauth/openid/callback";
 const LOGIN: &str = "https://chat.example.org/login";
@@ -169,4 +173,26 @@ fn an_address_is_taken_out_whatever_is_wrong_with_other_entries() {
     assert_eq!(client(&files)["redirect_uris"], json!(["http://localhost:3080/callback"]));
     let add = format!("client sign-in librechat --file clients.json --redirect-uri {CALLBACK}");
     assert!(files.refused(&add, "clients.json").contains("faulty"), "what adds waits for a sound document");
+}
+
+#[test]
+fn a_demo_that_starts_at_another_port_finds_its_portal_there() {
+    let Demo { directory, server, .. } = Demo::start();
+    let data = directory.path().join("data");
+    let registrations =
+        || -> Value { serde_json::from_str(&std::fs::read_to_string(data.join("clients.json")).unwrap()).unwrap() };
+    let pages = |address: &str| {
+        (json!(format!("http://{address}/demo/portal")), json!(format!("http://{address}/demo/portal/sign-out")))
+    };
+    let registered =
+        |all: &Value| (all["issuers"][0]["sign_in_url"].clone(), all["issuers"][0]["sign_out_url"].clone());
+    let first = registrations();
+    assert_eq!(registered(&first), pages(server.address()));
+    // Its port is taken while the second one looks for a free one.
+    let second = Server::start(&data, &[]);
+    assert_ne!(server.address(), second.address());
+    let now = registrations();
+    assert_eq!(registered(&now), pages(second.address()));
+    assert_eq!(now["clients"][0], first["clients"][0], "nothing else has changed");
+    assert_eq!(now["issuers"][0]["secret_sha256"], first["issuers"][0]["secret_sha256"]);
 }
