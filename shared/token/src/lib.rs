@@ -16,6 +16,7 @@ pub mod rotation;
 pub mod routes;
 pub mod session;
 
+pub mod sign_in;
 pub mod tickets;
 pub mod tokens;
 pub mod values;

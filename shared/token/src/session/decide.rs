@@ -162,7 +162,7 @@ mod tests {
         session::{Revocation, RevocationId},
         testing::{NOW, binding, code_session, hash, presented, renewal, session},
         tokens::{CodeBinding, CodeVerifier},
-        values::ClientId,
+        values::{ClientId, IssuerId},
     };
 
     const RULES: RenewalRules = RenewalRules { retry_seconds: 60, window_seconds: 0, epochs: Epochs::NONE };

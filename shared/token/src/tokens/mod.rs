@@ -4,6 +4,7 @@ mod access;
 mod assertion;
 mod client_assertion;
 mod code;
+mod id_token;
 mod issuer_assertion;
 pub(crate) mod jwt;
 mod refresh;
@@ -14,6 +15,7 @@ pub use self::{
     access::{AuthenticAccessToken, Purpose, UnverifiedAccessToken, access_token_type},
     client_assertion::{ClientAssertion, MAX_CLIENT_ASSERTION_SECONDS},
     code::{CodeBinding, CodeChallenge, CodeVerifier},
+    id_token::{IdTokenHint, UnverifiedIdToken},
     issuer_assertion::{MAX_ASSERTION_SECONDS, SingleUse},
     refresh::{
         AuthorizationCode, CODE_LENGTH, Code, Kind, NotASessionToken, REFRESH_TOKEN_LENGTH, Refresh, RefreshSecret,
