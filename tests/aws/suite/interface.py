@@ -58,13 +58,13 @@ REDIRECTED = {
     "authorize-without-challenge": 302,
     "revoke-sign-out": 302,
     "revoke-sign-out-form": 302,
+    "revoke-sign-out-without-hint": 302,
 }
 PAGES = {
     "authorize-return-another-browser": 400,
     "authorize-return-forged": 400,
     "authorize-unknown-client": 400,
     "revoke-sign-out-forged": 400,
-    "revoke-sign-out-without-hint": 200,
 }
 
 

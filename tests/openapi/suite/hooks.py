@@ -112,7 +112,7 @@ class IssuerAuth:
         case.headers["Authorization"] = data
 
 
-@schemathesis.auth().apply_to(path=["/demo/me", "/userinfo"])
+@schemathesis.auth().apply_to(path=["/demo/me", "/userinfo"], method="GET")
 class BearerAuth:
     def get(self, case, context):
         return "Bearer " + remember(CALLERS.issue("librechat"))["access_token"]
@@ -141,6 +141,8 @@ def before_call(context, case, kwargs):
             issuer_answers(case, body, choice)
         case "/authorize/return":
             come_back(case)
+        case "/userinfo" if case.method == "POST":
+            userinfo(case, body)
         case "/sign-out":
             sign_out(case.query if case.method == "GET" else body)
         case "/sessions":
@@ -191,6 +193,14 @@ def come_back(case):
         SIGN_INS.add(answer)
         case.query = dict(case.query) | {"answer": answer}
         header(case, "Cookie", cookie)
+
+
+def userinfo(case, body):
+    token = remember(CALLERS.issue("librechat"))["access_token"]
+    if body and is_text(body.get("access_token")):
+        body["access_token"] = token
+    else:
+        authorization(case, "Bearer " + token)
 
 
 def sign_out(asked):

@@ -33,7 +33,7 @@ class Registrations:
             "browser": {"requires": "access_token", "alg": "ES256", "is_public": True},
             "app": {"requires": "refresh_token", "alg": "EdDSA", "is_public": True, "redirect_uris": ["http://127.0.0.1/callback"]},
             "actions": {"requires": "refresh_token", "alg": "RS256", "pkce": "optional"},
-            "plain": {"requires": "access_token", "alg": "RS256", "scopes": []},
+            "plain": {"requires": "access_token", "alg": "RS256", "scopes": [], "sign_in_issuer": "back-office"},
             "early": {"requires": "access_token", "alg": "RS256", "window_seconds": 60},
             "keyless": {"requires": "access_token", "alg": "PS256"},
         }
@@ -59,7 +59,8 @@ class Registrations:
                 "claims": CLAIMS,
                 "renewal": {key: kind[key] for key in ("requires", "window_seconds") if key in kind},
             }
-            registration |= {key: kind[key] for key in ("redirect_uris", "post_logout_redirect_uris", "pkce") if key in kind}
+            optional = ("redirect_uris", "post_logout_redirect_uris", "pkce", "sign_in_issuer")
+            registration |= {key: kind[key] for key in optional if key in kind}
             return registration | ({"secret_sha256": hashed(self.clients[name])} if name in self.clients else {})
 
         may = {"portal": list(self.kinds), "back-office": ["plain"]}
@@ -67,7 +68,9 @@ class Registrations:
             {"issuer_id": name, "secret_sha256": hashed(secret), "clients": may[name]}
             for name, secret in self.issuers.items()
         ]
+        # Both sign users of "plain" in, so it says whose they are; after a sign-out they have nowhere to go.
         issuers[0] |= {"sign_in_url": SIGN_IN, "sign_out_url": SIGN_OUT}
+        issuers[1] |= {"sign_in_url": f"{SIGN_IN}/office"}
         asserting = {"assertion_iss": "old-portal", "assertion_aud": "latchkey", "hs256_secret": self.assertion_secret}
         return {
             "issuers": [*issuers, {"issuer_id": "old-portal", "clients": list(self.kinds), **asserting}],

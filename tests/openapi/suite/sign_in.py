@@ -3,7 +3,7 @@
 import time
 
 from callers import parameters
-from directed import Directed, both
+from directed import FORM, TOO_LONG, Directed, both
 from server import AFTERWARDS, BACK, SIGN_IN, SIGN_OUT
 
 
@@ -174,6 +174,13 @@ class DirectedSignIn(Directed):
                 self.send(label, 401, "invalid_token", auth=auth)
             without = issue("librechat", scope="email")["access_token"]
             self.send(label, 403, "insufficient_scope", auth="Bearer " + without)
+            self.send(label, 400, "invalid_request", auth="Bearer")
+        in_body = {"access_token": tokens["access_token"]}
+        for parts in ({"json": in_body}, {"form": in_body}):
+            assert self.send(label, 200, **parts).json() == said
+            self.send(label, 400, "invalid_request", auth="Bearer " + tokens["access_token"], **parts)
+        self.send(label, 413, "invalid_request", form=TOO_LONG, headers={"Content-Type": FORM})
+        self.send(label, 415, "invalid_request", form=b"{}", headers={"Content-Type": "text/plain"})
 
     def sign_out(self):
         portal, afterwards = self.callers.issuer(), {"post_logout_redirect_uri": AFTERWARDS}
@@ -190,7 +197,8 @@ class DirectedSignIn(Directed):
                 hint | {"client_id": "app"},
             ]:
                 sign_out(400, **query, **afterwards)
-            sign_out(200)
+            sign_out(400, **afterwards)
+            sign_out(200, client_id="plain", **afterwards)
             assert sign_out(302, client_id="librechat", **afterwards).startswith(SIGN_OUT), "without a hint"
             assert self.send("POST /token/introspect", 200, auth=portal, json=access).json()["active"] is True
             away = sign_out(302, **hint, **afterwards, state="a&b")
