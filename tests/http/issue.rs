@@ -201,8 +201,8 @@ async fn the_id_token_is_openids() {
     assert_eq!(
         tokens.id_claims(),
         json!({
-            "iss": ISSUER, "sub": "alice", "aud": "wide", "iat": now, "exp": now + 86_400, "sid": tokens.0["session_id"], "nonce": "n-0S6_WzA2Mj",
-            "email": "alice@example.org", "name": "Alice",
+            "iss": ISSUER, "sub": "alice", "aud": "wide", "iat": now, "exp": now + 86_400, "nonce": "n-0S6_WzA2Mj",
+            "sid": tokens.0["session_id"], "email": "alice@example.org", "name": "Alice",
         })
     );
 }
