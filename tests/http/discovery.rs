@@ -40,7 +40,7 @@ async fn every_token_verifies_under_the_published_keys_and_no_secret_is_among_th
 
 #[tokio::test]
 async fn metadata_announces_what_there_is() {
-    let app = App::with(&[("LATCHKEY_AUTHORIZATION_ENDPOINT", "https://portal.example.org/sign-in")]).await;
+    let app = App::start().await;
     let openid = get(&app, "/.well-known/openid-configuration").await.json();
     assert_eq!(openid["issuer"], app.issue().await.claims()["iss"], "byte-identical");
     let methods = ["client_secret_basic", "client_secret_post", "private_key_jwt"];
@@ -50,7 +50,9 @@ async fn metadata_announces_what_there_is() {
         openid,
         json!({
             "issuer": ISSUER,
-            "authorization_endpoint": "https://portal.example.org/sign-in",
+            "authorization_endpoint": format!("{ISSUER}/authorize"),
+            "userinfo_endpoint": format!("{ISSUER}/userinfo"),
+            "end_session_endpoint": format!("{ISSUER}/sign-out"),
             "token_endpoint": format!("{ISSUER}/token/renew"),
             "revocation_endpoint": format!("{ISSUER}/token/revoke"),
             "revocation_endpoint_auth_methods_supported": methods_and_none,
@@ -58,9 +60,16 @@ async fn metadata_announces_what_there_is() {
             "introspection_endpoint_auth_methods_supported": methods,
             "jwks_uri": format!("{ISSUER}/.well-known/jwks.json"),
             "response_types_supported": ["code"],
+            "response_modes_supported": ["query"],
+            "code_challenge_methods_supported": ["S256"],
+            "authorization_response_iss_parameter_supported": true,
+            "request_parameter_supported": false,
+            "request_uri_parameter_supported": false,
+            "prompt_values_supported": ["none", "login", "consent", "select_account"],
+            "claims_supported": ["iss", "sub", "aud", "iat", "exp", "sid", "nonce", "auth_time", "acr", "amr"],
             "subject_types_supported": ["public"],
             "id_token_signing_alg_values_supported": ["RS256", "PS256", "ES256", "EdDSA"],
-            "grant_types_supported": ["refresh_token"],
+            "grant_types_supported": ["authorization_code", "refresh_token"],
             "token_endpoint_auth_methods_supported": methods_and_none,
             "token_endpoint_auth_signing_alg_values_supported": algorithms,
             "revocation_endpoint_auth_signing_alg_values_supported": algorithms,
@@ -68,6 +77,9 @@ async fn metadata_announces_what_there_is() {
         })
     );
     let oauth = get(&app, "/.well-known/oauth-authorization-server").await.json();
+    for endpoint in ["authorization_endpoint", "token_endpoint", "revocation_endpoint", "userinfo_endpoint"] {
+        assert_eq!(oauth[endpoint], openid[endpoint]);
+    }
     assert_eq!((&oauth["issuer"], &oauth["token_endpoint"]), (&openid["issuer"], &openid["token_endpoint"]));
 }
 

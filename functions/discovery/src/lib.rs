@@ -6,7 +6,7 @@ use latchkey_token::{
     failure::Failure,
     metadata::{Metadata, MetadataDocument},
     ports::{Clock, PublicKeySource},
-    routes,
+    routes::{self, Route},
 };
 use latchkey_token_lambda::{
     Body, Request, Response,
@@ -20,7 +20,6 @@ use latchkey_token_lambda::{
 pub struct Discovery<K> {
     pub keys: K,
     pub issuer: String,
-    pub authorization_endpoint: Option<String>,
     /// How long verifiers may keep an answer, in seconds.
     pub max_age_seconds: u32,
     pub cors: Cors,
@@ -29,25 +28,21 @@ pub struct Discovery<K> {
 
 impl<K> Discovery<K> {
     pub fn new(keys: K, settings: DiscoverySettings, clock: Arc<dyn Clock>) -> Self {
-        Self {
-            keys,
-            issuer: settings.issuer,
-            authorization_endpoint: settings.authorization_endpoint,
-            max_age_seconds: settings.jwks_seconds,
-            cors: settings.cors,
-            clock,
-        }
+        Self { keys, issuer: settings.issuer, max_age_seconds: settings.jwks_seconds, cors: settings.cors, clock }
     }
 }
 
 /// Answers one request for a path that ends in the document's name: a stage may stand in front of it.
 pub async fn handle<K: PublicKeySource>(discovery: &Discovery<K>, request: Request) -> Response<Body> {
     let path = request.uri().path();
-    let answer = if path.ends_with(routes::JWKS.path) {
+    let is_at = |route: Route, inserted: Route| {
+        route.ends(path) || inserted.inserted_in(path).is_some_and(|rest| rest == path_of(&discovery.issuer))
+    };
+    let answer = if routes::JWKS.ends(path) {
         jwks(discovery).await
-    } else if path.ends_with(routes::OPENID_CONFIGURATION.path) {
+    } else if is_at(routes::OPENID_CONFIGURATION, routes::OPENID_CONFIGURATION_OF_PATH) {
         metadata(discovery, MetadataDocument::OpenIdConfiguration).await
-    } else if path.ends_with(routes::OAUTH_AUTHORIZATION_SERVER.path) {
+    } else if is_at(routes::OAUTH_AUTHORIZATION_SERVER, routes::OAUTH_AUTHORIZATION_SERVER_OF_PATH) {
         metadata(discovery, MetadataDocument::OAuthAuthorizationServer).await
     } else {
         return response::not_found();
@@ -62,6 +57,12 @@ pub async fn handle<K: PublicKeySource>(discovery: &Discovery<K>, request: Reque
     discovery.cors.apply(request.headers(), response)
 }
 
+/// The issuer's path, without slashes at its ends: what RFC 8414 §3.1 puts behind the document's name.
+fn path_of(issuer: &str) -> &str {
+    let after_scheme = issuer.split_once("://").map_or(issuer, |(_, rest)| rest);
+    after_scheme.split_once('/').map_or("", |(_, path)| path.trim_matches('/'))
+}
+
 async fn jwks<K: PublicKeySource>(discovery: &Discovery<K>) -> Result<String, EdgeError> {
     let keys = discovery.keys.public_keys(discovery.clock.now());
     Ok(within_deadline(async { keys.await.map_err(Failure::from) }).await?.to_json())
@@ -73,10 +74,6 @@ async fn metadata<K: PublicKeySource>(
 ) -> Result<String, EdgeError> {
     let keys = discovery.keys.public_keys(discovery.clock.now());
     let keys = within_deadline(async { keys.await.map_err(Failure::from) }).await?;
-    let metadata = Metadata {
-        issuer: &discovery.issuer,
-        authorization_endpoint: discovery.authorization_endpoint.as_deref(),
-        keys: &keys,
-    };
+    let metadata = Metadata { issuer: &discovery.issuer, keys: &keys };
     Ok(metadata.document(document).to_string())
 }

@@ -1,4 +1,7 @@
-//! `POST /token`: the external system's back end turns a signed-in user into tokens (docs/api.md, Issue).
+//! `POST /token` and `POST /authorize/…`: the external system's back end turns a signed-in user into tokens, and answers
+//! for the sign-ins that clients have begun (docs/api.md, Issue and Sign-in).
+
+mod sign_in;
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -20,6 +23,8 @@ use latchkey_token_lambda::{
     within_deadline,
 };
 
+use self::sign_in::SignInCall;
+
 /// Answers one request. Never fails: every outcome is a response.
 pub async fn handle<S, D>(service: &Service<S, D>, request: Request) -> Response<Body>
 where
@@ -27,6 +32,11 @@ where
     D: DocumentSource,
 {
     let audit = RequestAudit::new("issue", &request);
+    let path = request.uri().path();
+    if let Some(call) = SignInCall::ALL.into_iter().find(|call| call.route().ends(path)) {
+        let answer = sign_in::answer(service, call, &request, &audit).await;
+        return service.respond(&request, answer, &audit, EventKind::SignInRejected);
+    }
     let answer = issue(service, &request, &audit).await.map(|tokens| response::tokens(&tokens));
     service.respond(&request, answer, &audit, EventKind::ClientRejected)
 }

@@ -1,9 +1,10 @@
-//! `POST /token/renew`: the client exchanges its refresh token for new tokens (docs/api.md, Renewal).
+//! `POST /token/renew`: the client exchanges its refresh token, or a code, for new tokens (docs/api.md, Renewal and
+//! Sign-in).
 
 use latchkey_token::{
     audit::EventKind,
     failure::{Failure, Refusal},
-    grants::{ClientGrantType, Renew, RenewRequest, TokenSet},
+    grants::{ClientGrantType, CodeRequest, Renew, RenewRequest, TokenSet},
     ports::{DocumentSource, ReadSession, RenewSession, RevokeSession},
 };
 use latchkey_token_lambda::{
@@ -36,17 +37,18 @@ where
 {
     let authorization = Authorization::read(request.headers())?;
     let mut parameters = Parameters::read(request)?;
+    let use_case = Renew {
+        store: &service.store,
+        documents: &service.documents,
+        policy: &service.policy,
+        clock: service.clock.as_ref(),
+        randomness: service.randomness.as_ref(),
+        audit,
+    };
     match ClientGrantType::read(parameters.text("grant_type")?.as_deref()) {
-        ClientGrantType::RefreshToken => {
-            let use_case = Renew {
-                store: &service.store,
-                documents: &service.documents,
-                policy: &service.policy,
-                clock: service.clock.as_ref(),
-                randomness: service.randomness.as_ref(),
-                audit,
-            };
-            within_deadline(use_case.run(renewal(authorization, parameters)?)).await
+        ClientGrantType::RefreshToken => within_deadline(use_case.run(renewal(authorization, parameters)?)).await,
+        ClientGrantType::AuthorizationCode => {
+            within_deadline(use_case.exchange(exchange(authorization, parameters)?)).await
         }
         ClientGrantType::Unsupported => Err(Failure::Refused(Refusal::UnsupportedGrantType).into()),
     }
@@ -56,4 +58,12 @@ fn renewal(authorization: Authorization, mut parameters: Parameters) -> Result<R
     let refresh_token = parameters.required("refresh_token")?;
     let (client, access_token) = credentials::client(authorization, &mut parameters)?;
     Ok(RenewRequest { client, refresh_token, access_token, scope: parameters.text("scope")? })
+}
+
+/// Whatever else comes along, such as a scope, was said at the begin of the sign-in.
+fn exchange(authorization: Authorization, mut parameters: Parameters) -> Result<CodeRequest, EdgeError> {
+    let code = parameters.required("code")?;
+    let redirect_uri = parameters.required("redirect_uri")?;
+    let (client, _) = credentials::client(authorization, &mut parameters)?;
+    Ok(CodeRequest { client, code, redirect_uri, code_verifier: parameters.text("code_verifier")? })
 }

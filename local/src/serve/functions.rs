@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use authorize::SignIns;
 use authorizer::Authorizer;
 use discovery::Discovery;
 use latchkey_token_aws::{CachedDocuments, DynamoDbSessions};
@@ -14,5 +15,6 @@ pub(super) struct Functions {
     pub tokens: Service<DynamoDbSessions, Arc<CachedDocuments>>,
     pub discovery: Discovery<Arc<CachedDocuments>>,
     pub authorizer: Authorizer<DynamoDbSessions, Arc<CachedDocuments>>,
+    pub sign_ins: SignIns<Arc<CachedDocuments>>,
     pub playground: Playground,
 }

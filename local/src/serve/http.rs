@@ -82,6 +82,7 @@ async fn answer_by(function: Function, functions: &Functions, request: Request<B
         Function::Introspect => introspect::handle(tokens, request).await,
         Function::Sessions => sessions::handle(tokens, request).await,
         Function::Discovery => discovery::handle(&functions.discovery, request).await,
+        Function::Authorize => authorize::handle(&functions.sign_ins, request).await,
     }
 }
 

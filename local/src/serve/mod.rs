@@ -16,6 +16,7 @@ use std::{
     time::Duration,
 };
 
+use authorize::SignIns;
 use authorizer::{Authorizer, LiveSessions};
 use aws_config::SdkConfig;
 use discovery::Discovery;
@@ -158,7 +159,8 @@ impl Server {
         let (clients, demo) = match &options.clients {
             Some(file) => (SecretText::File(file.clone()), None),
             None => {
-                let demo = Demo::load_or_create(directory)?;
+                let url = address.ip().is_loopback().then_some(url.as_str());
+                let demo = Demo::load_or_create(directory, url)?;
                 (demo.clients.clone(), Some(demo))
             }
         };
@@ -210,7 +212,13 @@ impl Server {
             clock: options.clock,
             randomness: Arc::new(SystemRandomness),
         };
-        let functions = Arc::new(Functions { tokens, discovery, authorizer, playground });
+        let sign_ins = SignIns {
+            documents: Arc::clone(&tokens.documents),
+            issuer: tokens.policy.issuer.clone(),
+            clock: Arc::clone(&tokens.clock),
+            randomness: Arc::clone(&tokens.randomness),
+        };
+        let functions = Arc::new(Functions { tokens, discovery, authorizer, sign_ins, playground });
         serving.push(tokio::spawn(http::serve(listener, functions, stopped)));
         Ok(Self { url, welcome, demo, stop, serving })
     }

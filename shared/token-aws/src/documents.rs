@@ -73,6 +73,11 @@ impl<K: Document<Read = KeyRing>> CachedDocuments<K> {
         loaded.inspect_err(|unavailable| tracing::warn!(error = %unavailable, "nothing to start with")).ok()
     }
 
+    /// Both, not fitted to each other.
+    pub(crate) async fn each(&self, now: Timestamp) -> Result<(Arc<KeyRing>, Arc<Registrations>), Unavailable> {
+        tokio::try_join!(self.keys.current(now), self.registrations.current(now))
+    }
+
     fn fit(&self, keys: Arc<KeyRing>, registrations: Arc<Registrations>, now: Timestamp) -> Arc<Documents> {
         if let Some(observer) = self.observer {
             (observer.ring_served)(&keys, now);
@@ -105,7 +110,7 @@ impl<K: Document<Read = KeyRing>> CachedDocuments<K> {
 
 impl<K: Document<Read = KeyRing>> DocumentSource for CachedDocuments<K> {
     async fn current(&self, now: Timestamp) -> Result<Arc<Documents>, Unavailable> {
-        let (keys, registrations) = tokio::try_join!(self.keys.current(now), self.registrations.current(now))?;
+        let (keys, registrations) = self.each(now).await?;
         Ok(self.fit(keys, registrations, now))
     }
 

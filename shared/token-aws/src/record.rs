@@ -6,8 +6,8 @@ use std::collections::HashMap;
 use aws_sdk_dynamodb::{primitives::Blob, types::AttributeValue};
 use latchkey_token::{
     json::{Map, Value},
-    session::{Predecessor, Revocation, RevocationId, Session},
-    tokens::{SealedSuccessor, SecretHash, SingleUse},
+    session::{Authentication, Predecessor, Revocation, RevocationId, Session, SignIn},
+    tokens::{CodeBinding, CodeChallenge, SealedSuccessor, SecretHash, SingleUse},
     values::{
         ClientId, CustomClaims, Generation, IssuerId, Owner, Scope, Seconds, SessionKey, Sid, Subject, Timestamp,
     },
@@ -55,6 +55,25 @@ pub(crate) fn item(session: &Session) -> Item {
         put("revoked_at", time(revocation.at));
         put("revoked_reason", string(&revocation.reason));
         put("revocation_id", binary(revocation.id.as_bytes()));
+    }
+    if let Some(SignIn { binding, nonce }) = &session.sign_in {
+        put("redirect_uri_hash", binary(binding.redirect_uri_hash()));
+        if let Some(challenge) = binding.code_challenge() {
+            put("code_challenge", binary(challenge.as_bytes()));
+        }
+        if let Some(nonce) = nonce {
+            put("nonce", string(nonce));
+        }
+    }
+    let Authentication { time: auth_time, acr, amr } = &session.authentication;
+    if let Some(auth_time) = auth_time {
+        put("auth_time", time(*auth_time));
+    }
+    if let Some(acr) = acr {
+        put("acr", string(acr));
+    }
+    if !amr.is_empty() {
+        put("amr", strings(amr));
     }
     put("expires_at", number(session.deletable_at()));
     item
@@ -123,12 +142,27 @@ pub(crate) fn session(item: &Item) -> Result<Session, Corrupt> {
         idle_expires_at: read.time("idle_expires_at")?,
         absolute_expires_at: read.time("absolute_expires_at")?,
         revocation: read.revocation()?,
+        sign_in: read.sign_in()?,
+        authentication: Authentication {
+            time: read.optional("auth_time", Reader::time)?,
+            acr: read.optional("acr", Reader::string)?.map(str::to_owned),
+            amr: read.optional("amr", Reader::strings)?.unwrap_or_default(),
+        },
     })
 }
 
 struct Reader<'a>(&'a Item);
 
 impl Reader<'_> {
+    /// What may be missing.
+    fn optional<'s, T>(
+        &'s self,
+        name: &'static str,
+        read: impl Fn(&'s Self, &'static str) -> Result<T, Corrupt>,
+    ) -> Result<Option<T>, Corrupt> {
+        self.0.contains_key(name).then(|| read(self, name)).transpose()
+    }
+
     fn string(&self, name: &'static str) -> Result<&str, Corrupt> {
         self.0.get(name).and_then(|value| value.as_s().ok()).map(String::as_str).ok_or(Corrupt(name))
     }
@@ -175,6 +209,13 @@ impl Reader<'_> {
             secret_hash: SecretHash::from_bytes(self.bytes("previous_hash")?),
             sealed_successor: seal.ok_or(Corrupt("sealed_successor"))?,
         }))
+    }
+
+    fn sign_in(&self) -> Result<Option<SignIn>, Corrupt> {
+        let Some(redirect_uri_hash) = self.optional("redirect_uri_hash", Reader::bytes)? else { return Ok(None) };
+        let challenge = self.optional("code_challenge", Reader::bytes)?.map(CodeChallenge::from_bytes);
+        let nonce = self.optional("nonce", Reader::string)?.map(str::to_owned);
+        Ok(Some(SignIn { binding: CodeBinding::from_record(redirect_uri_hash, challenge), nonce }))
     }
 
     fn revocation(&self) -> Result<Option<Revocation>, Corrupt> {

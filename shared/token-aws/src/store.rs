@@ -26,9 +26,9 @@ use latchkey_token::{
         InsertSession, ListSessions, Page, ReadSession, RedeemAssertion, RedemptionFailure, RenewSession,
         RenewalOutcome, RevokeSession,
     },
-    session::{Renewal, Revocation, Session, WriteOutcome, ended_deletable_at},
+    session::{Renewal, Revocation, Session, WriteOutcome, deletable_after, ended_deletable_at},
     tokens::SingleUse,
-    values::{ClientId, Owner, SessionKey, Sid, Subject},
+    values::{ClientId, Generation, Owner, SessionKey, Sid, Subject},
 };
 
 use crate::{
@@ -212,11 +212,6 @@ impl RenewSession for DynamoDbSessions {
             .update_item()
             .table_name(&self.table)
             .set_key(Some(record::key(&renewal.key)))
-            .update_expression(
-                "SET generation = :generation, secret_hash = :hash, tag_kid = :tag_kid, previous_hash = :old_hash, \
-                 sealed_successor = :sealed, rotated_at = :now, access_expires_at = :access_expires_at, \
-                 idle_expires_at = :idle_expires_at",
-            )
             .expression_attribute_values(":client", string(presented.client_id.as_str()))
             .expression_attribute_values(":old_generation", number(presented.generation.number().into()))
             .expression_attribute_values(":old_hash", binary(presented.secret_hash.as_bytes()))
@@ -227,6 +222,35 @@ impl RenewSession for DynamoDbSessions {
             .expression_attribute_values(":sealed", binary(successor.sealed.as_bytes()))
             .expression_attribute_values(":access_expires_at", time(renewal.access_expires_at))
             .expression_attribute_values(":idle_expires_at", time(renewal.idle_expires_at));
+        let mut update = "SET generation = :generation, secret_hash = :hash, tag_kid = :tag_kid, \
+             previous_hash = :old_hash, sealed_successor = :sealed, rotated_at = :now, \
+             access_expires_at = :access_expires_at, idle_expires_at = :idle_expires_at"
+            .to_owned();
+        match &presented.binding {
+            Some(binding) => {
+                // An unused code was to be deleted soon.
+                update.push_str(", expires_at = :expires_at");
+                let expires_at = deletable_after(renewal.key.sid.absolute_expires_at());
+                condition.push_str(" AND redirect_uri_hash = :redirect_uri_hash");
+                request = request
+                    .expression_attribute_values(":expires_at", number(expires_at))
+                    .expression_attribute_values(":redirect_uri_hash", binary(binding.redirect_uri_hash()));
+                match binding.code_challenge() {
+                    Some(challenge) => {
+                        condition.push_str(" AND code_challenge = :code_challenge");
+                        request = request.expression_attribute_values(":code_challenge", binary(challenge.as_bytes()));
+                    }
+                    None => condition.push_str(" AND attribute_not_exists(code_challenge)"),
+                }
+            }
+            None => {
+                // The first ID token has had it.
+                update.push_str(" REMOVE nonce");
+                if presented.generation == Generation::FIRST {
+                    condition.push_str(" AND attribute_not_exists(redirect_uri_hash)");
+                }
+            }
+        }
         if let Some(epoch) = rules.epochs.floor() {
             condition.push_str(" AND issued_at >= :epoch");
             request = request.expression_attribute_values(":epoch", time(epoch));
@@ -250,11 +274,12 @@ impl RenewSession for DynamoDbSessions {
             }
             condition.push_str(&format!(" AND ({})", any.join(" OR ")));
         }
-        if rules.window_seconds > 0 {
+        if rules.window_seconds > 0 && presented.binding.is_none() {
             condition.push_str(" AND access_expires_at <= :window_end");
             request = request.expression_attribute_values(":window_end", time(renewal.now.plus(rules.window_seconds)));
         }
         let request = request
+            .update_expression(update)
             .condition_expression(condition)
             .return_values(ReturnValue::AllNew)
             .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld);

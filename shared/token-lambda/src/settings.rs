@@ -47,8 +47,6 @@ pub struct Settings {
     pub secrets_ttl_seconds: Seconds,
     /// `max-age` of the JWKS, in seconds.
     pub jwks_seconds: Seconds,
-    /// The external system's sign-in, announced in the metadata when set.
-    pub authorization_endpoint: Option<String>,
     /// Name of the session table.
     pub table: String,
 }
@@ -58,14 +56,44 @@ pub struct Settings {
 pub struct DiscoverySettings {
     /// `iss`, byte for byte.
     pub issuer: String,
-    /// The external system's sign-in, announced in the metadata when set.
-    pub authorization_endpoint: Option<String>,
     /// The origins whose pages may read the answers; none by default.
     pub cors: Cors,
     /// How long the published keys are cached, in seconds.
     pub secrets_ttl_seconds: Seconds,
     /// `max-age` of every answer, in seconds.
     pub jwks_seconds: Seconds,
+}
+
+/// The settings of the function that begins and finishes sign-ins. It has neither a table nor a key that signs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SignInSettings {
+    /// `iss`, byte for byte.
+    pub issuer: String,
+    /// The secret with the keys that sign-ins are sealed with: ARN or name, or `file:PATH` for local runs.
+    pub ticket_keys: String,
+    /// The secret with the registrations, as `ticket_keys`.
+    pub clients: String,
+    /// How long both are cached, in seconds.
+    pub secrets_ttl_seconds: Seconds,
+}
+
+impl SignInSettings {
+    /// Reads the process's environment.
+    pub fn from_env() -> Result<Self, SettingsFaults> {
+        Self::read(|name| std::env::var(name).ok())
+    }
+
+    /// Reads the variables that `lookup` gives.
+    pub fn read(lookup: impl Fn(&str) -> Option<String>) -> Result<Self, SettingsFaults> {
+        let mut environment = Environment { lookup: &lookup, faults: Vec::new() };
+        let settings = Self {
+            issuer: environment.issuer(None),
+            ticket_keys: environment.secret("LATCHKEY_TICKET_KEYS"),
+            clients: environment.secret("LATCHKEY_CLIENTS"),
+            secrets_ttl_seconds: environment.secrets_ttl(),
+        };
+        environment.finish(settings)
+    }
 }
 
 /// The settings of the key rotation. Secrets by ARN or name.
@@ -187,7 +215,6 @@ impl DiscoverySettings {
         let mut environment = Environment { lookup: &lookup, faults: Vec::new() };
         let settings = Self {
             issuer: environment.issuer(None),
-            authorization_endpoint: environment.authorization_endpoint(),
             cors: environment.cors(),
             secrets_ttl_seconds: environment.secrets_ttl(),
             jwks_seconds: environment.jwks_seconds(),
@@ -226,7 +253,6 @@ impl Settings {
     pub fn discovery(&self) -> DiscoverySettings {
         DiscoverySettings {
             issuer: self.policy.issuer.clone(),
-            authorization_endpoint: self.authorization_endpoint.clone(),
             cors: self.cors.clone(),
             secrets_ttl_seconds: self.secrets_ttl_seconds,
             jwks_seconds: self.jwks_seconds,
@@ -332,12 +358,6 @@ impl Environment<'_> {
         issuers
     }
 
-    fn authorization_endpoint(&mut self) -> Option<String> {
-        let endpoint = self.text("LATCHKEY_AUTHORIZATION_ENDPOINT")?;
-        self.url("LATCHKEY_AUTHORIZATION_ENDPOINT", &endpoint);
-        Some(endpoint)
-    }
-
     fn cors(&mut self) -> Cors {
         Cors::parse(&self.text("LATCHKEY_CORS_ORIGINS").unwrap_or_default()).unwrap_or_else(|bad| {
             self.fault(
@@ -396,7 +416,6 @@ impl Environment<'_> {
             cors: self.cors(),
             secrets_ttl_seconds: self.secrets_ttl(),
             jwks_seconds: self.jwks_seconds(),
-            authorization_endpoint: self.authorization_endpoint(),
             table: self.required("LATCHKEY_TABLE", table),
         }
     }
@@ -453,7 +472,6 @@ mod tests {
             ("LATCHKEY_RETRY_CONFIDENTIAL_SECONDS", "86401"),
             ("LATCHKEY_CLOCK_SKEW_SECONDS", "61"),
             ("LATCHKEY_CORS_ORIGINS", "*"),
-            ("LATCHKEY_AUTHORIZATION_ENDPOINT", "sign-in"),
             ("LATCHKEY_SECRETS_TTL_SECONDS", "1.5"),
             ("LATCHKEY_JWKS_SECONDS", " 5"),
             ("LATCHKEY_CLIENTS", "file:"),
@@ -472,7 +490,6 @@ mod tests {
             "RETRY_CONFIDENTIAL_SECONDS",
             "CLOCK_SKEW_SECONDS",
             "CORS_ORIGINS",
-            "AUTHORIZATION_ENDPOINT",
             "SECRETS_TTL_SECONDS",
             "JWKS_SECONDS",
             "SIGNING_KEYS",
@@ -480,7 +497,7 @@ mod tests {
         ] {
             assert!(faults.contains(&format!("\n  LATCHKEY_{name}: ")), "{name} in {faults}");
         }
-        assert_eq!(faults.lines().count(), 17);
+        assert_eq!(faults.lines().count(), 16);
     }
 
     #[test]

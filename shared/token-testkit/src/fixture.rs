@@ -4,8 +4,8 @@ use latchkey_token::{
     audit::Reason,
     json,
     registrations::Epochs,
-    session::{Presented, Renewal, RenewalRules, Revocation, RevocationId, Session, Successor},
-    tokens::{RefreshSecret, SealedSuccessor},
+    session::{Authentication, Presented, Renewal, RenewalRules, Revocation, RevocationId, Session, SignIn, Successor},
+    tokens::{CodeBinding, CodeVerifier, RefreshSecret, SealedSuccessor},
     values::{ClientId, CustomClaims, Generation, IssuerId, Owner, Scope, SessionKey, Sid, Subject, Timestamp},
 };
 
@@ -48,7 +48,36 @@ pub fn session(number: u32) -> Session {
         idle_expires_at: NOW.plus(604_800),
         absolute_expires_at,
         revocation: None,
+        sign_in: None,
+        authentication: Authentication::default(),
     }
+}
+
+/// What the code of [`code_session`] is bound to.
+pub fn binding() -> CodeBinding {
+    let verifier = CodeVerifier::parse(&"v".repeat(43)).expect("a verifier");
+    CodeBinding::new("https://chat.example.org/callback", Some(verifier.challenge()))
+}
+
+/// A session whose first token is a code that nobody has exchanged yet.
+pub fn code_session(number: u32) -> Session {
+    Session {
+        access_expires_at: NOW.plus(60),
+        idle_expires_at: NOW.plus(60),
+        sign_in: Some(SignIn { binding: binding(), nonce: Some("a nonce".into()) }),
+        authentication: Authentication {
+            time: Some(NOW.minus(30)),
+            acr: Some("urn:example:gold".into()),
+            amr: vec!["pwd".into(), "otp".into()],
+        },
+        ..session(number)
+    }
+}
+
+/// The exchange of the code of `record` at `now`.
+pub fn exchange(record: &Session, now: Timestamp) -> Renewal {
+    let renewal = renewal(record, now);
+    Renewal { presented: Presented { binding: Some(binding()), ..renewal.presented }, ..renewal }
 }
 
 /// The honest renewal of `record` at `now`.
@@ -63,6 +92,7 @@ pub fn renewal(record: &Session, now: Timestamp) -> Renewal {
             generation: record.generation,
             secret_hash: secret(old).hash(),
             candidate: None,
+            binding: None,
         },
         rules: RenewalRules { retry_seconds: 60, window_seconds: 0, epochs: Epochs::NONE },
         now,

@@ -8,6 +8,7 @@ use crate::{
     keys::{Algorithm, KeyRing, Signer, TagKey},
     policy::Policy,
     registrations::{Client, Registrations},
+    tickets::TicketKeys,
     values::{OPENID, Timestamp},
 };
 
@@ -17,6 +18,15 @@ pub struct Documents {
     /// All signing and tag keys.
     pub keys: Arc<KeyRing>,
     /// All issuers and clients. Every key that a client names is in the ring, for the client's algorithm.
+    pub registrations: Arc<Registrations>,
+}
+
+/// What the begin and the end of a sign-in are judged by: no key that signs or tags is among it.
+#[derive(Clone, Debug)]
+pub struct SignInDocuments {
+    /// What tickets and answers are sealed with.
+    pub ticket_keys: Arc<TicketKeys>,
+    /// All issuers and clients.
     pub registrations: Arc<Registrations>,
 }
 

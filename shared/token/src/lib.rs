@@ -15,6 +15,9 @@ pub mod registrations;
 pub mod rotation;
 pub mod routes;
 pub mod session;
+
+pub mod sign_in;
+pub mod tickets;
 pub mod tokens;
 pub mod values;
 

@@ -5,7 +5,7 @@ use std::{future::Future, sync::Arc};
 
 use crate::{
     audit::Event,
-    documents::Documents,
+    documents::{Documents, SignInDocuments},
     failure::{Failure, Unavailable},
     keys::{Algorithm, PublicKeys},
     session::{Renewal, Revocation, Session, WriteOutcome},
@@ -55,6 +55,18 @@ impl<T: DocumentSource> DocumentSource for Arc<T> {
 
     fn reloaded(&self, now: Timestamp) -> impl Future<Output = Result<Arc<Documents>, Unavailable>> + Send {
         T::reloaded(self, now)
+    }
+}
+
+/// Where ticket keys and registrations come from.
+pub trait SignInDocumentSource: Send + Sync {
+    /// The ones in force; cached, and never loaded again for what a stranger sends.
+    fn sign_in_documents(&self, now: Timestamp) -> impl Future<Output = Result<SignInDocuments, Unavailable>> + Send;
+}
+
+impl<T: SignInDocumentSource> SignInDocumentSource for Arc<T> {
+    fn sign_in_documents(&self, now: Timestamp) -> impl Future<Output = Result<SignInDocuments, Unavailable>> + Send {
+        T::sign_in_documents(self, now)
     }
 }
 

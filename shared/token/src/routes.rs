@@ -43,6 +43,8 @@ pub enum Function {
     Sessions,
     /// Publishes keys and metadata.
     Discovery,
+    /// Begins and finishes sign-ins.
+    Authorize,
 }
 
 impl Function {
@@ -55,6 +57,7 @@ impl Function {
             Self::Introspect => "introspect",
             Self::Sessions => "sessions",
             Self::Discovery => "discovery",
+            Self::Authorize => "authorize",
         }
     }
 }
@@ -68,6 +71,10 @@ pub enum Who {
     Client,
     /// Both.
     IssuerOrClient,
+    /// The user's browser.
+    Browser,
+    /// Whoever has an access token.
+    Bearer,
     /// Nobody has to say who they are.
     Anyone,
 }
@@ -77,7 +84,8 @@ pub enum Who {
 pub struct Route {
     /// How it is called.
     pub method: Method,
-    /// Below the issuer; a segment in braces stands for any one segment that is not empty.
+    /// Below the issuer; a segment in braces stands for any one segment that is not empty, and one that ends in `+}` for one
+    /// or more.
     pub path: &'static str,
     /// Which function answers.
     pub function: Function,
@@ -109,6 +117,26 @@ pub const LIST_SESSIONS: Route = route(Method::Get, "/sessions", Function::Sessi
 pub const END_SESSIONS: Route = route(Method::Delete, "/sessions", Function::Sessions, Who::Issuer);
 /// The end of one session.
 pub const END_SESSION: Route = route(Method::Delete, "/sessions/{session_id}", Function::Sessions, Who::Issuer);
+/// The begin of a sign-in (RFC 6749 §3.1).
+pub const AUTHORIZE: Route = route(Method::Get, "/authorize", Function::Authorize, Who::Browser);
+/// The same as a form (OpenID Connect Core §3.1.2.1).
+pub const POST_AUTHORIZE: Route = route(Method::Post, "/authorize", Function::Authorize, Who::Browser);
+/// The portal says who has signed in.
+pub const ACCEPT_SIGN_IN: Route = route(Method::Post, "/authorize/accept", Function::Issue, Who::Issuer);
+/// The portal says no.
+pub const REJECT_SIGN_IN: Route = route(Method::Post, "/authorize/reject", Function::Issue, Who::Issuer);
+/// What the portal is asked for.
+pub const INSPECT_SIGN_IN: Route = route(Method::Post, "/authorize/inspect", Function::Issue, Who::Issuer);
+/// The end of a sign-in: the portal's answer on its way to the client.
+pub const RETURN_SIGN_IN: Route = route(Method::Get, "/authorize/return", Function::Authorize, Who::Browser);
+/// Who the bearer of an access token is (OpenID Connect Core §5.3).
+pub const USERINFO: Route = route(Method::Get, "/userinfo", Function::Introspect, Who::Bearer);
+/// The same with POST (OpenID Connect Core §5.3.1).
+pub const POST_USERINFO: Route = route(Method::Post, "/userinfo", Function::Introspect, Who::Bearer);
+/// Sign-out at the client's wish (OpenID Connect RP-Initiated Logout 1.0 §2).
+pub const SIGN_OUT: Route = route(Method::Get, "/sign-out", Function::Revoke, Who::Browser);
+/// The same as a form.
+pub const POST_SIGN_OUT: Route = route(Method::Post, "/sign-out", Function::Revoke, Who::Browser);
 /// The public keys (RFC 7517 §5).
 pub const JWKS: Route = public("/.well-known/jwks.json");
 /// OpenID Connect Discovery 1.0 §4.
@@ -116,8 +144,13 @@ pub const OPENID_CONFIGURATION: Route = public("/.well-known/openid-configuratio
 /// RFC 8414 §3.
 pub const OAUTH_AUTHORIZATION_SERVER: Route = public("/.well-known/oauth-authorization-server");
 
+/// Where OpenID Connect Discovery's document is for an issuer with a path, if looked for as RFC 8414 §3.1 says.
+pub const OPENID_CONFIGURATION_OF_PATH: Route = public("/.well-known/openid-configuration/{issuer_path+}");
+/// RFC 8414 §3.1, for an issuer with a path.
+pub const OAUTH_AUTHORIZATION_SERVER_OF_PATH: Route = public("/.well-known/oauth-authorization-server/{issuer_path+}");
+
 /// All of them.
-pub const ALL: [Route; 10] = [
+pub const ALL: [Route; 22] = [
     ISSUE,
     RENEW,
     REVOKE,
@@ -125,9 +158,21 @@ pub const ALL: [Route; 10] = [
     LIST_SESSIONS,
     END_SESSIONS,
     END_SESSION,
+    AUTHORIZE,
+    POST_AUTHORIZE,
+    ACCEPT_SIGN_IN,
+    REJECT_SIGN_IN,
+    INSPECT_SIGN_IN,
+    RETURN_SIGN_IN,
+    USERINFO,
+    POST_USERINFO,
+    SIGN_OUT,
+    POST_SIGN_OUT,
     JWKS,
     OPENID_CONFIGURATION,
     OAUTH_AUTHORIZATION_SERVER,
+    OPENID_CONFIGURATION_OF_PATH,
+    OAUTH_AUTHORIZATION_SERVER_OF_PATH,
 ];
 
 impl Route {
@@ -143,10 +188,22 @@ impl Route {
         loop {
             match (own.next(), given.next()) {
                 (None, None) => return true,
+                (Some(own), Some(_)) if own.ends_with("+}") => return !path.ends_with('/'),
                 (Some(own), Some(given)) if own == given || own.starts_with('{') && !given.is_empty() => {}
                 _ => return false,
             }
         }
+    }
+
+    /// Whether a request whose path ends like this is for this route: a stage may stand in front.
+    pub fn ends(&self, path: &str) -> bool {
+        path.ends_with(self.path)
+    }
+
+    /// What stands in `path` for the segments in braces at the end of the route's own; a stage may stand in front.
+    pub fn inserted_in<'p>(&self, path: &'p str) -> Option<&'p str> {
+        let (before, _) = self.path.split_once('{')?;
+        path.split_once(before).map(|(_, rest)| rest)
     }
 
     fn takes(&self, method: &str) -> bool {
@@ -195,7 +252,7 @@ mod tests {
     #[test]
     fn a_route_is_found_by_method_and_whole_path() {
         for route in &ALL {
-            let path = route.path.replace("{session_id}", "some-id");
+            let path = route.path.replace("{session_id}", "some-id").replace("{issuer_path+}", "prod/eu");
             assert_eq!(find(route.method.name(), &path), Found::Route(route));
         }
         assert_eq!(find("HEAD", "/.well-known/jwks.json"), Found::Route(&JWKS));

@@ -15,8 +15,8 @@ use base64::{
 use crate::{
     keys::{KeyRing, SigningKey},
     registrations::Epochs,
-    session::{Predecessor, Presented, Renewal, RenewalRules, Session, Successor},
-    tokens::{RefreshSecret, SealedSuccessor, SecretHash},
+    session::{Authentication, Predecessor, Presented, Renewal, RenewalRules, Session, SignIn, Successor},
+    tokens::{CodeBinding, RefreshSecret, SealedSuccessor, SecretHash},
     values::{ClientId, CustomClaims, Generation, IssuerId, Owner, Scope, SessionKey, Sid, Subject, Timestamp, sha256},
 };
 
@@ -138,7 +138,19 @@ pub fn session(generation: u32) -> Session {
         idle_expires_at: NOW.plus(500_000),
         absolute_expires_at,
         revocation: None,
+        sign_in: None,
+        authentication: Authentication::default(),
     }
+}
+
+/// What the code of [`code_session`] is bound to.
+pub fn binding() -> CodeBinding {
+    CodeBinding::new("https://chat.example.org/callback", None)
+}
+
+/// A session that has begun with a sign-in, and its code has not been exchanged.
+pub fn code_session() -> Session {
+    Session { sign_in: Some(SignIn { binding: binding(), nonce: Some("n".into()) }), ..session(0) }
 }
 
 pub fn presented(generation: u32) -> Presented {
@@ -147,6 +159,7 @@ pub fn presented(generation: u32) -> Presented {
         generation: Generation::new(generation),
         secret_hash: hash(generation),
         candidate: None,
+        binding: None,
     }
 }
 

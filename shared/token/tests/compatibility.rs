@@ -8,7 +8,7 @@ use latchkey_token::{
     documents::Documents,
     json::{Map, Value},
     keys::{KeyRing, Kid},
-    registrations::{Registrations, RenewalRequirement},
+    registrations::{Pkce, Registrations, RenewalRequirement},
     values::{ClientId, Subject},
 };
 use serde_json::json;
@@ -43,6 +43,7 @@ fn registrations() -> Value {
         "critical": ["audience"],
         "issuers": [
             {"issuer_id": "portal", "secret_sha256": [HASH], "clients": ["librechat", "spa"], "disabled": false,
+                "sign_in_url": "https://portal.example.org/sign-in", "sign_out_url": "https://portal.example.org/sign-out",
                 "sessions_not_before": 1_700_000_000},
             {"issuer_id": "old-portal", "hs256_secret": "a test secret of at least 32 bytes", "assertion_iss": "old-portal",
                 "assertion_aud": "latchkey", "subject_claim": "user_id", "legacy_max_age_seconds": 86_400,
@@ -52,7 +53,8 @@ fn registrations() -> Value {
             {"client_id": "librechat", "type": "confidential", "secret_sha256": [HASH, HASH], "profile": "librechat",
                 "alg": "HS256", "kid": "librechat-hs", "previous_kids": ["earlier-hs"], "audience": ["librechat"],
                 "scopes": ["openid", "profile"], "claims": ["email"], "access_token_seconds": 86_400,
-                "sessions_not_before": 0,
+                "sessions_not_before": 0, "redirect_uris": ["https://chat.example.org/oauth/openid/callback"],
+                "post_logout_redirect_uris": ["https://chat.example.org/login"], "pkce": "optional", "sign_in_issuer": "portal",
                 "renewal": {"requires": "refresh_token", "grace_seconds": 60, "window_seconds": 0, "retry_seconds": 60}},
             {"client_id": "spa", "type": "public", "alg": "HS256", "kid": "earlier-hs", "audience": ["spa"]},
         ],
@@ -78,6 +80,10 @@ fn assert_says_the_same(documents: &Documents) {
     assert_eq!(client.renewal.requires, RenewalRequirement::RefreshToken);
     assert_eq!(client.previous_kids, [Kid::parse("earlier-hs").unwrap()]);
     assert_eq!(documents.registrations.issuer("portal").unwrap().unwrap().clients.len(), 2);
+    assert!(client.redirects_to("https://chat.example.org/oauth/openid/callback") && client.pkce == Pkce::Optional);
+    assert!(client.redirects_after_sign_out_to("https://chat.example.org/login"));
+    let portal = documents.registrations.sign_in_issuer(client).unwrap().unwrap();
+    assert_eq!(portal.sign_out_url.as_ref().unwrap().as_str(), "https://portal.example.org/sign-out");
     let epochs = documents.registrations.epochs(&ClientId::parse("spa").unwrap()).unwrap();
     assert_eq!((epochs.floor(), epochs.issuers().len(), epochs.unreadable().len()), (None, 1, 0));
 }

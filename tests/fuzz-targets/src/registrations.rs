@@ -6,7 +6,8 @@ use latchkey_token::{
     json::Value,
     keys::{Algorithm, KeyRing},
     policy::{MAX_ACCESS_TOKEN_SECONDS, MAX_GRACE_SECONDS, MAX_RETRY_CONFIDENTIAL_SECONDS, MAX_RETRY_PUBLIC_SECONDS},
-    registrations::{Client, Credentials, Profile, Registrations},
+    registrations::{Client, Credentials, Pkce, Profile, Registrations},
+    values::WebUrl,
 };
 
 use crate::{Outcome, text};
@@ -26,6 +27,7 @@ pub fn registrations(data: &[u8]) -> Outcome {
             for client in registrations.clients() {
                 assert_within_limits(client);
                 assert_admits_no_guess(&registrations, client);
+                assert_sends_browsers_to_sound_addresses_only(&registrations, client);
             }
             let no_keys = KeyRing::parse(r#"{"signing":[],"tagging":[]}"#).unwrap();
             let names_a_key = registrations.clients().iter().any(|client| client.kid.is_some());
@@ -86,6 +88,26 @@ fn assert_within_limits(client: &Client) {
     assert!(client.profile == Profile::Standard || is_symmetric);
     assert!(!client.audience.is_empty());
     assert!(!client.claims.iter().any(|name| latchkey_token::values::is_reserved_claim(name)));
+}
+
+/// Of a client whose registration is sound it is known who signs its users in, if anybody does.
+fn assert_sends_browsers_to_sound_addresses_only(registrations: &Registrations, client: &Client) {
+    assert!(client.pkce == Pkce::Required || !client.is_public());
+    let issuer = registrations.sign_in_issuer(client).unwrap();
+    assert!(issuer.is_none_or(|issuer| issuer.clients.contains(&client.client_id) && !issuer.is_disabled));
+    assert!(issuer.is_none_or(|issuer| client.sign_in_issuer.as_ref().is_none_or(|id| *id == issuer.issuer_id)));
+    let addresses = issuer.into_iter().flat_map(|issuer| issuer.sign_in_url.iter().chain(&issuer.sign_out_url));
+    for address in addresses.chain(&client.redirect_uris).chain(&client.post_logout_redirect_uris) {
+        assert_eq!(WebUrl::parse(address.as_str()).as_ref(), Some(address));
+    }
+    for uri in &client.redirect_uris {
+        assert!(client.redirects_to(uri.as_str()));
+        for other in
+            [format!("{}/", uri.as_str()), format!("{}#", uri.as_str()), uri.as_str().replacen("//", "//x@", 1)]
+        {
+            assert!(!client.redirects_to(&other) || client.redirect_uris.iter().any(|own| own.as_str() == other));
+        }
+    }
 }
 
 fn assert_admits_no_guess(registrations: &Registrations, client: &Client) {

@@ -43,7 +43,6 @@ impl World {
         let discovery = Discovery {
             keys: documents.clone(),
             issuer: ISSUER.into(),
-            authorization_endpoint: None,
             max_age_seconds: 300,
             cors: Cors::default(),
             clock: clock.clone(),

@@ -199,6 +199,7 @@ impl Request {
         static OTHER: OnceLock<ClientId> = OnceLock::new();
         let other = || OTHER.get_or_init(|| ClientId::parse("other").unwrap());
         Presented {
+            binding: None,
             client_id: if self.is_of_another_client { other() } else { &session().client_id }.clone(),
             generation: Generation::new(self.generation.into()),
             secret_hash: hash(self.generation, self.secret),

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use authorize::SignIns;
 use authorizer::{Authorizer, LiveSessions};
 use discovery::Discovery;
 use lambda_http::{LambdaEvent, aws_lambda_events::apigw::ApiGatewayV2httpRequest};
@@ -19,6 +20,7 @@ pub struct Functions {
     pub tokens: Service<DynamoDbSessions, Arc<CachedDocuments>>,
     pub authorizer: Authorizer<DynamoDbSessions, Arc<CachedDocuments>>,
     pub discovery: Discovery<Arc<CachedDocuments>>,
+    pub sign_ins: SignIns<Arc<CachedDocuments>>,
 }
 
 impl Functions {
@@ -36,10 +38,15 @@ impl Functions {
             discovery: Discovery {
                 keys: Arc::clone(&documents),
                 issuer: ISSUER.into(),
-                authorization_endpoint: None,
                 max_age_seconds: 300,
                 cors: Cors::default(),
                 clock: clock.clone(),
+            },
+            sign_ins: SignIns {
+                documents: Arc::clone(&documents),
+                issuer: ISSUER.into(),
+                clock: clock.clone(),
+                randomness: Arc::new(SystemRandomness),
             },
             tokens: Service {
                 store,
@@ -68,6 +75,7 @@ impl Functions {
             Function::Introspect => answer!(introspect, &self.tokens),
             Function::Sessions => answer!(sessions, &self.tokens),
             Function::Discovery => answer!(discovery, &self.discovery),
+            Function::Authorize => answer!(authorize, &self.sign_ins),
         };
         answer.unwrap()
     }

@@ -38,6 +38,9 @@ const MAX_REASONS: usize = 12;
 /// Each event's colour, as good on white as on black.
 const fn colour(kind: EventKind) -> RGBColor {
     match kind {
+        EventKind::SignInStarted => RGBColor(170, 190, 120),
+        EventKind::SignInAccepted => RGBColor(120, 165, 60),
+        EventKind::SignInRejected => RGBColor(190, 145, 95),
         EventKind::TokenIssued => RGBColor(43, 150, 110),
         EventKind::TokenRenewed => RGBColor(74, 127, 212),
         EventKind::TokenRetried => RGBColor(98, 178, 222),

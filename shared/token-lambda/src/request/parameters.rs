@@ -8,9 +8,12 @@ use lambda_http::{
 };
 use latchkey_token::{
     json::{self, Map, Value},
-    values::Seconds,
+    values::{Seconds, Timestamp},
 };
 use percent_encoding::percent_decode_str;
+
+/// The last second of the year 9999.
+const LATEST_SECOND: i64 = 253_402_300_799;
 
 /// Longest body, in bytes, before anything in it is looked at.
 pub const MAX_BODY_BYTES: usize = 16 * 1024;
@@ -43,12 +46,7 @@ impl Parameters {
     /// Reads the body strictly: size, content type, UTF-8, syntax, no member twice. Nothing is taken from the query
     /// string, which must be empty.
     pub fn read(request: &Request) -> Result<Self, RequestFault> {
-        let body: &[u8] = match request.body() {
-            Body::Empty => &[],
-            Body::Text(text) => text.as_bytes(),
-            Body::Binary(bytes) => bytes,
-            _ => return Err(RequestFault::invalid("the body cannot be read")),
-        };
+        let body = body_of(request)?;
         if body.len() > MAX_BODY_BYTES {
             return Err(RequestFault::TooLarge);
         }
@@ -89,6 +87,40 @@ impl Parameters {
         self.text(name)?.ok_or_else(|| RequestFault::invalid(format!("{name} is missing")))
     }
 
+    /// A point in time in whole Unix seconds.
+    pub fn time(&mut self, name: &str) -> Result<Option<Timestamp>, RequestFault> {
+        let fault = || RequestFault::invalid(format!("{name} must be a time in whole Unix seconds"));
+        let number = match self.members.remove(name) {
+            None => return Ok(None),
+            Some(Value::String(text)) if self.is_form => match text.as_str() {
+                "" => return Ok(None),
+                text if text.bytes().all(|byte| byte.is_ascii_digit()) => text.parse::<i64>().ok(),
+                _ => None,
+            },
+            Some(value) => value.as_i64(),
+        };
+        let seconds = number.filter(|seconds| (0..=LATEST_SECOND).contains(seconds)).ok_or_else(fault)?;
+        Ok(Some(Timestamp::from_unix_seconds(seconds)))
+    }
+
+    /// Words: in JSON a list of strings, in a form one text with spaces between them. None of them has a space.
+    pub fn words(&mut self, name: &str) -> Result<Vec<String>, RequestFault> {
+        let fault = || RequestFault::invalid(format!("{name} must be a list of words"));
+        let words: Vec<String> = match self.members.remove(name) {
+            None => Vec::new(),
+            Some(Value::String(text)) if self.is_form => text.split(' ').map(str::to_owned).collect(),
+            Some(Value::Array(items)) if !self.is_form => items
+                .into_iter()
+                .map(|item| item.as_str().map(str::to_owned).ok_or_else(fault))
+                .collect::<Result<_, _>>()?,
+            Some(_) => return Err(fault()),
+        };
+        let words: Vec<String> = words.into_iter().filter(|word| !word.is_empty()).collect();
+        let is_word =
+            |word: &String| !word.chars().any(|character| character.is_control() || character.is_whitespace());
+        if words.iter().all(is_word) { Ok(words) } else { Err(fault()) }
+    }
+
     /// A whole number of seconds from 1 up; what is longer than 32 bits can say is as good as the most they can.
     pub fn seconds(&mut self, name: &str) -> Result<Option<Seconds>, RequestFault> {
         let fault = || RequestFault::invalid(format!("{name} must be a whole number of seconds, at least 1"));
@@ -127,6 +159,21 @@ fn whole_number(value: &Value) -> Option<u64> {
     value.as_u64().or_else(|| value.as_f64().and_then(of_fraction))
 }
 
+/// The body as it came.
+pub(super) fn body_of(request: &Request) -> Result<&[u8], RequestFault> {
+    match request.body() {
+        Body::Empty => Ok(&[]),
+        Body::Text(text) => Ok(text.as_bytes()),
+        Body::Binary(bytes) => Ok(bytes),
+        _ => Err(RequestFault::invalid("the body cannot be read")),
+    }
+}
+
+/// Whether the body is said to be a form.
+pub(super) fn is_form(headers: &HeaderMap) -> bool {
+    matches!(media_type(headers), Ok(MediaType::Form))
+}
+
 enum MediaType {
     Form,
     Json,
@@ -158,18 +205,24 @@ fn read_json(body: &[u8]) -> Result<BTreeMap<String, Value>, RequestFault> {
 }
 
 fn read_form(body: &[u8]) -> Result<BTreeMap<String, Value>, RequestFault> {
-    let not_a_form = || RequestFault::invalid("not a form of percent-encoded UTF-8");
-    let body = std::str::from_utf8(body).map_err(|_| not_a_form())?;
     let mut members = BTreeMap::new();
-    for pair in body.split('&').filter(|pair| !pair.is_empty()) {
-        let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
-        let name = form_decode(name).ok_or_else(not_a_form)?;
-        let value = form_decode(value).ok_or_else(not_a_form)?;
+    for (name, value) in form_pairs(body)? {
         if members.insert(name, Value::String(value)).is_some() {
             return Err(RequestFault::invalid("a parameter stands twice"));
         }
     }
     Ok(members)
+}
+
+/// The parameters of a form or a query string, in their order; any may stand there several times.
+pub(super) fn form_pairs(text: &[u8]) -> Result<Vec<(String, String)>, RequestFault> {
+    let not_a_form = || RequestFault::invalid("not a form of percent-encoded UTF-8");
+    let text = std::str::from_utf8(text).map_err(|_| not_a_form())?;
+    let pairs = text.split('&').filter(|pair| !pair.is_empty()).map(|pair| {
+        let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+        Some((form_decode(name)?, form_decode(value)?))
+    });
+    pairs.collect::<Option<_>>().ok_or_else(not_a_form)
 }
 
 /// `application/x-www-form-urlencoded`, strictly: every `%` begins two hex digits, and the result is UTF-8.

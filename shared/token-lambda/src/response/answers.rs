@@ -61,6 +61,17 @@ pub fn invalid_token() -> Response<Body> {
     with_header(response, header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer error=\"invalid_token\""))
 }
 
+/// 403 of a resource that the access token is not for (RFC 6750 §3.1).
+pub fn insufficient_scope(scope: &'static str) -> Response<Body> {
+    let text = format!("the access token has no scope {scope}");
+    let response = refused(StatusCode::FORBIDDEN, "insufficient_scope", &text);
+    let challenge = format!("Bearer error=\"insufficient_scope\", scope=\"{scope}\"");
+    match HeaderValue::from_str(&challenge) {
+        Ok(challenge) => with_header(response, header::WWW_AUTHENTICATE, challenge),
+        Err(_) => response,
+    }
+}
+
 /// An error that belongs to no use case: a route that is not there, a method that it does not take.
 pub fn refused(status: StatusCode, code: &str, text: &str) -> Response<Body> {
     json(status, &ErrorAnswer { error: code, error_description: &printable(text) })

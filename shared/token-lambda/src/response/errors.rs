@@ -10,7 +10,7 @@ use super::answers::{refused, with_header};
 use crate::request::RequestFault;
 
 /// After infrastructure trouble, clients should wait this many seconds.
-const RETRY_AFTER_SECONDS: u32 = 2;
+pub(super) const RETRY_AFTER_SECONDS: u32 = 2;
 
 /// Why a request was not answered with tokens.
 #[derive(Debug, Clone)]

@@ -105,7 +105,7 @@ impl Audit for RequestAudit {
         }
         if event.kind.is_alarming() {
             line!(warn)
-        } else {
+        } else if !event.kind.is_counted_only() {
             line!(info)
         }
         metrics::count(event.kind.name(), event.reason.map(Reason::name));

@@ -8,6 +8,13 @@ use crate::values::{ClientId, Generation, IssuerId, SessionKey};
 /// What happened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum EventKind {
+    /// `sign_in_started`: a browser was sent to the portal with a ticket. Counted, not written.
+    SignInStarted,
+    /// `sign_in_accepted`: the portal has said who has signed in; a code waits for its exchange.
+    SignInAccepted,
+    /// `sign_in_rejected`: a sign-in came to nothing: its request, ticket or answer was refused, or the portal has rejected
+    /// it.
+    SignInRejected,
     /// `token_issued`: a session was created and its first tokens were given out.
     TokenIssued,
     /// `token_renewed`: a renewal was written and its tokens were given out.
@@ -38,13 +45,16 @@ pub enum EventKind {
 
 impl EventKind {
     /// Every kind, in the order of a session's life; what can go wrong with it last.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 15] = [
+        Self::SignInStarted,
+        Self::SignInAccepted,
         Self::TokenIssued,
         Self::TokenRenewed,
         Self::TokenRetried,
         Self::TokenExpired,
         Self::SessionRevoked,
         Self::KeysRotated,
+        Self::SignInRejected,
         Self::RenewalRejected,
         Self::ClientRejected,
         Self::AccessDenied,
@@ -56,6 +66,9 @@ impl EventKind {
     /// The word for it in audit lines (`event`) and the name of its metric.
     pub const fn name(self) -> &'static str {
         match self {
+            Self::SignInStarted => "sign_in_started",
+            Self::SignInAccepted => "sign_in_accepted",
+            Self::SignInRejected => "sign_in_rejected",
             Self::TokenIssued => "token_issued",
             Self::TokenRenewed => "token_renewed",
             Self::TokenRetried => "token_retried",
@@ -69,6 +82,11 @@ impl EventKind {
             Self::AccessDenied => "access_denied",
             Self::DocumentFault => "document_fault",
         }
+    }
+
+    /// Whether the event is counted and has no line: whatever strangers cause any number of.
+    pub const fn is_counted_only(self) -> bool {
+        matches!(self, Self::SignInStarted)
     }
 
     /// Whether an operator should look: theft, a record that contradicts an authentic token, or a faulty document.

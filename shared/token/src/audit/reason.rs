@@ -39,9 +39,9 @@ reasons! {
     ClientUnauthenticated = "client_unauthenticated",
     /// At renewal: a confidential client sent its id without a secret.
     ClientNotAuthenticated = "client_not_authenticated",
-    /// At renewal: no client with this id is registered.
+    /// At renewal and in a sign-in: no client with this id is registered.
     ClientUnknown = "client_unknown",
-    /// At renewal: neither the request nor an access token says which client it is.
+    /// At renewal and in a sign-in: neither the request nor an access token says which client it is.
     ClientNotNamed = "client_not_named",
     /// At revocation, introspection and `/sessions`: unknown caller, wrong secret, or none.
     CallerUnauthenticated = "caller_unauthenticated",
@@ -135,8 +135,59 @@ reasons! {
     RefreshTokenNotLive = "refresh_token_not_live",
     /// At introspection: a client asked about a refresh token.
     RefreshTokenShownToIssuersOnly = "refresh_token_shown_to_issuers_only",
+    /// Not the form of a code.
+    CodeMalformed = "code_malformed",
+    /// The code's tag is not ours, or not for this client.
+    CodeTag = "code_tag",
+    /// `code_verifier` is not of the form of RFC 7636 §4.1.
+    CodeVerifierMalformed = "code_verifier_malformed",
+    /// The code was given out for another `redirect_uri`.
+    RedirectUriMismatch = "redirect_uri_mismatch",
+    /// `code_verifier` is not the one of the sign-in's `code_challenge`; or one of them is missing.
+    CodeVerifierMismatch = "code_verifier_mismatch",
     /// The session has been renewed as often as a generation can count.
     GenerationsExhausted = "generations_exhausted",
+
+    // A sign-in: the request, its ticket, the answer.
+    /// At `/authorize`: the client is not registered for this `redirect_uri`, or there is none; also where it was taken out
+    /// since.
+    RedirectUriNotRegistered = "redirect_uri_not_registered",
+    /// At `/authorize`: a parameter that is missing, stands twice, is too long, or asks for what is not supported.
+    AuthorizationRequestMalformed = "authorization_request_malformed",
+    /// At `/authorize`: no `code_challenge`, or none of the method S256, where one is needed.
+    PkceMissing = "pkce_missing",
+    /// At `/authorize`: no issuer with a `sign_in_url` may act for the client, or none that is certain.
+    NoSignInIssuer = "no_sign_in_issuer",
+    /// The ticket is none of this deployment's, has been altered, or its key has retired.
+    TicketInvalid = "ticket_invalid",
+    /// The ticket is older than ten minutes.
+    TicketExpired = "ticket_expired",
+    /// The ticket was sent to another issuer.
+    TicketOfAnotherIssuer = "ticket_of_another_issuer",
+    /// At accept: `auth_time` is missing, in the future or too long ago for `max_age` or `prompt=login`.
+    AuthenticationTooOld = "authentication_too_old",
+    /// The answer is none of this deployment's, has been altered, or its key has retired.
+    AnswerInvalid = "answer_invalid",
+    /// The answer is older than a minute.
+    AnswerExpired = "answer_expired",
+    /// The answer came in another browser than the one in which the sign-in was begun.
+    BrowserMismatch = "browser_mismatch",
+    /// The portal has rejected the sign-in.
+    AccessDenied = "access_denied",
+    /// The portal has rejected it: nobody is signed in there.
+    LoginRequired = "login_required",
+    /// The portal has rejected it: it would have had to ask something.
+    InteractionRequired = "interaction_required",
+    /// The portal has rejected it: the user has not agreed yet.
+    ConsentRequired = "consent_required",
+    /// The portal has rejected it: the user would have had to choose an account.
+    AccountSelectionRequired = "account_selection_required",
+    /// The portal has rejected it: it cannot tell now.
+    TemporarilyUnavailable = "temporarily_unavailable",
+    /// At userinfo: the access token is good and has no scope `openid`.
+    ScopeMissing = "scope_missing",
+    /// At sign-out: the hint is no ID token of ours, or `client_id` is not its client.
+    HintInvalid = "hint_invalid",
 
     // The session, as the record has it.
     /// There is no record.
@@ -173,6 +224,8 @@ reasons! {
     ByIssuer = "by_issuer",
     /// Its own client.
     ByClient = "by_client",
+    /// The user, who has signed out at the client.
+    SignOut = "sign_out",
     /// An operator, with the command line.
     Operator = "operator",
 

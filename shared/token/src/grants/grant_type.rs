@@ -5,9 +5,14 @@ const JWT_BEARER: &str = "urn:ietf:params:oauth:grant-type:jwt-bearer";
 /// `grant_type` of a renewal (RFC 6749 §6).
 const REFRESH_TOKEN: &str = "refresh_token";
 
+/// `grant_type` of the exchange of a code (RFC 6749 §4.1.3).
+const AUTHORIZATION_CODE: &str = "authorization_code";
+
 /// What a client asks of its token endpoint.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ClientGrantType {
+    /// The exchange of a code after a sign-in (RFC 6749 §4.1.3).
+    AuthorizationCode,
     /// Renewal (RFC 6749 §6); also what is meant when `grant_type` is left out.
     RefreshToken,
     /// Anything else: `unsupported_grant_type` (RFC 6749 §5.2).
@@ -16,11 +21,12 @@ pub enum ClientGrantType {
 
 impl ClientGrantType {
     /// What the metadata announces as `grant_types_supported` (RFC 8414 §2).
-    pub const NAMES: [&str; 1] = [REFRESH_TOKEN];
+    pub const NAMES: [&str; 2] = [AUTHORIZATION_CODE, REFRESH_TOKEN];
 
     /// Reads the parameter; `None` if it was left out.
     pub fn read(grant_type: Option<&str>) -> Self {
         match grant_type {
+            Some(AUTHORIZATION_CODE) => Self::AuthorizationCode,
             None | Some(REFRESH_TOKEN) => Self::RefreshToken,
             Some(_) => Self::Unsupported,
         }
@@ -58,7 +64,7 @@ mod tests {
         for name in ClientGrantType::NAMES {
             assert_ne!(ClientGrantType::read(Some(name)), ClientGrantType::Unsupported, "{name}");
         }
-        for other in ["", "Refresh_Token", "authorization_code", "password", JWT_BEARER] {
+        for other in ["", "Refresh_Token", "Authorization_Code", "password", JWT_BEARER] {
             assert_eq!(ClientGrantType::read(Some(other)), ClientGrantType::Unsupported, "{other}");
         }
         assert_eq!(IssuerGrantType::read(Some(REFRESH_TOKEN)), IssuerGrantType::Unsupported);

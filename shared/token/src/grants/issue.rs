@@ -1,19 +1,22 @@
 //! Issue: the external system turns a signed-in user into a session with tokens.
 
-use super::mint::{Mint, TokenSet, Validity};
+use super::{
+    mint::{Mint, TokenSet, Validity},
+    opening::{Opening, authenticated_issuer, check_profile, id_is_taken},
+};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::{
     audit::{Event, EventKind, Reason},
     documents::Signers,
-    failure::{Failure, Refusal, Unavailable},
+    failure::{Failure, Refusal},
     json::{Map, Value},
     policy::Policy,
-    ports::{Audit, Clock, DocumentSource, InsertSession, Randomness, RedeemAssertion, random},
-    registrations::{Client, Credentials, EpochVerdict, Issuer, Profile, Registrations},
-    session::Session,
-    tokens::{RefreshSecret, SingleUse, UnverifiedAssertion},
-    values::{CustomClaims, Generation, Owner, Scope, Seconds, SessionKey, Sid, Subject, Timestamp, is_reserved_claim},
+    ports::{Audit, Clock, DocumentSource, InsertSession, Randomness, RedeemAssertion},
+    registrations::{Client, Credentials, Issuer, Registrations},
+    session::Authentication,
+    tokens::{SingleUse, UnverifiedAssertion},
+    values::{CustomClaims, Scope, Seconds, Subject, Timestamp, is_reserved_claim},
 };
 
 /// A parsed request to `POST /token`.
@@ -94,48 +97,21 @@ impl<S: InsertSession + RedeemAssertion, D: DocumentSource> Issue<'_, S, D> {
             self.scope(client, request.scope.as_deref()).map_err(|refusal| reject(refusal, Reason::ScopeNotAllowed))?;
         let claims = custom_claims(client, claims).map_err(|refusal| reject(refusal, Reason::ClaimsNotAllowed))?;
         let signers = Signers::choose(&documents.keys, client, now)?;
-        // An instance that has not read an epoch yet may still issue: it lies ahead until all have.
-        let verdict = documents.registrations.epochs(&client.client_id)?.verdict(&issuer.issuer_id, now);
-        if verdict != EpochVerdict::Live {
-            let text = format!("sessions_not_before of {:?} lies ahead or cannot be read", client.client_id.as_str());
-            return Err(Unavailable::new("epoch", text).into());
-        }
-
-        let policy = self.policy.for_client(client);
-        let allowed = policy.access_token_seconds;
-        let access_token_seconds = request.expires_in.map_or(allowed, |asked| asked.min(allowed));
-        let absolute_expires_at = now.plus(self.policy.absolute_seconds);
-        let secret = RefreshSecret::from_bytes(random(self.randomness)?);
-        let session = Session {
-            key: SessionKey {
-                owner: Owner::of(&client.client_id, &subject),
-                sid: Sid::new(absolute_expires_at, access_token_seconds, random(self.randomness)?),
-            },
+        let opening = Opening {
+            policy: self.policy,
+            issuer,
+            client,
             subject,
-            client_id: client.client_id.clone(),
-            issuer_id: issuer.issuer_id.clone(),
             scope,
-            audience: client.audience.clone(),
             claims,
-            access_token_seconds,
-            generation: Generation::FIRST,
-            tag_kid: signers.tagger.kid(),
-            secret_hash: secret.hash(),
-            predecessor: None,
-            issued_at: now,
-            rotated_at: now,
-            access_expires_at: now.plus(access_token_seconds).min(absolute_expires_at),
-            idle_expires_at: now.plus(policy.idle_seconds).min(absolute_expires_at),
-            absolute_expires_at,
-            revocation: None,
+            expires_in: request.expires_in,
+            authentication: Authentication::default(),
+            now,
         };
+        opening.check_epoch(&documents.registrations)?;
+        let (session, secret) = opening.session(&signers, self.randomness)?;
         match once {
-            None => self
-                .store
-                .insert(&session)
-                .await?
-                .done()
-                .map_err(|()| Unavailable::new("session store", "the drawn session id is taken"))?,
+            None => self.store.insert(&session).await?.done().map_err(|()| id_is_taken())?,
             Some(assertion) => {
                 self.is_redeeming.store(true, Ordering::Relaxed);
                 let outcome = self.store.redeem(&assertion, &session).await?;
@@ -168,7 +144,7 @@ impl<S: InsertSession + RedeemAssertion, D: DocumentSource> Issue<'_, S, D> {
     ) -> Result<Vouching<'r>, Failure> {
         match grant {
             IssuerGrant::Statement { issuer, subject, claims } => {
-                let issuer = self.authenticate(registrations, &issuer)?;
+                let issuer = authenticated_issuer(registrations, &issuer, self.audit)?;
                 Ok(Vouching { issuer, subject, claims: Claims::Stated(claims), once: None })
             }
             IssuerGrant::Assertion(assertion) => {
@@ -188,20 +164,6 @@ impl<S: InsertSession + RedeemAssertion, D: DocumentSource> Issue<'_, S, D> {
                 Ok(Vouching { issuer, subject: vouched.subject, claims, once: vouched.once })
             }
         }
-    }
-
-    fn authenticate<'r>(
-        &self,
-        registrations: &'r Registrations,
-        candidates: &[Credentials],
-    ) -> Result<&'r Issuer, Failure> {
-        registrations.authenticate_issuer(candidates)?.ok_or_else(|| {
-            // Only a registered id enters the audit trail: anything else may be a secret in the wrong place.
-            let known = candidates.iter().find_map(|candidate| registrations.issuer(&candidate.id).ok().flatten());
-            let event = Event::new(EventKind::ClientRejected).because(Reason::IssuerUnauthenticated);
-            self.audit.record(&known.map_or(event.clone(), |issuer| event.issuer(&issuer.issuer_id)));
-            Refusal::InvalidClient.into()
-        })
     }
 
     /// The client that `issuer` issues for.
@@ -257,10 +219,6 @@ fn custom_claims(client: &Client, claims: Claims) -> Result<CustomClaims, Refusa
     };
     let claims =
         CustomClaims::parse(members, &client.claims).map_err(|fault| Refusal::InvalidRequest(fault.to_string()))?;
-    let has_id = claims.get("id").and_then(Value::as_str).is_some_and(|id| !id.is_empty());
-    if client.profile == Profile::LibreChat && !has_id {
-        let text = "claims.id is missing: the profile librechat needs LibreChat's user id as a string";
-        return Err(Refusal::InvalidRequest(text.into()));
-    }
+    check_profile(client, &claims)?;
     Ok(claims)
 }

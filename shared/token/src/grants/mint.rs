@@ -10,7 +10,7 @@ use crate::{
     json::{Map, Value},
     keys::{Signer, TagKey},
     registrations::Client,
-    session::Session,
+    session::{Authentication, Session},
     tokens::{RefreshSecret, RefreshToken, access_token_type},
     values::{AskedScope, Generation, OPENID, Scope, SessionKey, Timestamp, first_16},
 };
@@ -108,12 +108,18 @@ impl Mint<'_> {
         claims
     }
 
-    /// OpenID Connect Core §2.
+    /// OpenID Connect Core §2. `sid` names the session at sign-out (OpenID Connect RP-Initiated Logout 1.0 §2).
     fn id_claims(&self, validity: Validity, nonce: Option<&str>) -> Map<String, Value> {
         let mut claims = self.shared_claims(validity, self.client.client_id.as_str().into());
-        if let Some(nonce) = nonce {
-            claims.insert("nonce".into(), nonce.into());
-        }
+        claims.insert("sid".into(), self.session.key.to_string().into());
+        let Authentication { time, acr, amr } = &self.session.authentication;
+        let optional = [
+            ("nonce", nonce.map(Value::from)),
+            ("auth_time", time.map(|time| time.unix_seconds().into())),
+            ("acr", acr.as_deref().map(Value::from)),
+            ("amr", (!amr.is_empty()).then(|| Value::from(amr.clone()))),
+        ];
+        claims.extend(optional.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?))));
         claims
     }
 

@@ -4,14 +4,20 @@
 //! file of its own; parse its parameters in the endpoint's function. The compiler then asks for the rest. What else a
 //! grant needs (documents, events, tests) is in CONTRIBUTING.md.
 
+mod client;
+mod exchange;
 mod grant_type;
 mod issue;
 mod mint;
+mod opening;
 mod renew;
 
+pub(crate) use self::opening::{Opening, authenticated_issuer, check_profile, id_is_taken};
 pub use self::{
+    client::ClientIdentification,
+    exchange::CodeRequest,
     grant_type::{ClientGrantType, IssuerGrantType},
     issue::{Issue, IssueRequest, IssuerGrant},
     mint::TokenSet,
-    renew::{ClientIdentification, Renew, RenewRequest},
+    renew::{Renew, RenewRequest},
 };

@@ -3,7 +3,10 @@
 //! Order of checks: client → scope's form → refresh token's tag → access token's signature and binding → a signer
 //! is at hand → access token's times → one conditional write → sign. Nothing before the write changes state.
 
-use super::mint::{Mint, TokenSet, Validity};
+use super::{
+    client::{ClientCheck, ClientIdentification},
+    mint::{Mint, TokenSet, Validity},
+};
 use crate::{
     audit::{Event, EventKind, Reason},
     documents::{Documents, Signers},
@@ -11,12 +14,10 @@ use crate::{
     keys::{KeyRing, TagKey},
     policy::Policy,
     ports::{Audit, Clock, DocumentSource, Randomness, ReadSession, RenewSession, RevokeSession, random},
-    registrations::{
-        Client, ClientPolicy, Credentials, Epochs, Profile, Registrations, RenewalRequirement, epoch_unreadable,
-    },
+    registrations::{Client, ClientPolicy, Epochs, Profile, RenewalRequirement, epoch_unreadable},
     session::{Decision, Presented, Renewal, RenewalRules, Revocation, RevocationId, Session, Successor, decide},
     tokens::{
-        AuthenticAccessToken, ClientAssertion, NotARefreshToken, Purpose, RefreshSecret, RefreshToken, SealedSuccessor,
+        AuthenticAccessToken, CodeBinding, NotASessionToken, Purpose, RefreshSecret, RefreshToken, SealedSuccessor,
         UnverifiedAccessToken, UnverifiedRefreshToken,
     },
     values::{AskedScope, Generation, Seconds, Timestamp},
@@ -24,18 +25,6 @@ use crate::{
 
 /// A retry this soon after the renewal repeats the renewal's claims; a later one gets a fresh access token.
 const IDENTICAL_RETRY_SECONDS: i64 = 60;
-
-/// How the client says who it is.
-pub enum ClientIdentification {
-    /// Id and secret, as they may be read, most literal first.
-    Authenticated(Vec<Credentials>),
-    /// By a JWT that the client has signed.
-    Assertion(ClientAssertion),
-    /// An id without a secret, as it may be read, most literal first.
-    Named(Vec<String>),
-    /// Not at all; the access token must tell.
-    FromAccessToken,
-}
 
 /// A parsed request to `POST /token/renew`.
 pub struct RenewRequest {
@@ -68,7 +57,7 @@ pub struct Renew<'a, S, D> {
 /// What the request holds, taken apart and not yet believed.
 struct Unverified<'a> {
     client: &'a ClientIdentification,
-    refresh_token: Result<UnverifiedRefreshToken, NotARefreshToken>,
+    refresh_token: Result<UnverifiedRefreshToken, NotASessionToken>,
     access_token: Option<Result<UnverifiedAccessToken<'a>, Reason>>,
     now: Timestamp,
 }
@@ -85,15 +74,18 @@ impl Unverified<'_> {
 }
 
 /// A request whose refresh token, client and access token are authentic and belong together.
-struct Authentic<'a> {
-    documents: &'a Documents,
-    client: &'a Client,
-    policy: ClientPolicy,
-    epochs: Epochs,
-    token: RefreshToken,
-    access_token: Option<AuthenticAccessToken>,
-    scope: Option<AskedScope<'a>>,
-    now: Timestamp,
+pub(super) struct Authentic<'a> {
+    pub documents: &'a Documents,
+    pub client: &'a Client,
+    pub policy: ClientPolicy,
+    pub epochs: Epochs,
+    /// Refresh token or code: from here on both are alike.
+    pub token: RefreshToken,
+    /// What came along with a code.
+    pub binding: Option<CodeBinding>,
+    pub access_token: Option<AuthenticAccessToken>,
+    pub scope: Option<AskedScope<'a>>,
+    pub now: Timestamp,
 }
 
 impl Authentic<'_> {
@@ -135,6 +127,7 @@ impl Authentic<'_> {
             generation: self.token.generation,
             secret_hash: self.token.secret().hash(),
             candidate: None,
+            binding: self.binding.clone(),
         }
     }
 
@@ -199,7 +192,7 @@ where
         };
         let mut documents = self.documents.current(now).await?;
         // Who only claims to be a client must not be able to have the keys reloaded, or a scope read.
-        let client = self.stated_client(&documents.registrations, unverified.client, now)?;
+        let client = self.client_check(now).stated_client(&documents.registrations, unverified.client)?;
         let scope = self.scope(client, request.scope.as_deref())?;
         if unverified.names_a_key_unknown_to(&documents.keys) {
             documents = self.documents.reloaded(now).await?;
@@ -211,11 +204,20 @@ where
             return self.conclude(&authentic, &signers, record, Attempt::TimesWrong).await;
         }
 
-        let (renewal, candidate) = self.renewal(&authentic, &signers)?;
+        self.write(&authentic, &signers).await
+    }
+
+    /// One conditional write, and the answer that comes of it.
+    pub(super) async fn write(&self, authentic: &Authentic<'_>, signers: &Signers<'_>) -> Result<TokenSet, Failure> {
+        let (renewal, candidate) = self.renewal(authentic, signers)?;
         match self.store.renew(&renewal).await?.done() {
-            Ok(session) => self.renewed(&authentic, &signers, &session, candidate),
-            Err(record) => self.conclude(&authentic, &signers, record, Attempt::Refused).await,
+            Ok(session) => self.renewed(authentic, signers, &session, candidate),
+            Err(record) => self.conclude(authentic, signers, record, Attempt::Refused).await,
         }
+    }
+
+    pub(super) fn client_check(&self, now: Timestamp) -> ClientCheck<'_> {
+        ClientCheck { policy: self.policy, audit: self.audit, now }
     }
 
     /// Looks at the form only. That is judged before the tokens are: a client with a bug in it learns which.
@@ -241,11 +243,12 @@ where
             Ok(token) => token.verify(&documents.keys, &documents.registrations, self.policy, Purpose::RenewOrEnd, now),
             Err(rejection) => Ok(Err(*rejection)),
         };
-        let (client, naming_access_token) = match self.stated_client(&documents.registrations, request.client, now)? {
+        let check = self.client_check(now);
+        let (client, naming_access_token) = match check.stated_client(&documents.registrations, request.client)? {
             Some(client) => (client, None),
             None => {
-                let token = self.naming_access_token(request.access_token.as_ref().map(verify).transpose()?)?;
-                (self.public_client(&documents.registrations, &[token.client_id.to_string()])?, Some(token))
+                let token = self.naming_access_token(check, request.access_token.as_ref().map(verify).transpose()?)?;
+                (check.public_client(&documents.registrations, &[token.client_id.to_string()])?, Some(token))
             }
         };
         let policy = self.policy.for_client(client);
@@ -281,52 +284,19 @@ where
                 return Err(invalid_grant(Reason::AccessTokenOfAnotherSession));
             }
         }
-        Ok(Authentic { documents, client, policy, epochs, token, access_token, scope, now })
-    }
-
-    /// The client that the request itself states, with a secret or without; `None` if the access token must tell.
-    fn stated_client<'a>(
-        &self,
-        registrations: &'a Registrations,
-        identification: &ClientIdentification,
-        now: Timestamp,
-    ) -> Result<Option<&'a Client>, Failure> {
-        match identification {
-            ClientIdentification::Authenticated(candidates) => match registrations.authenticate_client(candidates)? {
-                Some(client) => Ok(Some(client)),
-                None => {
-                    let known =
-                        candidates.iter().find_map(|candidate| registrations.client(&candidate.id).ok().flatten());
-                    Err(self.reject_client(known, Reason::ClientUnauthenticated))
-                }
-            },
-            ClientIdentification::Assertion(assertion) => {
-                let authenticated = assertion.authenticate(registrations, self.policy, now)?;
-                authenticated.map(Some).map_err(|(known, fault)| self.reject_client(known, fault))
-            }
-            ClientIdentification::Named(ids) => self.public_client(registrations, ids).map(Some),
-            ClientIdentification::FromAccessToken => Ok(None),
-        }
-    }
-
-    /// A client that is only named must be public.
-    fn public_client<'a>(&self, registrations: &'a Registrations, ids: &[String]) -> Result<&'a Client, Failure> {
-        match registrations.named_client(ids)? {
-            Some(client) if client.is_public() => Ok(client),
-            Some(client) => Err(self.reject_client(Some(client), Reason::ClientNotAuthenticated)),
-            None => Err(self.reject_client(None, Reason::ClientUnknown)),
-        }
+        Ok(Authentic { documents, client, policy, epochs, token, binding: None, access_token, scope, now })
     }
 
     /// Where nothing but the access token says who the client is.
     fn naming_access_token(
         &self,
+        check: ClientCheck<'_>,
         verified: Option<Result<AuthenticAccessToken, Reason>>,
     ) -> Result<AuthenticAccessToken, Failure> {
         let (refusal, reason) = match verified {
             Some(Ok(token)) => return Ok(token),
             // Ours, for a client that has been registered once.
-            Some(Err(Reason::AccessTokenUnknownClient)) => return Err(self.reject_client(None, Reason::ClientUnknown)),
+            Some(Err(Reason::AccessTokenUnknownClient)) => return Err(check.reject_client(None, Reason::ClientUnknown)),
             Some(Err(rejection)) => (Refusal::InvalidGrant, rejection),
             None => {
                 let text = "the client is not named: authenticate, or send client_id or the access token";
@@ -335,13 +305,6 @@ where
         };
         self.audit.record(&Event::new(EventKind::RenewalRejected).because(reason));
         Err(refusal.into())
-    }
-
-    /// Only a registered id enters the audit trail: anything else may be a secret in the wrong place.
-    fn reject_client(&self, known: Option<&Client>, reason: Reason) -> Failure {
-        let event = Event::new(EventKind::ClientRejected).because(reason);
-        self.audit.record(&known.map_or(event.clone(), |client| event.client(&client.client_id)));
-        Refusal::InvalidClient.into()
     }
 
     /// Everything that the one write needs, from the refresh token alone: the sid carries the session's terms.
@@ -418,7 +381,11 @@ where
             // Our write, and already somebody's next one on top of it.
             false => fresh_validity(authentic, session),
         };
-        let answer = Answer { kind: EventKind::TokenRenewed, generation, secret, tag_key: signers.tagger, validity };
+        let kind = match authentic.binding {
+            Some(_) => EventKind::TokenIssued,
+            None => EventKind::TokenRenewed,
+        };
+        let answer = Answer { kind, generation, secret, tag_key: signers.tagger, validity };
         self.answer(authentic, signers, session, answer)
     }
 
@@ -467,7 +434,10 @@ where
         let client = authentic.client;
         let mint = Mint { session, client, issuer: &self.policy.issuer, signers, now: authentic.now };
         let scope = mint.narrowed_scope(authentic.scope);
-        let tokens = mint.token_set(generation, secret, tag_key, validity, scope, None)?;
+        // The first ID token has it and no other (OpenID Connect Core §12.2).
+        let nonce =
+            session.sign_in.as_ref().filter(|_| authentic.binding.is_some()).and_then(|own| own.nonce.as_deref());
+        let tokens = mint.token_set(generation, secret, tag_key, validity, scope, nonce)?;
         let lacks_id = client.profile == Profile::LibreChat && session.claims.get("id").is_none();
         self.audit.record(&Event {
             jti: Some(tokens.jti.clone()),

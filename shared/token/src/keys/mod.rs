@@ -18,3 +18,7 @@ pub use self::{
     public::PublicKeys,
     ring::{KeyRing, Kid, NOT_YET, Signer, SigningKey, TagKey},
 };
+pub(crate) use self::{
+    ring::{registration_secret, ticket_secret},
+    verification::{only, value_of},
+};

@@ -12,7 +12,7 @@ use super::{
     audit_key::AuditKey,
     parsed::{SigningMaterial, VerifyingMaterial},
     pkcs8::key_pair,
-    ring::{KeyRing, Kid, Lifetime, NOT_YET, SigningKey, TagKey},
+    ring::{KeyRing, Kid, Lifetime, NOT_YET, SigningKey, TagKey, ticket_secret},
 };
 use crate::{
     json::{Document, Faults, Members, Reading, Report},
@@ -160,9 +160,10 @@ pub(super) fn read_tag_key_of(mut members: Members<'_>) -> (Option<TagKey>, Opti
         bytes
     });
     members.end();
-    let key = kid.zip(secret).map(|(kid, secret)| {
+    let key = kid.zip(secret).and_then(|(kid, secret)| {
         let key = hmac::Key::new(hmac::HMAC_SHA256, &secret);
-        TagKey { kid, use_from, retire_at, key, fingerprint: sha256(&secret) }
+        let ticket_secret = ticket_secret(&secret)?;
+        Some(TagKey { kid, use_from, retire_at, key, fingerprint: sha256(&secret), ticket_secret })
     });
     (key, kid)
 }

@@ -2,7 +2,10 @@
 
 use std::fmt;
 
-use aws_lc_rs::hmac;
+use aws_lc_rs::{
+    hkdf::{HKDF_SHA256, Salt},
+    hmac,
+};
 use jsonwebtoken::{
     DecodingKey, EncodingKey,
     jwk::{Jwk, JwkSet},
@@ -139,6 +142,8 @@ pub struct TagKey {
     pub(super) key: hmac::Key,
     /// Tells equal keys apart from different ones.
     pub(super) fingerprint: [u8; 32],
+    /// What sign-ins are sealed with, derived from it.
+    pub(super) ticket_secret: [u8; 32],
 }
 
 impl TagKey {
@@ -151,9 +156,36 @@ impl TagKey {
         &self.key
     }
 
+    /// What sign-ins are sealed with while this key is in use, and with what times.
+    pub(crate) const fn ticket(&self) -> (&[u8; 32], i64, Option<i64>) {
+        (&self.ticket_secret, self.use_from, self.retire_at)
+    }
+
     fn is_usable_at(&self, now: i64) -> bool {
         self.retire_at.is_none_or(|retire_at| now < retire_at)
     }
+}
+
+/// The infos of HKDF (RFC 5869 §3.2): what is derived of a tag key for one purpose is of no use for another.
+const TICKET_INFO: &[&[u8]] = &[b"latchkey ticket"];
+const REGISTRATION_INFO: &[&[u8]] = &[b"latchkey registration"];
+
+/// What of a tag key's secret sign-ins are sealed with. `None` only if the cryptographic library refuses.
+pub(crate) fn ticket_secret(tag_key: &[u8]) -> Option<[u8; 32]> {
+    derived(tag_key, TICKET_INFO)
+}
+
+/// What of a tag key's secret registered clients are tagged with. `None` only if the cryptographic library refuses.
+pub(crate) fn registration_secret(tag_key: &[u8]) -> Option<[u8; 32]> {
+    derived(tag_key, REGISTRATION_INFO)
+}
+
+/// HKDF-SHA256 without a salt: tag keys are random.
+fn derived(secret: &[u8], info: &[&[u8]]) -> Option<[u8; 32]> {
+    let mut bytes = [0; 32];
+    let key = Salt::new(HKDF_SHA256, &[]).extract(secret);
+    key.expand(info, HKDF_SHA256).and_then(|derived| derived.fill(&mut bytes)).ok()?;
+    Some(bytes)
 }
 
 impl fmt::Debug for TagKey {
@@ -271,6 +303,16 @@ impl KeyRing {
             .iter()
             .filter(|key| key.use_from <= now && key.is_usable_at(now))
             .max_by_key(|key| (key.use_from, key.kid))
+    }
+
+    /// All tag keys that are sound, whatever the time.
+    pub(crate) fn tag_keys(&self) -> &[TagKey] {
+        &self.tagging
+    }
+
+    /// The numbers of faulty tag keys; `None`: it cannot be read, so the key may be any.
+    pub(crate) fn faulty_tag_keys(&self) -> &[Option<u8>] {
+        &self.faulty_tag_kids
     }
 
     /// The tag key named `kid`; `None` if there is none, or it has retired.

@@ -43,7 +43,7 @@ impl KeyRing {
     }
 }
 
-fn only(entry: Value, known: &[&str]) -> Value {
+pub(crate) fn only(entry: Value, known: &[&str]) -> Value {
     match entry {
         Value::Object(members) => {
             Value::Object(members.into_iter().filter(|(name, _)| known.contains(&name.as_str())).collect())
@@ -53,7 +53,7 @@ fn only(entry: Value, known: &[&str]) -> Value {
 }
 
 /// An entry as a value; a member that stands twice is a fault.
-fn value_of(path: &str, text: &RawValue, report: &mut Report) -> Option<Value> {
+pub(crate) fn value_of(path: &str, text: &RawValue, report: &mut Report) -> Option<Value> {
     let value = parse(text.get().as_bytes());
     value.map_err(|_| report.add(format!("{path}: holds a member twice, or is nested too deep"))).ok()
 }

@@ -7,7 +7,9 @@ mod ending;
 mod introspect;
 mod recognise;
 mod revoke;
+mod sign_out;
 mod subject_sessions;
+mod userinfo;
 
 pub use self::{
     admit::{Admit, Admitted},
@@ -15,5 +17,7 @@ pub use self::{
     ending::{EndSessions, Ended},
     introspect::Introspect,
     revoke::Revoke,
+    sign_out::{SignOut, SignOutRequest, SignedOut},
     subject_sessions::{ListedPage, PageLimit, SessionFilter, SubjectSessions},
+    userinfo::{Userinfo, UserinfoAnswer},
 };

@@ -90,6 +90,7 @@ pub(crate) fn is_current(
         generation: token.generation,
         secret_hash: token.secret().hash(),
         candidate: None,
+        binding: None,
     };
     let ClientPolicy { retry_seconds, window_seconds, .. } = policy.for_client(client);
     let rules = RenewalRules { retry_seconds, window_seconds, epochs: registrations.epochs(&client.client_id)? };

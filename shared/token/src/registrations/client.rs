@@ -3,7 +3,7 @@
 use super::credentials::SecretHashes;
 use crate::{
     keys::{Algorithm, AssertionKeys, Kid},
-    values::{ClientId, Scope, Seconds, Timestamp},
+    values::{ClientId, IssuerId, Scope, Seconds, Timestamp, WebUrl},
 };
 
 /// RFC 6749 §2.1.
@@ -33,6 +33,16 @@ pub enum RenewalRequirement {
     AccessToken,
     /// The refresh token alone, as plain OAuth has it.
     RefreshToken,
+}
+
+/// Whether a request for a code needs a `code_challenge` (RFC 7636). One that is sent binds the code in any case.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Pkce {
+    /// It does, as OAuth 2.1 has it.
+    #[default]
+    Required,
+    /// It may come without; confidential clients only.
+    Optional,
 }
 
 /// A client's own renewal settings; `None` means the deployment's.
@@ -75,6 +85,15 @@ pub struct Client {
     pub access_token_seconds: Option<Seconds>,
     /// Its own settings for renewal.
     pub renewal: RenewalSettings,
+    /// Where browsers may be sent with a code, or with the error instead of one (RFC 6749 §3.1.2). None: nobody signs in to
+    /// this client through `/authorize`.
+    pub redirect_uris: Vec<WebUrl>,
+    /// Where browsers may be sent after a sign-out (OpenID Connect RP-Initiated Logout §3.1).
+    pub post_logout_redirect_uris: Vec<WebUrl>,
+    /// Whether a request for a code needs a challenge.
+    pub pkce: Pkce,
+    /// Which issuer signs its users in; needed where several could.
+    pub sign_in_issuer: Option<IssuerId>,
     /// Its sessions that were issued earlier are over; `None`: none of them for that reason.
     pub sessions_not_before: Option<Timestamp>,
 }
@@ -100,5 +119,15 @@ impl Client {
     /// Whether the client has neither a secret nor a key and so cannot authenticate itself.
     pub fn is_public(&self) -> bool {
         self.client_type == ClientType::Public
+    }
+
+    /// Whether a browser may be sent to `uri` with a code: exactly a registered one, but for the port of a loopback address.
+    pub fn redirects_to(&self, uri: &str) -> bool {
+        self.redirect_uris.iter().any(|own| own.admits(uri))
+    }
+
+    /// Whether a browser may be sent to `uri` after a sign-out; compared in the same way.
+    pub fn redirects_after_sign_out_to(&self, uri: &str) -> bool {
+        self.post_logout_redirect_uris.iter().any(|own| own.admits(uri))
     }
 }

@@ -1,7 +1,7 @@
 //! Faulty entries: what is still known of them. What needs one is answered 503, so that nobody drops tokens.
 
 use super::epochs::Epoch;
-use crate::failure::Unavailable;
+use crate::{failure::Unavailable, values::ClientId};
 
 /// An entry that cannot be used. What an operator ends with it is read all the same.
 #[derive(Clone, Debug, Default)]
@@ -12,6 +12,7 @@ pub(super) struct FaultyEntry {
     /// Of issuers.
     pub is_disabled: bool,
     pub assertion_iss: AssertionIss,
+    pub signs_in: SignsIn,
 }
 
 /// `iss` of an issuer's assertions.
@@ -25,10 +26,27 @@ pub(super) enum AssertionIss {
     Unreadable,
 }
 
+/// Whose users an issuer may sign in, by its `clients` and its `sign_in_url`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) enum SignsIn {
+    /// It has no `sign_in_url` or no clients, or is no issuer.
+    #[default]
+    Nobody,
+    /// Those of the clients with these ids.
+    UsersOf(Vec<String>),
+    /// Its clients cannot be read.
+    Anybody,
+}
+
 impl FaultyEntry {
     /// An issuer's of which nothing can be read.
     pub fn unreadable_issuer() -> Self {
-        Self { epoch: Epoch::Unreadable, assertion_iss: AssertionIss::Unreadable, ..Self::default() }
+        Self {
+            epoch: Epoch::Unreadable,
+            assertion_iss: AssertionIss::Unreadable,
+            signs_in: SignsIn::Anybody,
+            ..Self::default()
+        }
     }
 
     fn may_be(&self, id: &str) -> bool {
@@ -40,6 +58,16 @@ impl FaultyEntry {
             AssertionIss::None => false,
             AssertionIss::Of(own) => own == iss,
             AssertionIss::Unreadable => true,
+        }
+    }
+}
+
+impl SignsIn {
+    fn includes(&self, client: &ClientId) -> bool {
+        match self {
+            Self::Nobody => false,
+            Self::UsersOf(clients) => clients.iter().any(|id| id == client.as_str()),
+            Self::Anybody => true,
         }
     }
 }
@@ -67,6 +95,15 @@ impl Quarantine {
     /// The same for `iss` of an assertion.
     pub fn check_assertion_iss<T>(&self, iss: &str) -> Result<Option<T>, Unavailable> {
         if self.0.iter().any(|entry| !entry.is_disabled && entry.may_assert(iss)) {
+            Err(faulty("issuer"))
+        } else {
+            Ok(None)
+        }
+    }
+
+    /// The same for the issuer that signs in the users of `client`.
+    pub fn check_sign_in<T>(&self, client: &ClientId) -> Result<Option<T>, Unavailable> {
+        if self.0.iter().any(|entry| !entry.is_disabled && entry.signs_in.includes(client)) {
             Err(faulty("issuer"))
         } else {
             Ok(None)

@@ -3,7 +3,7 @@
 use super::credentials::SecretHashes;
 use crate::{
     keys::AssertionKeys,
-    values::{ClientId, IssuerId, Seconds, Timestamp},
+    values::{ClientId, IssuerId, Seconds, Timestamp, WebUrl},
 };
 
 /// An external system that may issue tokens for its clients' subjects.
@@ -16,10 +16,21 @@ pub struct Issuer {
     pub(crate) assertions: Option<AssertionRules>,
     /// The clients that it may act for; each of them is registered.
     pub clients: Vec<ClientId>,
+    /// Where browsers go to sign in: a page of the external system. `None`: nobody signs in there.
+    pub sign_in_url: Option<WebUrl>,
+    /// Where browsers go to sign out of the external system as well.
+    pub sign_out_url: Option<WebUrl>,
     /// Answered as if it were unknown. Its sessions go on unless their epoch says otherwise.
     pub is_disabled: bool,
     /// Its sessions that were issued earlier are over; `None`: none of them for that reason.
     pub sessions_not_before: Option<Timestamp>,
+}
+
+impl Issuer {
+    /// Whether it has a page where users of `client` sign in, and may act for it.
+    pub fn signs_in_users_of(&self, client: &ClientId) -> bool {
+        self.sign_in_url.is_some() && self.clients.contains(client)
+    }
 }
 
 /// What an issuer's assertions must be like: its registration.

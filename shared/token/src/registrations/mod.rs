@@ -8,11 +8,12 @@ mod epochs;
 mod faulty;
 mod issuer;
 mod reader;
+mod sign_in;
 
 pub(crate) use self::epochs::epoch_unreadable;
 pub use self::{
     all::Registrations,
-    client::{Client, ClientType, Profile, RenewalRequirement, RenewalSettings},
+    client::{Client, ClientType, Pkce, Profile, RenewalRequirement, RenewalSettings},
     client_policy::ClientPolicy,
     credentials::{Credentials, SecretHashes},
     epochs::{EpochVerdict, Epochs, MAX_ISSUER_EPOCHS},

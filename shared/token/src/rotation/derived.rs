@@ -1,20 +1,15 @@
 //! What is derived from the key ring for those who may not read it: pure functions of the ring, so that every writer
 //! writes the same. And how writers agree: whoever has written reads the ring again, and derives again if it has changed.
 
-use aws_lc_rs::hkdf::{HKDF_SHA256, Salt};
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde_json::value::RawValue;
 
 use crate::{
     failure::Unavailable,
     json::{self, Map, Value, members, readable_members},
-    keys::{KeyRing, Kid, TagKey},
+    keys::{KeyRing, Kid, TagKey, registration_secret, ticket_secret},
     ports::{DerivedDocument, RingVersions},
 };
-
-/// The infos of HKDF (RFC 5869 §3.2): what is derived for one purpose is of no use for another.
-const TICKET_INFO: &[&[u8]] = &[b"latchkey ticket"];
-const REGISTRATION_INFO: &[&[u8]] = &[b"latchkey registration"];
 
 /// How often a writer that finds the ring changed derives again.
 pub(super) const TRIES: u32 = 5;
@@ -201,19 +196,13 @@ fn ticket_key(tag_key: &Value) -> Value {
     let Value::Object(mut key) = tag_key.clone() else { return Value::Null };
     let secret = key.remove("secret").and_then(|secret| URL_SAFE_NO_PAD.decode(secret.as_str()?).ok());
     if let Some(secret) = secret {
-        for (name, info) in [("ticket_key", TICKET_INFO), ("registration_key", REGISTRATION_INFO)] {
-            key.extend(derived_key(&secret, info).map(|derived| (name.to_owned(), derived.into())));
+        for (name, derived) in
+            [("ticket_key", ticket_secret(&secret)), ("registration_key", registration_secret(&secret))]
+        {
+            key.extend(derived.map(|derived| (name.to_owned(), URL_SAFE_NO_PAD.encode(derived).into())));
         }
     }
     Value::Object(key)
-}
-
-/// HKDF-SHA256 (RFC 5869) without a salt: tag keys are random. `None` only if the cryptographic library refuses.
-fn derived_key(secret: &[u8], info: &[&[u8]]) -> Option<String> {
-    let mut bytes = [0; 32];
-    let key = Salt::new(HKDF_SHA256, &[]).extract(secret);
-    key.expand(info, HKDF_SHA256).and_then(|derived| derived.fill(&mut bytes)).ok()?;
-    Some(URL_SAFE_NO_PAD.encode(bytes))
 }
 
 /// Adds to each list of `after` the keys whose id stands only `before`.

@@ -1,4 +1,4 @@
-//! The whole renewal protocol as one pure function: what a refresh token is worth against a record.
+//! The whole renewal protocol as one pure function: what a refresh token, or a code, is worth against a record.
 //!
 //! The store's conditional write is the same rule said in the database's words; the store contract suite holds both
 //! together.
@@ -11,10 +11,10 @@ use super::{
 use crate::{
     audit::Reason,
     registrations::{EpochVerdict, Epochs},
-    values::Timestamp,
+    values::{Generation, Timestamp},
 };
 
-/// What a presented refresh token is worth.
+/// What a presented refresh token or code is worth.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Decision {
     /// The token is current: the write may take place, or this invocation has already made it.
@@ -67,8 +67,16 @@ fn decide_with_known_epochs(record: &Session, presented: &Presented, now: Timest
     if is_own_write(record, presented) {
         return Decision::Renewed(Write::Done);
     }
+    if let Some(binding) = &presented.binding
+        && let Some(reason) = binding.misfit(record.sign_in.as_ref().map(|sign_in| &sign_in.binding))
+    {
+        return Decision::Refused(reason);
+    }
+    if presented.binding.is_none() && is_first_of_a_sign_in(record, presented) {
+        return Decision::Refused(Reason::RecordDiffers);
+    }
     match record.generation.ahead_of(presented.generation) {
-        Some(0) if record.secret_hash == presented.secret_hash => decide_about_current(record, now, rules),
+        Some(0) if record.secret_hash == presented.secret_hash => decide_about_current(record, presented, now, rules),
         Some(1) if may_retry(record, presented, now, rules) => Decision::Retried,
         Some(1) => Decision::Reused(Reason::PredecessorAfterRetryTime),
         Some(2) => Decision::Reused(Reason::PredecessorAfterSuccessorUsed),
@@ -112,6 +120,12 @@ fn refusal_by_state(record: &Session, presented: &Presented, now: Timestamp, epo
     }
 }
 
+/// The first token of a session that began with a sign-in is a code: there has never been a refresh token of that
+/// generation. Only with a leaked tag key could somebody make one of a code, to get around what the code is bound to.
+fn is_first_of_a_sign_in(record: &Session, presented: &Presented) -> bool {
+    record.sign_in.is_some() && presented.generation == Generation::FIRST
+}
+
 /// The candidate's hash was drawn by this invocation alone, so finding it proves that this invocation wrote it.
 fn is_own_write(record: &Session, presented: &Presented) -> bool {
     let Some(candidate) = presented.candidate else { return false };
@@ -122,18 +136,21 @@ fn is_own_write(record: &Session, presented: &Presented) -> bool {
     }
 }
 
-fn decide_about_current(record: &Session, now: Timestamp, rules: &RenewalRules) -> Decision {
+/// The window is about access tokens: before the exchange of a code there is none.
+fn decide_about_current(record: &Session, presented: &Presented, now: Timestamp, rules: &RenewalRules) -> Decision {
     let opens_at = record.access_expires_at.minus(rules.window_seconds);
-    if rules.window_seconds > 0 && opens_at > now {
+    if rules.window_seconds > 0 && presented.binding.is_none() && opens_at > now {
         return Decision::TooEarly { opens_at };
     }
     Decision::Renewed(Write::Due)
 }
 
-/// A clock that is behind the one that rotated counts as no time at all.
+/// A code may never be exchanged again (RFC 6749 §4.1.2). A clock that is behind the one that rotated counts as no time at
+/// all.
 fn may_retry(record: &Session, presented: &Presented, now: Timestamp, rules: &RenewalRules) -> bool {
     let elapsed = now.millis_since(record.rotated_at).max(0);
     rules.retry_seconds > 0
+        && presented.binding.is_none()
         && elapsed <= i64::from(rules.retry_seconds) * 1000
         && record.predecessor.as_ref().is_some_and(|predecessor| predecessor.secret_hash == presented.secret_hash)
 }
@@ -143,8 +160,9 @@ mod tests {
     use super::*;
     use crate::{
         session::{Revocation, RevocationId},
-        testing::{NOW, hash, presented, session},
-        values::{ClientId, Generation, IssuerId},
+        testing::{NOW, binding, code_session, hash, presented, renewal, session},
+        tokens::{CodeBinding, CodeVerifier},
+        values::{ClientId, IssuerId},
     };
 
     const RULES: RenewalRules = RenewalRules { retry_seconds: 60, window_seconds: 0, epochs: Epochs::NONE };
@@ -185,6 +203,62 @@ mod tests {
             refused(|record| record.absolute_expires_at = NOW),
             Decision::Refused(Reason::SessionAbsoluteExpired)
         );
+    }
+
+    fn code() -> Presented {
+        Presented { binding: Some(binding()), ..presented(0) }
+    }
+
+    #[test]
+    fn a_code_is_exchanged_once_and_ends_its_session_the_second_time() {
+        let windowed = RenewalRules { window_seconds: 600, ..RULES };
+        let decided = |record: &Session, presented: &Presented| decide(Some(record), presented, NOW, &windowed);
+        assert_eq!(decided(&code_session(), &code()), Decision::Renewed(Write::Due), "no window");
+        let mut renewal = renewal(&code_session());
+        renewal.presented = code();
+        let exchanged = code_session().renewed(&renewal);
+        assert_eq!(decided(&exchanged, &code()), Decision::Reused(Reason::PredecessorAfterRetryTime), "no retry");
+        let own = Presented { candidate: Some(hash(1)), ..code() };
+        assert_eq!(decided(&exchanged, &own), Decision::Renewed(Write::Done));
+        let older = Session { sign_in: code_session().sign_in, ..at_generation(7) };
+        assert_eq!(decided(&older, &code()), Decision::Reused(Reason::OlderGeneration));
+    }
+
+    #[test]
+    fn a_code_with_another_redirect_uri_or_verifier_is_refused_used_or_not_and_ends_nothing() {
+        let verifier = CodeVerifier::parse(&"v".repeat(43)).unwrap();
+        for generation in [0, 1, 2, 9] {
+            let record = Session { sign_in: code_session().sign_in, ..at_generation(generation) };
+            let brought = |binding| decided(&record, &Presented { binding: Some(binding), ..presented(0) });
+            assert_eq!(
+                brought(CodeBinding::new("https://chat.example.org/callback", Some(verifier.challenge()))),
+                Decision::Refused(Reason::CodeVerifierMismatch)
+            );
+            assert_eq!(
+                brought(CodeBinding::new("https://evil.example/", None)),
+                Decision::Refused(Reason::RedirectUriMismatch)
+            );
+        }
+        let issued = at_generation(0);
+        assert_eq!(decided(&issued, &code()), Decision::Refused(Reason::RedirectUriMismatch));
+    }
+
+    #[test]
+    fn a_code_is_no_refresh_token_even_for_who_can_make_its_tag() {
+        for generation in [0, 1, 5] {
+            let record = Session { sign_in: code_session().sign_in, ..at_generation(generation) };
+            assert_eq!(decided(&record, &presented(0)), Decision::Refused(Reason::RecordDiffers));
+        }
+    }
+
+    #[test]
+    fn the_nonce_is_there_after_the_exchange_and_gone_after_the_next_renewal() {
+        let nonce = |record: &Session| record.sign_in.as_ref().unwrap().nonce.clone();
+        let mut exchange = renewal(&code_session());
+        exchange.presented = code();
+        let exchanged = code_session().renewed(&exchange);
+        assert_eq!(nonce(&exchanged).as_deref(), Some("n"));
+        assert_eq!(nonce(&exchanged.renewed(&renewal(&exchanged))), None);
     }
 
     #[test]

@@ -10,6 +10,9 @@ pub use self::{
     backing::Backing,
     decide::{Decision, Write, decide},
     outcome::WriteOutcome,
-    record::{Predecessor, Revocation, RevocationId, Session, Standing, ended_deletable_at},
+    record::{
+        Authentication, Predecessor, Revocation, RevocationId, Session, SignIn, Standing, deletable_after,
+        ended_deletable_at,
+    },
     renewal::{Presented, Renewal, RenewalRules, Successor},
 };

@@ -3,7 +3,7 @@
 use crate::{
     audit::Reason,
     registrations::Epochs,
-    tokens::{SealedSuccessor, SecretHash},
+    tokens::{CodeBinding, SealedSuccessor, SecretHash},
     values::{ClientId, CustomClaims, Generation, IssuerId, Scope, Seconds, SessionKey, Sid, Subject, Timestamp},
 };
 
@@ -49,6 +49,30 @@ pub struct Session {
     pub absolute_expires_at: Timestamp,
     /// When and why the session was ended; `None` while nobody has ended it.
     pub revocation: Option<Revocation>,
+    /// The sign-in that the session began with; `None` where it was issued. Its first token is then a code.
+    pub sign_in: Option<SignIn>,
+    /// When and how the user was authenticated, as far as the issuer has said so.
+    pub authentication: Authentication,
+}
+
+/// What of a sign-in stays in the session's record.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SignIn {
+    /// What the code is bound to.
+    pub binding: CodeBinding,
+    /// For the first ID token; gone with the first renewal after the exchange, which an own write seen twice needs it for.
+    pub nonce: Option<String>,
+}
+
+/// When and how the user was authenticated (OpenID Connect Core §2): in every ID token of the session.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Authentication {
+    /// `auth_time`: when the user was last asked who they are.
+    pub time: Option<Timestamp>,
+    /// `acr`: which level of assurance the authentication has reached, in the issuer's own word.
+    pub acr: Option<String>,
+    /// `amr`: by which methods, in the issuer's own words (RFC 8176 lists some).
+    pub amr: Vec<String>,
 }
 
 /// The generation before the current one, for as long as it may be retried.
@@ -116,8 +140,12 @@ impl Standing {
 /// When the record of a session that was ended at `at` may be deleted, in Unix seconds: from its sid alone, since the one
 /// who ends it has not read it.
 pub fn ended_deletable_at(sid: &Sid, at: Timestamp) -> i64 {
-    let last_token_expires_at = at.plus(sid.access_token_seconds()).min(sid.absolute_expires_at());
-    last_token_expires_at.plus(DELETION_DELAY_SECONDS).unix_seconds()
+    deletable_after(at.plus(sid.access_token_seconds()).min(sid.absolute_expires_at()))
+}
+
+/// When the record of a session whose last token expires at `end` may be deleted, in Unix seconds.
+pub fn deletable_after(end: Timestamp) -> i64 {
+    end.plus(DELETION_DELAY_SECONDS).unix_seconds()
 }
 
 impl Session {
@@ -126,8 +154,13 @@ impl Session {
         self.idle_expires_at.min(self.absolute_expires_at)
     }
 
-    /// How the session stands; `None` once it cannot let anybody in: revoked, past its absolute expiry, or issued before
-    /// an epoch in force.
+    /// Whether its first token is a code that nobody has exchanged yet. It can be for so long only as the session is live.
+    pub fn is_unused_code(&self) -> bool {
+        self.sign_in.is_some() && self.generation == Generation::FIRST
+    }
+
+    /// How the session stands; `None` once it cannot let anybody in: revoked, past its absolute expiry, issued before an
+    /// epoch in force, or begun with a code that has expired unused.
     pub fn standing(&self, epochs: &Epochs, now: Timestamp) -> Option<Standing> {
         let is_over = self.revocation.is_some()
             || self.absolute_expires_at <= now
@@ -135,7 +168,7 @@ impl Session {
         match is_over {
             true => None,
             false if now < self.idle_expires_at => Some(Standing::Live),
-            false => Some(Standing::Idle),
+            false => (!self.is_unused_code()).then_some(Standing::Idle),
         }
     }
 
@@ -144,12 +177,13 @@ impl Session {
         self.access_expires_at.min(self.absolute_expires_at).unix_seconds()
     }
 
-    /// When the table may delete the record, in Unix seconds: a day after the session's last token can have expired. A
-    /// hint, never trusted.
+    /// When the table may delete the record, in Unix seconds: a day after the session's last token can have expired, or a
+    /// code that nobody has exchanged. A hint, never trusted.
     pub fn deletable_at(&self) -> i64 {
         match &self.revocation {
             Some(revocation) => ended_deletable_at(&self.key.sid, revocation.at),
-            None => self.absolute_expires_at.plus(DELETION_DELAY_SECONDS).unix_seconds(),
+            None if self.is_unused_code() => deletable_after(self.idle_expires_at),
+            None => deletable_after(self.absolute_expires_at),
         }
     }
 
@@ -172,7 +206,7 @@ impl Session {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::testing::{NOW, session};
+    use crate::testing::{NOW, code_session, session};
 
     #[test]
     fn a_session_is_live_then_idle_and_over_at_its_absolute_expiry() {
@@ -197,6 +231,18 @@ mod tests {
         let standing = |epoch| record.standing(&Epochs::new(Some(epoch), []), NOW);
         assert_eq!(standing(record.issued_at), Some(Standing::Live));
         assert_eq!(standing(record.issued_at.plus(1)), None);
+    }
+
+    #[test]
+    fn an_unused_code_is_live_for_its_time_and_never_idle_and_its_record_goes_a_day_later() {
+        let code = Session { idle_expires_at: NOW.plus(60), ..code_session() };
+        let standing = |session: &Session, moment| session.standing(&Epochs::NONE, moment);
+        assert_eq!(standing(&code, NOW.plus(59)), Some(Standing::Live));
+        assert_eq!(standing(&code, NOW.plus(60)), None);
+        assert_eq!(code.deletable_at(), NOW.plus(60 + 86_400).unix_seconds());
+        let exchanged = Session { generation: Generation::new(1), ..code };
+        assert_eq!(standing(&exchanged, NOW.plus(60)), Some(Standing::Idle));
+        assert_eq!(exchanged.deletable_at(), exchanged.absolute_expires_at.plus(86_400).unix_seconds());
     }
 
     #[test]

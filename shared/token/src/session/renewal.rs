@@ -1,13 +1,13 @@
 //! A renewal of a session: what was presented, and what is to be written in its place.
 
-use super::record::{Predecessor, Session};
+use super::record::{Predecessor, Session, SignIn};
 use crate::{
     registrations::Epochs,
-    tokens::{SealedSuccessor, SecretHash},
+    tokens::{CodeBinding, SealedSuccessor, SecretHash},
     values::{ClientId, Generation, Seconds, SessionKey, Timestamp},
 };
 
-/// An authentic refresh token as the decision sees it.
+/// An authentic refresh token or code as the decision sees it.
 #[derive(Clone, Debug)]
 pub struct Presented {
     /// The client that the token's tag was verified for.
@@ -18,6 +18,8 @@ pub struct Presented {
     pub secret_hash: SecretHash,
     /// Hash of the successor that this very invocation has drawn, once it may have been written.
     pub candidate: Option<SecretHash>,
+    /// What came along with a code; `None`: the token is a refresh token.
+    pub binding: Option<CodeBinding>,
 }
 
 /// The successor of the presented refresh token, drawn once per invocation.
@@ -66,7 +68,10 @@ pub struct RenewalRules {
 impl Session {
     /// The record after `renewal` has been written.
     pub fn renewed(&self, renewal: &Renewal) -> Self {
+        let is_exchange = renewal.presented.binding.is_some();
+        let nonce_used = |sign_in: SignIn| SignIn { nonce: sign_in.nonce.filter(|_| is_exchange), ..sign_in };
         Self {
+            sign_in: self.sign_in.clone().map(nonce_used),
             generation: renewal.successor.generation,
             tag_kid: renewal.successor.tag_kid,
             secret_hash: renewal.successor.secret_hash,

@@ -3,6 +3,8 @@
 mod access;
 mod assertion;
 mod client_assertion;
+mod code;
+mod id_token;
 mod issuer_assertion;
 pub(crate) mod jwt;
 mod refresh;
@@ -12,9 +14,12 @@ pub(crate) use self::issuer_assertion::UnverifiedAssertion;
 pub use self::{
     access::{AuthenticAccessToken, Purpose, UnverifiedAccessToken, access_token_type},
     client_assertion::{ClientAssertion, MAX_CLIENT_ASSERTION_SECONDS},
+    code::{CodeBinding, CodeChallenge, CodeVerifier},
+    id_token::{IdTokenHint, UnverifiedIdToken},
     issuer_assertion::{MAX_ASSERTION_SECONDS, SingleUse},
     refresh::{
-        NotARefreshToken, REFRESH_TOKEN_LENGTH, RefreshSecret, RefreshToken, SecretHash, UnverifiedRefreshToken,
+        AuthorizationCode, CODE_LENGTH, Code, Kind, NotASessionToken, REFRESH_TOKEN_LENGTH, Refresh, RefreshSecret,
+        RefreshToken, SecretHash, SessionToken, UnverifiedCode, UnverifiedRefreshToken, UnverifiedSessionToken,
     },
     seal::{SEAL_NONCE_BYTES, SealedSuccessor},
 };

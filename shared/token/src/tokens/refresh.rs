@@ -1,13 +1,14 @@
-//! The refresh token: opaque to its holder, single use, stored only as a hash.
+//! A session's token: the refresh token, and the authorization code, which is the first token of a session that begins
+//! with a sign-in. Opaque to its holder, single use, stored only as a hash.
 //!
-//! `lk1_` + base64url, unpadded, of
+//! `lk1_` (refresh token) or `lkc1_` (code) + base64url, unpadded, of
 //! `tag_kid(1) ‖ owner(16) ‖ sid(16) ‖ generation(u32 BE) ‖ secret(32) ‖ tag(16)`.
 //!
 //! The tag says only "we issued this, to this client". Without it nobody can end a session by guessing,
 //! and nothing that fails here costs a request to the store. A leaked tag key alone opens nothing: the
-//! store compares the secret's hash.
+//! store compares the secret's hash. Each kind has its own tags, so that neither is taken for the other.
 
-use std::fmt;
+use std::{fmt, marker::PhantomData};
 
 use aws_lc_rs::{constant_time, hmac};
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
@@ -18,10 +19,46 @@ use crate::{
     values::{ClientId, Generation, Owner, SessionKey, Sid, first_16, sha256},
 };
 
-const PREFIX: &str = "lk1_";
 const TOKEN_BYTES: usize = 1 + 16 + 16 + 4 + 32 + 16;
+/// [`TOKEN_BYTES`] in base64url.
+const ENCODED_LENGTH: usize = 114;
 /// Length of every refresh token: the prefix and 85 bytes in base64url.
-pub const REFRESH_TOKEN_LENGTH: usize = PREFIX.len() + 114;
+pub const REFRESH_TOKEN_LENGTH: usize = Refresh::PREFIX.len() + ENCODED_LENGTH;
+/// Length of every code: the prefix and 85 bytes in base64url.
+pub const CODE_LENGTH: usize = Code::PREFIX.len() + ENCODED_LENGTH;
+
+/// What tells the kinds of a session's tokens apart: nothing but the prefix of the text and what the tag begins with.
+pub trait Kind {
+    /// What the text begins with.
+    const PREFIX: &'static str;
+    /// What the tag is made over begins with.
+    const TAGGED: &'static [u8];
+}
+
+/// The kind of refresh tokens.
+pub enum Refresh {}
+
+impl Kind for Refresh {
+    const PREFIX: &'static str = "lk1_";
+    const TAGGED: &'static [u8] = b"lk1";
+}
+
+/// The kind of authorization codes (RFC 6749 §1.3.1).
+pub enum Code {}
+
+impl Kind for Code {
+    const PREFIX: &'static str = "lkc1_";
+    const TAGGED: &'static [u8] = b"lkc1";
+}
+
+/// A refresh token that we made for the client at hand.
+pub type RefreshToken = SessionToken<Refresh>;
+/// A refresh token whose tag nobody has checked yet.
+pub type UnverifiedRefreshToken = UnverifiedSessionToken<Refresh>;
+/// An authorization code that we made for the client at hand.
+pub type AuthorizationCode = SessionToken<Code>;
+/// An authorization code whose tag nobody has checked yet.
+pub type UnverifiedCode = UnverifiedSessionToken<Code>;
 
 /// The secret of one generation: 32 random bytes. Has neither `Debug` nor `Display`.
 #[derive(Clone)]
@@ -73,27 +110,27 @@ impl fmt::Debug for SecretHash {
     }
 }
 
-/// The text is not the encoding of a refresh token.
+/// The text is not the encoding of a token of the kind that is wanted.
 #[derive(Debug, PartialEq, Eq)]
-pub struct NotARefreshToken;
+pub struct NotASessionToken;
 
-/// A well-formed refresh token whose tag nobody has checked yet. Its only use is
-/// [`UnverifiedRefreshToken::verify`]; until then its parts may be a stranger's invention.
-pub struct UnverifiedRefreshToken {
+/// A well-formed token whose tag nobody has checked yet. Its only use is [`UnverifiedSessionToken::verify`]; until then
+/// its parts may be a stranger's invention.
+pub struct UnverifiedSessionToken<K> {
     tag_kid: u8,
     tag: [u8; 16],
-    token: RefreshToken,
+    token: SessionToken<K>,
 }
 
-impl UnverifiedRefreshToken {
+impl<K: Kind> UnverifiedSessionToken<K> {
     /// Reads the text form. Anything but the one canonical encoding is refused.
-    pub fn parse(text: &str) -> Result<Self, NotARefreshToken> {
-        if text.len() != REFRESH_TOKEN_LENGTH {
-            return Err(NotARefreshToken);
+    pub fn parse(text: &str) -> Result<Self, NotASessionToken> {
+        if text.len() != K::PREFIX.len() + ENCODED_LENGTH {
+            return Err(NotASessionToken);
         }
-        let encoded = text.strip_prefix(PREFIX).ok_or(NotARefreshToken)?;
-        let bytes = URL_SAFE_NO_PAD.decode(encoded).map_err(|_| NotARefreshToken)?;
-        Self::split(&bytes).ok_or(NotARefreshToken)
+        let encoded = text.strip_prefix(K::PREFIX).ok_or(NotASessionToken)?;
+        let bytes = URL_SAFE_NO_PAD.decode(encoded).map_err(|_| NotASessionToken)?;
+        Self::split(&bytes).ok_or(NotASessionToken)
     }
 
     fn split(bytes: &[u8]) -> Option<Self> {
@@ -105,10 +142,11 @@ impl UnverifiedRefreshToken {
         Some(Self {
             tag_kid: *tag_kid,
             tag: tag.try_into().ok()?,
-            token: RefreshToken {
+            token: SessionToken {
                 session: SessionKey { owner: Owner::from_bytes(*owner), sid: Sid::from_bytes(*sid) },
                 generation: Generation::new(u32::from_be_bytes(*generation)),
                 secret: RefreshSecret(*secret),
+                kind: PhantomData,
             },
         })
     }
@@ -124,7 +162,7 @@ impl UnverifiedRefreshToken {
         ring: &KeyRing,
         client: &ClientId,
         now_seconds: i64,
-    ) -> Result<Option<RefreshToken>, Unavailable> {
+    ) -> Result<Option<SessionToken<K>>, Unavailable> {
         let Some(key) = ring.tag_key(self.tag_kid, now_seconds)? else { return Ok(None) };
         let tag = self.token.tag(key, client);
         let is_ours = constant_time::verify_slices_are_equal(&tag, &self.tag).is_ok();
@@ -132,20 +170,27 @@ impl UnverifiedRefreshToken {
     }
 }
 
-/// A refresh token that we made for the client at hand. Has neither `Debug` nor `Display`; the one way to
-/// its text is [`RefreshToken::expose`].
-pub struct RefreshToken {
+/// A token that we made for the client at hand. Has neither `Debug` nor `Display`; the one way to its text is
+/// [`SessionToken::expose`].
+pub struct SessionToken<K> {
     /// The session that the token renews.
     pub session: SessionKey,
     /// The session's generation in which the token is the current one.
     pub generation: Generation,
     secret: RefreshSecret,
+    kind: PhantomData<K>,
 }
 
-impl RefreshToken {
+impl<K: Kind> SessionToken<K> {
     /// A token of these parts. It gets its tag when it is written as text.
     pub fn new(session: SessionKey, generation: Generation, secret: RefreshSecret) -> Self {
-        Self { session, generation, secret }
+        Self { session, generation, secret, kind: PhantomData }
+    }
+
+    /// The same for use cases to which all kinds are alike.
+    pub(crate) fn into_kind<Other>(self) -> SessionToken<Other> {
+        let Self { session, generation, secret, .. } = self;
+        SessionToken { session, generation, secret, kind: PhantomData }
     }
 
     /// The secret; the session record has only its hash.
@@ -162,15 +207,15 @@ impl RefreshToken {
         bytes.extend(self.generation.number().to_be_bytes());
         bytes.extend(self.secret.expose());
         bytes.extend(self.tag(key, client));
-        let mut text = String::with_capacity(REFRESH_TOKEN_LENGTH);
-        text.push_str(PREFIX);
+        let mut text = String::with_capacity(K::PREFIX.len() + ENCODED_LENGTH);
+        text.push_str(K::PREFIX);
         URL_SAFE_NO_PAD.encode_string(bytes, &mut text);
         text
     }
 
     fn tag(&self, key: &TagKey, client: &ClientId) -> [u8; 16] {
         let mut context = hmac::Context::with_key(key.hmac());
-        context.update(b"lk1");
+        context.update(K::TAGGED);
         context.update(&[key.kid()]);
         context.update(self.session.owner.as_bytes());
         context.update(self.session.sid.as_bytes());
@@ -280,6 +325,23 @@ mod tests {
         ] {
             assert!(UnverifiedRefreshToken::parse(&bad).is_err(), "{bad:?}");
         }
+    }
+
+    #[test]
+    fn a_code_is_no_refresh_token_and_a_refresh_token_is_no_code_whatever_its_prefix_says() {
+        let (ring, client) = (ring(), client("librechat"));
+        let key = ring.tagger(0).unwrap();
+        let RefreshToken { session, generation, secret, .. } = token();
+        let code = AuthorizationCode::new(session, generation, secret).expose(key, &client);
+        assert!(code.starts_with("lkc1_") && code.len() == CODE_LENGTH);
+        let is_code = |text: &str| {
+            UnverifiedCode::parse(text).is_ok_and(|code| code.verify(&ring, &client, 0).unwrap().is_some())
+        };
+        assert!(is_code(&code) && verified(&text(), "librechat").is_some());
+        assert!(!is_code(&text()) && verified(&code, "librechat").is_none());
+        let renamed = |text: &str, from: &str, to: &str| text.replacen(from, to, 1);
+        assert!(!is_code(&renamed(&text(), "lk1_", "lkc1_")));
+        assert!(verified(&renamed(&code, "lkc1_", "lk1_"), "librechat").is_none());
     }
 
     #[test]

@@ -4,12 +4,14 @@ mod claims;
 mod identity;
 mod scope;
 mod time;
+mod web_url;
 
 pub use self::{
     claims::{ClaimsFault, CustomClaims, MAX_CLAIMS_BYTES, RESERVED_CLAIMS, is_reserved_claim},
     identity::{AssertionKey, ClientId, Generation, IssuerId, Owner, SessionKey, Sid, Subject},
     scope::Scope,
     time::{Seconds, Timestamp},
+    web_url::{WebUrl, with_query},
 };
 pub(crate) use self::{
     identity::{first_16, sha256},

@@ -1,0 +1,85 @@
+//! Userinfo (OpenID Connect Core §5.3): who the bearer of an access token is, as the session's ID token says it.
+
+use crate::{
+    audit::{Event, EventKind, Reason},
+    failure::Failure,
+    json::{Map, Value},
+    policy::Policy,
+    ports::{Audit, Clock, DocumentSource, ReadSession},
+    tokens::{Purpose, UnverifiedAccessToken},
+    values::OPENID,
+};
+
+/// What userinfo needs.
+pub struct Userinfo<'a, S, D> {
+    /// Where the token's session is read; nothing is written.
+    pub store: &'a S,
+    /// Where key ring and registrations come from.
+    pub documents: &'a D,
+    /// The deployment's settings.
+    pub policy: &'a Policy,
+    /// The time; read once per request.
+    pub clock: &'a dyn Clock,
+    /// Where a denial is recorded.
+    pub audit: &'a dyn Audit,
+}
+
+/// What the bearer is answered.
+pub enum UserinfoAnswer {
+    /// `sub`, and the custom claims of the ID token.
+    Claims(Map<String, Value>),
+    /// The token is no access token of a live session: `invalid_token` (RFC 6750 §3.1).
+    InvalidToken,
+    /// The token is good, and not for this: `insufficient_scope`.
+    InsufficientScope,
+}
+
+impl<S: ReadSession, D: DocumentSource> Userinfo<'_, S, D> {
+    /// Reads the session of `token`, which must have the scope `openid`.
+    pub async fn run(&self, token: &str) -> Result<UserinfoAnswer, Failure> {
+        let now = self.clock.now();
+        let denied = |event: Event, reason| {
+            self.audit.record(&event.because(reason));
+            Ok(UserinfoAnswer::InvalidToken)
+        };
+        let event = Event::new(EventKind::AccessDenied);
+        let unverified = match UnverifiedAccessToken::parse(token) {
+            Ok(unverified) => unverified,
+            Err(reason) => return denied(event, reason),
+        };
+        let mut documents = self.documents.current(now).await?;
+        if documents.keys.verifier(unverified.kid(), now.unix_seconds())?.is_none() {
+            documents = self.documents.reloaded(now).await?;
+        }
+        let registrations = &documents.registrations;
+        let token = match unverified.verify(&documents.keys, registrations, self.policy, Purpose::LetIn, now)? {
+            Ok(token) => token,
+            Err(reason) => return denied(event, reason),
+        };
+        let event = event.client(&token.client_id).subject(documents.keys.audit_name(&token.subject));
+        let event = Event { session: Some(token.session.audit_name()), jti: Some(token.jti.clone()), ..event };
+        let Some(client) = registrations.client(token.client_id.as_str())? else {
+            return denied(event, Reason::AccessTokenUnknownClient);
+        };
+        if let Err(reason) = token.check_times(now, self.policy.clock_skew_seconds) {
+            return denied(event, reason);
+        }
+        if !client.allowed_scope(&token.scope).split(' ').any(|name| name == OPENID) {
+            self.audit.record(&event.because(Reason::ScopeMissing));
+            return Ok(UserinfoAnswer::InsufficientScope);
+        }
+        let epochs = registrations.epochs(&client.client_id)?;
+        let record = self.store.read(&token.session).await?;
+        let Some((record, backing)) = record.and_then(|record| record.backing().map(|backing| (record, backing)))
+        else {
+            return denied(event, Reason::SessionNotLive);
+        };
+        if !backing.holds(&token, client, &epochs, now)? {
+            return denied(event, Reason::SessionNotLive);
+        }
+        let custom = record.claims.allowed_by(&client.claims).map(|(name, value)| (name.clone(), value.clone()));
+        let mut claims: Map<String, Value> = custom.collect();
+        claims.insert("sub".to_owned(), record.subject.as_str().into());
+        Ok(UserinfoAnswer::Claims(claims))
+    }
+}

@@ -1,0 +1,32 @@
+//! Sign-in: an OpenID client's users sign in at the portal, and the portal says by one call who they are (OpenID Connect
+//! Core §3.1, RFC 6749 §4.1).
+//!
+//! `/authorize` seals what is asked for into a ticket and sends the browser to the portal with it. The portal accepts or
+//! rejects; what it gets back sends the browser on to the client with a code. Nothing is written before the user is known,
+//! and one record afterwards: the code is that session's first token ([`crate::session`]).
+
+mod accept;
+mod authorize;
+mod finish;
+mod inspect;
+mod reject;
+mod request;
+mod ticket_holder;
+
+pub use self::{
+    accept::{Accept, AcceptRequest, Accepted},
+    authorize::{Authorize, Begun},
+    finish::Finish,
+    inspect::{Inspect, Inspected},
+    reject::{Reject, RejectRequest, Rejection},
+    request::{MAX_NONCE_BYTES, MAX_REQUEST_BYTES, MAX_STATE_BYTES},
+};
+
+/// Where the browser goes.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Direction {
+    /// To an address of a registration, with what it is to be told.
+    To(String),
+    /// Nowhere: what came is nothing that may send it anywhere. A page says so, and repeats nothing.
+    Page,
+}
