@@ -9,6 +9,7 @@ import time
 import urllib.error
 import urllib.parse
 import urllib.request
+from http.cookiejar import DefaultCookiePolicy
 
 import requests
 
@@ -64,6 +65,8 @@ class Callers:
         self.http = requests.Session()
         # No proxy, no .netrc.
         self.http.trust_env = False
+        # Each request brings the cookies that it says, and no others.
+        self.http.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
 
     def issuer(self, name="portal"):
         return basic(name, self.issuers[name])

@@ -96,9 +96,16 @@ def sign_in(raw_schema):
     claims = {"email": "alice@example.org", "shoe_size": 38}
     schemas["AcceptRequest"]["properties"]["claims"] = {"enum": [{}, claims]}
     schemas["AcceptForm"]["properties"]["claims"] = {"enum": ["", "{}", json.dumps(claims)]}
+    # Not in the future.
+    schemas["AcceptRequest"]["properties"]["auth_time"] = {"enum": [0, 1_790_000_000]}
+    schemas["AcceptForm"]["properties"]["auth_time"] = {"enum": ["", "0", "1790000000"]}
     form = schemas["SignOutForm"]["properties"]
     for parameter in paths["/sign-out"]["get"]["parameters"]:
-        narrowed = {"client_id": {"enum": ["", "librechat"]}, "post_logout_redirect_uri": {"enum": ["", AFTERWARDS, BACK]}}
+        narrowed = {
+            "client_id": {"enum": ["", "librechat"]},
+            "post_logout_redirect_uri": {"enum": ["", AFTERWARDS, BACK]},
+            "state": {"type": "string", "maxLength": 32, "pattern": "^[ -~]*$"},
+        }
         name = parameter["name"]
         parameter["schema"] = form[name] = narrowed.get(name, parameter["schema"])
 
@@ -144,6 +151,8 @@ def before_call(context, case, kwargs):
         case "/userinfo" if case.method == "POST":
             userinfo(case, body)
         case "/sign-out":
+            if case.method == "GET":
+                case.query = dict(case.query or {})
             sign_out(case.query if case.method == "GET" else body)
         case "/sessions":
             case.query = dict(case.query or {})
@@ -172,8 +181,8 @@ def issue(case, body, choice):
 
 def begin(case, asked, choice):
     # A client's own address; another one stays as it is.
-    if asked and asked.get("client_id") in CALLBACKS and asked.get("redirect_uri") == BACK:
-        asked["redirect_uri"] = CALLBACKS[asked["client_id"]]
+    if asked and is_text(asked.get("client_id")) and asked.get("redirect_uri") == BACK:
+        asked["redirect_uri"] = CALLBACKS.get(asked["client_id"], BACK)
     if choice.random() < 0.7:
         header(case, "Cookie", CALLERS.begin("librechat").cookie)
 
@@ -207,6 +216,9 @@ def sign_out(asked):
     if asked and is_text(asked.get("id_token_hint")):
         asked["id_token_hint"] = remember(CALLERS.issue("librechat"))["id_token"]
         SIGN_INS.add(asked["id_token_hint"])
+    elif asked is not None and asked.get("client_id", "") == "":
+        # One of the two names the client.
+        asked["client_id"] = "librechat"
 
 
 def exchange(case, body, choice):
