@@ -91,15 +91,12 @@ fn the_openapi_document_has_every_route_for_the_same_callers_and_no_other() {
         let operation = &documented[&route.to_string()];
         let schemes = operation["security"].as_array().cloned().unwrap_or_default();
         let names = |scheme: &str| schemes.iter().any(|one| one.get(scheme).is_some());
-        // Browsers are sent on.
-        let is_for_browsers = operation["responses"]["302"].is_object();
-        let who = match (names("issuerBasic"), names("clientBasic"), names("accessToken"), is_for_browsers) {
-            (true, true, ..) => Who::IssuerOrClient,
-            (true, false, ..) => Who::Issuer,
-            (false, true, ..) => Who::Client,
-            (false, false, true, _) => Who::Bearer,
-            (false, false, false, true) => Who::Browser,
-            (false, false, false, false) => Who::Anyone,
+        let who = match (names("issuerBasic"), names("clientBasic")) {
+            (true, true) => Who::IssuerOrClient,
+            (true, false) => Who::Issuer,
+            (false, true) => Who::Client,
+            (false, false) if names("accessToken") => Who::Bearer,
+            (false, false) => Who::Anyone,
         };
         assert_eq!(who, route.who, "docs/openapi.yaml: security of {route}");
         let headers = operation["responses"]["200"]["headers"].as_object();
