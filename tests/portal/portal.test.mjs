@@ -339,12 +339,22 @@ for (const example of EXAMPLES) {
       assert.equal(await all.renew(tokens), 400);
     });
 
+    it('sends a browser on that has no session only when its user says so', async () => {
+      const browser = new Browser();
+      const to = `${all.afterwards}?state=x`;
+      const asked = await browser.open(`${all.portal}/sign-out?return_to=${encodeURIComponent(to)}`, [all.client]);
+      assert.equal(asked.status, 200, asked.url);
+      assert.equal((await browser.submit(asked, {}, [all.client])).url, to);
+    });
+
     it('goes nowhere that is not on its list', async () => {
       const evil = 'https://evil.example';
       const { host } = new URL(all.client);
       for (const to of [evil, `${all.afterwards}.evil.example`, `//${host}/login`, `${all.client}@evil.example/login`, `${all.afterwards}/`]) {
-        const end = await new Browser().open(`${all.portal}/sign-out?return_to=${encodeURIComponent(to)}`, [all.client, evil]);
-        assert.equal(end.url, `${all.portal}/`, to);
+        const browser = new Browser();
+        const asked = await browser.open(`${all.portal}/sign-out?return_to=${encodeURIComponent(to)}`, [all.client, evil]);
+        assert.ok(!asked.text.includes('evil'), asked.text);
+        assert.equal((await browser.submit(asked, {}, [all.client, evil])).url, `${all.portal}/`, to);
       }
     });
   });

@@ -5,6 +5,7 @@ import { after, before, describe, it } from 'node:test';
 import { askFor, portal, signIn } from '../lib/browser.js';
 import { Chat } from '../lib/chat.js';
 import { freePort, Latchkey, registrations } from '../lib/latchkey.js';
+import { Page } from '../lib/page.js';
 import { Proxy } from '../lib/proxy.js';
 
 const CHAT = 'https://chat.example.org';
@@ -153,13 +154,12 @@ for (const version of ['openid-client-6.5', 'openid-client-6.9']) {
 }
 
 describe('The demo of `latchkey serve`, and a LibreChat on this machine', () => {
-  it('its registrations are enough to sign in, renew, read userinfo and sign out', async () => {
-    const here = 'http://localhost:3080';
+  it("the README's lines are enough to sign in, renew, read userinfo and sign out", async () => {
+    const lines = new Page('../README.md').settings('librechat');
+    const here = lines.DOMAIN_SERVER;
     const server = await Latchkey.demo();
-    const [{ client_id, client_secret }] = Object.values(server.made.client);
-    const chat = await Chat.start('openid-client-6.5', {
-      ...ENVIRONMENT, DOMAIN_CLIENT: here, DOMAIN_SERVER: here, OPENID_ISSUER: server.url, OPENID_CLIENT_ID: client_id, OPENID_CLIENT_SECRET: client_secret,
-    });
+    const { client_secret } = server.made.client[lines.OPENID_CLIENT_ID];
+    const chat = await Chat.start('openid-client-6.5', { ...lines, OPENID_ISSUER: server.url, OPENID_CLIENT_SECRET: client_secret });
     try {
       const browser = chat.browser();
       for (const path of ['/oauth/openid', '/api/admin/oauth/openid']) {
