@@ -7,7 +7,7 @@ use latchkey_token::{
     values::{ClientId, Generation, Timestamp},
 };
 
-use super::{SessionStore, commits, fails, of_many_at_once_one_is_written, stored};
+use super::asserting::{SessionStore, commits, fails, of_many_at_once_one_is_written, stored};
 use crate::fixture::{NOW, binding, code_session, exchange, renewal, revocation, secret, session};
 
 /// How long a code is good, in seconds.
