@@ -4,7 +4,9 @@ use latchkey_token::{
     audit::EventKind,
     failure::Refusal,
     grants::{ClientIdentification, CodeRequest},
-    ports::RevokeSession,
+    ports::{DocumentSource, RevokeSession},
+    tokens::{AuthorizationCode, RefreshToken, UnverifiedRefreshToken},
+    values::ClientId,
 };
 use latchkey_token_testkit::fixture::{NOW, revocation};
 
@@ -79,6 +81,24 @@ async fn invariant_24_codes_and_refresh_tokens_are_not_taken_for_each_other() {
         assert_eq!(refusal(world.exchange(exchanging(&text)).await), Refusal::InvalidGrant);
     }
     assert_eq!(world.writes(), writes);
+    ok(world.renew(authenticated("chat"), &tokens.refresh_token).await);
+}
+
+#[tokio::test]
+async fn invariant_24_a_refresh_token_is_no_code_even_for_who_can_make_its_tag() {
+    let world = World::new();
+    let tokens = ok(world.exchange(exchanging(&world.code().await)).await);
+    let documents = world.world.documents.current(NOW).await.unwrap();
+    let client = ClientId::parse("chat").unwrap();
+    let now = NOW.unix_seconds();
+    let refresh_token = UnverifiedRefreshToken::parse(&tokens.refresh_token).ok().unwrap();
+    let refresh_token = refresh_token.verify(&documents.keys, &client, now).unwrap().unwrap();
+    let RefreshToken { session, generation, .. } = refresh_token;
+    let code = AuthorizationCode::new(session, generation, refresh_token.secret().clone());
+    let code = code.expose(documents.keys.tagger(now).unwrap(), &client);
+    let writes = world.writes();
+    assert_eq!(refusal(world.exchange(exchanging(&code)).await), Refusal::InvalidGrant);
+    assert_eq!((world.last_event(), world.writes()), ((EventKind::RenewalRejected, Some("code_tag")), writes));
     ok(world.renew(authenticated("chat"), &tokens.refresh_token).await);
 }
 
