@@ -1,11 +1,14 @@
 //! The local server.
 
+mod client;
 mod connections;
 pub mod demo;
 pub mod dynamodb;
 mod functions;
 mod http;
+mod pages;
 mod playground;
+mod portal;
 mod tour;
 
 use std::{
@@ -33,10 +36,12 @@ use tokio::{net::TcpListener, sync::watch, task::JoinHandle};
 
 pub use self::playground::AuditFeed;
 use self::{
+    client::ClientPage,
     demo::{Demo, DemoFault},
     dynamodb::Observer,
     functions::Functions,
     playground::Playground,
+    portal::Portal,
 };
 
 /// How long requests under way may take after the signal to stop.
@@ -183,8 +188,10 @@ impl Server {
         let mut serving = Vec::new();
         let (sdk, dynamodb) = connect(&options, &stopped, &mut serving).await?;
         table::create_if_missing(&sdk, &settings.table).await?;
-        let credentials = demo.as_ref().map(|demo| &demo.credentials);
-        let playground = Playground::new(address, credentials, options.audit_feed, stopped.clone());
+        let pages = pages::on(address, demo.as_ref().map(|demo| &demo.credentials));
+        let portal = Portal::new(pages.clone(), &url);
+        let client = ClientPage::new(pages.clone(), &url, &settings.policy.issuer);
+        let playground = Playground::new(pages, options.audit_feed, stopped.clone());
         let mut welcome = tour::welcome(&url, demo.as_ref(), &settings, options.data.directory());
         if playground.is_on() {
             welcome.push_str(&format!(
@@ -218,7 +225,7 @@ impl Server {
             clock: Arc::clone(&tokens.clock),
             randomness: Arc::clone(&tokens.randomness),
         };
-        let functions = Arc::new(Functions { tokens, discovery, authorizer, sign_ins, playground });
+        let functions = Arc::new(Functions { tokens, discovery, authorizer, sign_ins, playground, portal, client });
         serving.push(tokio::spawn(http::serve(listener, functions, stopped)));
         Ok(Self { url, welcome, demo, stop, serving })
     }

@@ -1,6 +1,7 @@
 // Every step is a request of the service's own API: nothing here is pretended, but for the answer that is thrown away.
 
-const $ = (id) => document.getElementById(id);
+import { $, chip, clock, copyButton, decoded, element, rows, shortened } from '/demo/parts.js';
+
 const sleep = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
 const AUDIT_LINES = 200;
 
@@ -10,34 +11,6 @@ let demo;
 let session;
 
 // Elements
-
-function element(tag, properties = {}, ...children) {
-  const { className, ...attributes } = properties;
-  const made = document.createElement(tag);
-  if (className) made.className = className;
-  for (const [name, value] of Object.entries(attributes)) made.setAttribute(name, value);
-  made.append(...children.filter((child) => child !== undefined));
-  return made;
-}
-
-const chip = (text, kind) => element('span', { className: `chip ${kind}` }, text);
-const clock = (date) => date.toLocaleTimeString('en-GB');
-/** What tells tokens of one session apart is at their end. */
-const shortened = (token) => (token.length > 32 ? `${token.slice(0, 8)}…${token.slice(-8)}` : token);
-
-function copyButton(text, what) {
-  const button = element('button', { className: 'copy', type: 'button', 'aria-label': `Copy ${what}` }, 'copy');
-  button.addEventListener('click', async () => {
-    try {
-      await navigator.clipboard.writeText(text);
-      button.textContent = 'copied';
-    } catch {
-      button.textContent = 'not allowed';
-    }
-    setTimeout(() => { button.textContent = 'copy'; }, 1500);
-  });
-  return button;
-}
 
 function putFirst(list, item) {
   list.querySelector('.empty')?.remove();
@@ -137,14 +110,7 @@ function generationItem(generation) {
 }
 
 function showToken(token) {
-  const [header, claims] = token.split('.').slice(0, 2).map((part) => {
-    const binary = atob(part.replaceAll('-', '+').replaceAll('_', '/'));
-    return JSON.parse(new TextDecoder().decode(Uint8Array.from(binary, (c) => c.charCodeAt(0))));
-  });
-  const rows = (members) => Object.entries(members).flatMap(([name, value]) => {
-    const time = ['iat', 'exp'].includes(name) ? ` (${clock(new Date(value * 1000))})` : '';
-    return [element('dt', {}, name), element('dd', { className: 'mono' }, `${JSON.stringify(value)}${time}`)];
-  });
+  const [header, claims] = decoded(token);
   $('token-header').replaceChildren(...rows(header));
   $('token-claims').replaceChildren(...rows(claims));
   $('decoded').hidden = false;
