@@ -248,8 +248,15 @@ fn the_tokens_go_to_the_clients_page_alone_and_to_one_holder() {
     }
     let page = browser.open("/demo/client");
     assert!(!page.body.contains("lk1_") && page.head.contains("frame-ancestors 'none'"));
-    assert!(told(&mut browser, "hand-over")["tokens"]["refresh_token"].is_string());
-    assert!(told(&mut browser, "session")["tokens"].is_null(), "the playground has them now");
+    assert!(told(&mut browser, "hand-over")["tokens"].is_null(), "they are the client's");
+    let authorize = browser.open(&format!("{SIGN_IN}?then=playground")).redirect().to_owned();
+    let form = browser.follow(&authorize);
+    let landed = act(&mut browser, &form, "action=continue");
+    assert!(landed.body.contains("<h1>Latchkey playground</h1>"), "{}", landed.body);
+    let clients = told(&mut browser, "session")["tokens"]["refresh_token"].clone();
+    let handed = told(&mut browser, "hand-over")["tokens"]["refresh_token"].clone();
+    assert!(clients.is_string() && handed.is_string() && clients != handed, "each has a session of its own");
+    assert!(told(&mut browser, "hand-over")["tokens"].is_null(), "once");
 }
 
 #[test]

@@ -48,6 +48,8 @@ pub(super) struct Visit {
     tokens: Option<Map<String, Value>>,
     /// What the user has not been told yet.
     said: Option<String>,
+    /// What came of a sign-in that the playground has begun, until it asks for it.
+    for_playground: Option<Value>,
 }
 
 /// A sign-in on its way through the portal.
@@ -129,10 +131,17 @@ impl Client {
             Some(begun) => (self.redeem(back_end, parameters, &begun).await, begun.lands_at),
             None => (Err("This browser has begun no such sign-in here.".to_owned()), LandingPage::Client),
         };
+        let (tokens, said) = match outcome {
+            Ok(tokens) => (Some(tokens), "You are signed in.".to_owned()),
+            Err(said) => (None, said),
+        };
         // Whoever has signed in gets a session of a new id: nobody can have planted it.
-        let cookie = self.sessions.renew(headers, |visit| match outcome {
-            Ok(tokens) => (visit.tokens, visit.said) = (Some(tokens), Some("You are signed in.".to_owned())),
-            Err(said) => visit.said = Some(said),
+        let cookie = self.sessions.renew(headers, |visit| match lands_at {
+            LandingPage::Client => {
+                visit.tokens = tokens.or(visit.tokens.take());
+                visit.said = Some(said);
+            }
+            LandingPage::Playground => visit.for_playground = Some(json!({"tokens": tokens, "said": said})),
         });
         cookie.map_or_else(unavailable, |cookie| with_cookie(see_other(lands_at.path()), &cookie))
     }
@@ -187,11 +196,11 @@ impl Client {
         json!({"tokens": tokens, "said": said})
     }
 
-    /// Gives the tokens away. Two that renew the same session would each look like a thief to the service.
+    /// What came of the playground's sign-in. Its tokens are nowhere else: two that renew the same session would each look
+    /// like a thief to the service.
     pub(super) fn hand_over(&self, headers: &HeaderMap) -> Value {
-        let shown = self.shown(headers);
-        self.sessions.with(headers, |visit| visit.tokens = None);
-        shown
+        let given = self.sessions.with(headers, |visit| visit.for_playground.take()).flatten();
+        given.unwrap_or_else(|| json!({"tokens": null}))
     }
 
     pub(super) async fn renew(&self, back_end: &BackEnd<'_>, headers: &HeaderMap) -> Value {
