@@ -71,8 +71,11 @@ fn a_user_signs_in_at_the_portal_lands_at_the_client_renews_and_signs_out() {
     assert_eq!(claims(&renewed, "id_token")["auth_time"], id_token["auth_time"]);
 
     let out = told(&mut browser, "sign-out")["redirect_to"].as_str().unwrap().to_owned();
-    let last = browser.follow(&out);
-    assert!(last.status == 200 && last.body.contains("<title>Demo client</title>"), "back at the client");
+    let asked = browser.follow(&out);
+    assert!(asked.status == 200 && asked.body.contains("Sign out?"), "{}", asked.body);
+    let client = format!("{}/demo/client", browser.url());
+    let gone = browser.submit(SIGN_OUT, &format!("form={}&return_to={client}", asked.form()));
+    assert_eq!(gone.redirect(), client);
     assert!(!browser.cookies.contains_key("latchkey-demo-portal"), "signed out of the portal too");
     let after = told(&mut browser, "session");
     assert!(after["tokens"].is_null() && after["said"].as_str().unwrap().contains("signed out"), "{after}");
@@ -186,28 +189,52 @@ fn without_a_prompt_only_who_is_signed_in_gets_on() {
 }
 
 #[test]
-fn the_portal_sends_browsers_to_its_own_list_only_and_asks_where_nobody_is_signed_in() {
+fn the_portal_sends_browsers_to_its_own_list_only() {
     let (_server, mut browser) = demo();
     let client = format!("{}/demo/client", browser.url());
     let login = "http://localhost:3080/login?state=x";
     for return_to in [client.as_str(), login] {
-        let link = format!("{SIGN_OUT}?return_to={}", return_to.replace('?', "%3F").replace('=', "%3D"));
+        let encoded = return_to.replace('?', "%3F").replace('=', "%3D");
+        let link = format!("{SIGN_OUT}?return_to={encoded}");
         signed_in(&mut browser, "alice");
-        let gone = browser.open(&link);
+        let form = browser.open(&link).form();
+        let gone = browser.submit(SIGN_OUT, &format!("form={form}&return_to={encoded}"));
         assert_eq!((gone.status, gone.redirect()), (303, return_to));
+        assert!(!browser.cookies.contains_key("latchkey-demo-portal"));
         let asked = browser.open(&link);
         assert!(asked.status == 200 && asked.location.is_none(), "nobody is signed in any more");
         assert!(asked.body.contains(&format!("href=\"{return_to}\"")), "{}", asked.body);
     }
     for astray in ["https://latchkey.example/", "//latchkey.example", "javascript:alert(1)"] {
-        signed_in(&mut browser, "alice");
         let link = format!("{SIGN_OUT}?return_to={astray}");
-        for signed in ["You are signed out", "You are not signed in"] {
-            let page = browser.open(&link);
+        signed_in(&mut browser, "alice");
+        let form = browser.open(&link).form();
+        let gone = browser.submit(SIGN_OUT, &format!("form={form}&return_to={astray}"));
+        for (page, says) in [(gone, "You are signed out"), (browser.open(&link), "You are not signed in")] {
             assert!(page.status == 200 && page.location.is_none(), "{astray}");
-            assert!(page.body.contains(signed) && !page.body.contains(astray), "{}", page.body);
+            assert!(page.body.contains(says) && !page.body.contains(astray), "{}", page.body);
         }
     }
+}
+
+#[test]
+fn a_link_signs_nobody_out_of_the_portal() {
+    let (_server, mut browser) = demo();
+    signed_in(&mut browser, "alice");
+    let link = format!("{SIGN_OUT}?return_to={}/demo/client", browser.url());
+    assert!(browser.open(&link).location.is_none());
+    let mut thief = browser.another();
+    signed_in(&mut thief, "bob");
+    let stolen = thief.open(SIGN_OUT).form();
+    for form in [stolen.as_str(), "", "x"] {
+        let asked = browser.submit(SIGN_OUT, &format!("form={form}"));
+        assert!(asked.status == 200 && asked.body.contains("Sign out?"), "asked again: {}", asked.body);
+    }
+    let host = browser.host().to_owned();
+    let form = format!("form={}", browser.open(SIGN_OUT).form());
+    let forged = browser.send("POST", SIGN_OUT, &[("Host", &host), ("Origin", "http://latchkey.example")], &form);
+    assert_eq!(forged.status, 403);
+    assert!(at_the_portal(&mut browser, "").body.contains("Continue as alice"), "still signed in");
 }
 
 #[test]
@@ -302,4 +329,27 @@ fn with_other_registrations_the_pages_say_that_they_are_off_and_how_to_get_them(
     for path in ["/demo/client/session", "/demo/client/renew"] {
         assert_eq!(browser.submit(path, "").status, 404, "{path}");
     }
+}
+
+#[test]
+fn the_lines_for_librechat_are_those_of_the_readme() {
+    let readme = include_str!("../../README.md");
+    let (_, lines) = readme.split_once("DOMAIN_CLIENT=").unwrap();
+    let lines: Vec<&str> = lines.split("```").next().unwrap().lines().skip(1).collect();
+    assert!(lines.len() > 8, "{lines:?}");
+    let issuer = "https://localhost:9443";
+    let said = |variables: &[(&str, &str)]| Server::start_with(&["--data", ":memory:"], variables).welcome.clone();
+    for welcome in [said(&[("LATCHKEY_ISSUER", issuer)]), said(&[])] {
+        for line in lines.iter().filter(|line| !line.contains("CLIENT_SECRET=")) {
+            assert!(welcome.lines().any(|own| own == *line), "{line} in {welcome}");
+        }
+        assert!(welcome.contains("and click: sign in"), "{welcome}");
+    }
+    let other = said(&[("LATCHKEY_ISSUER", "https://id.example.org")]);
+    assert!(other.contains("\nOPENID_ISSUER=https://id.example.org\n") && !other.contains(issuer), "{other}");
+    let directory = tempfile::tempdir().unwrap();
+    let [first, second] = [(); 2].map(|()| Server::start(directory.path(), &[]).welcome.clone());
+    let secret = first.lines().find_map(|line| line.strip_prefix("OPENID_CLIENT_SECRET=")).unwrap();
+    assert!(secret.len() == 64 && !second.contains(secret), "secrets are shown once");
+    assert!(second.contains("OPENID_CLIENT_SECRET=(oauth_client_secret in "), "{second}");
 }

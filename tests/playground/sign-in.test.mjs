@@ -50,6 +50,9 @@ async function press(selector) {
   await page.keyboard.press('Enter');
 }
 
+/** The page gives its first control the focus when it has been loaded. */
+const focused = (label) => page.waitForFunction((label) => document.activeElement.textContent === label, label);
+
 /** What every page of the demo is held to. */
 async function isFit(name) {
   for (const colorScheme of ['light', 'dark']) {
@@ -69,7 +72,7 @@ async function picture() {
   await page.setViewportSize({ width: 1360, height: 900 });
 }
 
-/** From the client to the portal's form. */
+/** From the client or the playground to the portal's form. */
 async function toThePortal() {
   await press('#sign-in');
   await arrived('/demo/portal');
@@ -126,6 +129,11 @@ describe('a sign-in', { concurrency: 1 }, () => {
 
   it('ends with a sign-out, here and at the portal', async () => {
     await press('#sign-out');
+    await page.waitForURL(`${url}/demo/portal/sign-out?**`);
+    assert.equal(await text('h1'), 'Sign out?');
+    await isFit('the portal that signs out');
+    await press('form button');
+    await arrived('/demo/client');
     await said('You are signed out');
     assert.equal(page.url(), `${url}/demo/client`);
     assert.equal(await text('#who'), 'Nobody is signed in');
@@ -149,7 +157,7 @@ describe('a sign-in', { concurrency: 1 }, () => {
     await said('You are signed in.');
     await page.goto(`${url}/demo/client/sign-in`);
     await arrived('/demo/portal');
-    await page.waitForFunction(() => document.activeElement.textContent === 'Continue as bob');
+    await focused('Continue as bob');
     await isFit('the portal that knows somebody');
     await page.keyboard.press('Enter');
     await arrived('/demo/client');
@@ -160,8 +168,8 @@ describe('a sign-in', { concurrency: 1 }, () => {
   it('is the first step of the playground, which goes on with its session', async () => {
     await page.goto(url);
     await page.locator('#issue button:enabled').waitFor();
-    await press('#sign-in');
-    await arrived('/demo/portal');
+    await toThePortal();
+    await focused('Continue as bob');
     await page.keyboard.press('Enter');
     await arrived('/');
     await page.locator('#renew:enabled').waitFor();

@@ -192,12 +192,8 @@ impl Server {
         let portal = Portal::new(pages.clone(), &url);
         let client = ClientPage::new(pages.clone(), &url, &settings.policy.issuer);
         let playground = Playground::new(pages, options.audit_feed, stopped.clone());
-        let mut welcome = tour::welcome(&url, demo.as_ref(), &settings, options.data.directory());
-        if playground.is_on() {
-            welcome.push_str(&format!(
-                "Or open {url} in a browser: the same, step by step, with the audit lines beside it.\n\n"
-            ));
-        }
+        let has_pages = playground.is_on();
+        let mut welcome = tour::welcome(&url, demo.as_ref(), &settings, options.data.directory(), has_pages);
         if let Some(address) = dynamodb {
             welcome.push_str(&format!("The embedded DynamoDB, for other programs: http://{address}\n\n"));
         }

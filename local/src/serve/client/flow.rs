@@ -236,7 +236,7 @@ impl Client {
     pub(super) fn sign_out(&self, headers: &HeaderMap) -> Value {
         let (hint, back) = (self.token(headers, "id_token"), self.redirect_uri());
         self.sessions.with(headers, |visit| {
-            (visit.tokens, visit.said) = (None, Some("You are signed out, here and at the portal.".to_owned()));
+            (visit.tokens, visit.said) = (None, Some("You are signed out here.".to_owned()));
         });
         let parameters = [("id_token_hint", hint.as_str()), ("post_logout_redirect_uri", &back)];
         json!({"redirect_to": with_query(&SIGN_OUT.url(&self.issuer), &parameters)})

@@ -26,6 +26,8 @@ impl Desk {
 #[derive(Default)]
 pub(super) struct Visit {
     pub user: Option<User>,
+    /// The token of the form that signs the user out, once it has been shown.
+    pub sign_out_form: Option<String>,
     open: VecDeque<OpenSignIn>,
 }
 

@@ -10,6 +10,8 @@ pub(super) struct WhoAreYou<'a> {
     /// The token of this form.
     pub form: &'a str,
     pub client_id: &'a str,
+    /// Where the application is: what it says of itself may be anything.
+    pub redirect_uri: &'a str,
     pub scope: &'a str,
     /// Who is signed in at the portal, and may go on without saying so again.
     pub user: Option<&'a str>,
@@ -27,8 +29,10 @@ impl WhoAreYou<'_> {
         );
         let said = self.said.map(|said| format!("<p class=\"notice\" role=\"alert\">{}</p>", escaped(said)));
         let said = said.unwrap_or_default();
+        let host = self.redirect_uri.split('/').nth(2).unwrap_or_default();
         let to_whom = format!(
-            "<p><b>{client}</b> wants to know who you are{}.</p>",
+            "<p><b>{client}</b> at <b>{}</b> wants to know who you are{}.</p>",
+            escaped(host),
             if scope.is_empty() { String::new() } else { format!(", and asks for <code>{scope}</code>") }
         );
         let focus = |is_first: bool| if is_first { " autofocus" } else { "" };
@@ -58,6 +62,20 @@ impl WhoAreYou<'_> {
         let body = [said, to_whom, goes_on.unwrap_or_default(), named, suggestions].join("\n");
         page(status, "Who are you?", &body)
     }
+}
+
+/// The page on which a user confirms a sign-out. `form` is its token, `return_to` where the browser goes afterwards.
+pub(super) fn sign_out_form(form: &str, user: &str, return_to: Option<&str>) -> Response<Body> {
+    let hidden =
+        |name: &str, value: &str| format!("<input type=\"hidden\" name=\"{name}\" value=\"{}\">", escaped(value));
+    let return_to = return_to.map(|address| hidden("return_to", address)).unwrap_or_default();
+    let body = format!(
+        "<p>You are signed in at the portal as <b>{}</b>.</p>\n<form method=\"post\" action=\"/demo/portal/sign-out\">{}{return_to}\
+         <button autofocus>Sign out</button></form>",
+        escaped(user),
+        hidden("form", form)
+    );
+    page(StatusCode::OK, "Sign out?", &body)
 }
 
 /// A page that says something and offers a way on: an address and its name.

@@ -60,14 +60,16 @@ impl Portal {
                 (false, _) => forbidden(),
                 (true, _) if moved(&desk.url, request).is_some() => see_other(&moved(&desk.url, request)?),
                 (true, PORTAL) => get(desk, tokens, request).await,
-                (true, _) => sign_out::answer(desk, request),
+                (true, _) => sign_out::ask(desk, request),
             },
-            (PORTAL, Ok(desk)) if request.method() == Method::POST => match is_from_the_page(request.headers()) {
-                true => post(desk, tokens, request).await,
-                false => forbidden(),
-            },
-            (PORTAL, Ok(_)) => other_method("GET, POST"),
-            (PORTAL_SIGN_OUT, Ok(_)) => other_method("GET"),
+            (PORTAL | PORTAL_SIGN_OUT, Ok(desk)) if request.method() == Method::POST => {
+                match (is_from_the_page(request.headers()), path) {
+                    (false, _) => forbidden(),
+                    (true, PORTAL) => post(desk, tokens, request).await,
+                    (true, _) => sign_out::end(desk, request),
+                }
+            }
+            (PORTAL | PORTAL_SIGN_OUT, Ok(_)) => other_method("GET, POST"),
             _ => return None,
         };
         Some(protected(response, CONTENT_SECURITY_POLICY, REFERRER_POLICY))

@@ -33,6 +33,9 @@ pub(super) enum Action {
 /// What the service says of a ticket.
 struct Asked {
     client_id: String,
+    redirect_uri: String,
+    /// The client has registered itself: nobody here knows it.
+    is_registered: bool,
     scope: String,
     prompt: String,
     login_hint: String,
@@ -44,6 +47,8 @@ impl Asked {
         let text = |name| answer.text(name).unwrap_or_default().to_owned();
         Self {
             client_id: text("client_id"),
+            redirect_uri: text("redirect_uri"),
+            is_registered: answer.body.get("registered") != Some(&Value::Bool(false)),
             scope: text("scope"),
             prompt: text("prompt"),
             login_hint: text("login_hint"),
@@ -147,7 +152,7 @@ async fn ask(
     let user = user.filter(|user| asked.is_content_with(user, now(back_end)));
     if asked.prompts("none") {
         // Without a page: either it is known who this is, or nobody can be asked.
-        let accepted = match user {
+        let accepted = match user.filter(|_| !asked.is_registered) {
             Some(user) => accept(desk, back_end, headers, sign_in, user).await.ok(),
             None => None,
         };
@@ -159,6 +164,7 @@ async fn ask(
     WhoAreYou {
         form: &sign_in.form,
         client_id: &asked.client_id,
+        redirect_uri: &asked.redirect_uri,
         scope: &asked.scope,
         user: user.as_ref().map(|user| user.subject.as_str()),
         hint: &asked.login_hint,
@@ -258,6 +264,8 @@ mod tests {
     fn whoever_signed_in_too_long_ago_is_asked_again() {
         let asked = |prompt: &str, max_age| Asked {
             client_id: String::new(),
+            redirect_uri: String::new(),
+            is_registered: false,
             scope: String::new(),
             prompt: prompt.to_owned(),
             login_hint: String::new(),

@@ -8,24 +8,46 @@ use latchkey_token_lambda::{
     response::with_cookie,
 };
 
-use super::{desk::Desk, html::note};
-use crate::serve::{
-    demo::{CLIENT, LIBRECHAT_LOGIN},
-    pages::see_other,
+use super::{
+    desk::{Desk, Visit},
+    html::{note, sign_out_form},
+};
+use crate::{
+    secrets::new_secret,
+    serve::{
+        demo::{CLIENT, LIBRECHAT_LOGIN},
+        pages::{see_other, unavailable},
+    },
 };
 
-/// The browser comes from the service, which has ended its session, or by a link.
-pub(super) fn answer(desk: &Desk, request: &Request<Body>) -> Response<Body> {
+/// The browser comes from the service, which has ended its session, or by anybody's link: the user is asked.
+pub(super) fn ask(desk: &Desk, request: &Request<Body>) -> Response<Body> {
+    let (_, return_to) = parameters(desk, request);
+    let form = match new_secret() {
+        Ok(form) => form,
+        Err(trouble) => return unavailable(trouble),
+    };
+    let signed_in = desk.sessions.with(request.headers(), |visit| {
+        visit.sign_out_form = Some(form.clone());
+        visit.user.clone()
+    });
+    match signed_in.flatten() {
+        Some(user) => sign_out_form(&form, &user.subject, return_to.as_deref()),
+        None => {
+            let way_on = return_to.as_deref().map(|address| (address, "Go on"));
+            let text = "Nobody is signed in at the portal in this browser, so there is nothing to end.";
+            note(StatusCode::OK, "You are not signed in", text, way_on)
+        }
+    }
+}
+
+/// The user has said so: the form comes with the token that it was shown with.
+pub(super) fn end(desk: &Desk, request: &Request<Body>) -> Response<Body> {
     let headers = request.headers();
-    let parameters = browser_parameters(request, MAX_BODY_BYTES).unwrap_or_default();
-    let return_to = only(&parameters, "return_to").ok().flatten();
-    let return_to = return_to.filter(|address| is_on_the_list(&desk.url, address));
-    let is_signed_in = desk.sessions.with(headers, |visit| visit.user.is_some()).unwrap_or_default();
-    if !is_signed_in {
-        // It may be a link that somebody else has sent: it leads nowhere unasked.
-        let way_on = return_to.as_deref().map(|address| (address, "Go on"));
-        let text = "Nobody is signed in at the portal in this browser, so there is nothing to end.";
-        return note(StatusCode::OK, "You are not signed in", text, way_on);
+    let (form, return_to) = parameters(desk, request);
+    let is_meant = |visit: &mut Visit| form.is_some() && visit.sign_out_form == form;
+    if !desk.sessions.with(headers, is_meant).unwrap_or_default() {
+        return ask(desk, request);
     }
     desk.sessions.take(headers);
     let response = match return_to {
@@ -33,6 +55,13 @@ pub(super) fn answer(desk: &Desk, request: &Request<Body>) -> Response<Body> {
         None => note(StatusCode::OK, "You are signed out", "You can close this page.", None),
     };
     with_cookie(response, &desk.sessions.gone())
+}
+
+/// The form's token, and where the browser may go afterwards.
+fn parameters(desk: &Desk, request: &Request<Body>) -> (Option<String>, Option<String>) {
+    let parameters = browser_parameters(request, MAX_BODY_BYTES).unwrap_or_default();
+    let text = |name| only(&parameters, name).ok().flatten();
+    (text("form"), text("return_to").filter(|address| is_on_the_list(&desk.url, address)))
 }
 
 /// The demo's applications, with the `state` that the service may have added.
