@@ -65,9 +65,9 @@ async function isFit(name) {
   assert.ok(await fitsANarrowWindow(page), `${name}: no sideways scrolling`);
 }
 
-async function picture() {
+async function picture(width) {
   if (!LATCHKEY_SCREENSHOTS) return;
-  await page.setViewportSize({ width: 680, height: 640 });
+  await page.setViewportSize({ width, height: 640 });
   pictures.push((await page.screenshot()).toString('base64'));
   await page.setViewportSize({ width: 1360, height: 900 });
 }
@@ -91,7 +91,7 @@ describe('a sign-in', { concurrency: 1 }, () => {
     await page.waitForFunction(() => document.activeElement.id === 'name');
     await isFit('the portal');
     await page.keyboard.type('alice');
-    await picture();
+    await picture(500);
   });
 
   it('lands at the client with tokens of the one who signed in', async () => {
@@ -103,7 +103,7 @@ describe('a sign-in', { concurrency: 1 }, () => {
     for (const claim of [/"alice"/, /"alice@example.org"/, /auth_time\s+\d{10} \(\d\d:\d\d:\d\d\)/]) assert.match(claims, claim);
     assert.equal(await page.locator('#said').getAttribute('aria-live'), 'polite');
     await isFit('the client');
-    await picture();
+    await picture(860);
   });
 
   it('renews: every token is another, and the one who signed in is the same', async () => {
@@ -195,7 +195,7 @@ describe('a sign-in', { concurrency: 1 }, () => {
   it('is shown in the documents', { skip: !LATCHKEY_SCREENSHOTS }, async () => {
     const sheet = await browser.newPage();
     await sheet.setViewportSize({ width: 1376, height: 640 });
-    const images = pictures.map((data) => `<img src="data:image/png;base64,${data}" width="680" height="640">`);
+    const images = pictures.map((data) => `<img src="data:image/png;base64,${data}">`);
     await sheet.setContent(`<body style="margin:0;display:flex;gap:16px;background:#fff">${images.join('')}`);
     await sheet.waitForFunction(() => [...document.images].every((image) => image.complete));
     await sheet.screenshot({ path: `${LATCHKEY_SCREENSHOTS}/sign-in.png` });
