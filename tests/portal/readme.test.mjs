@@ -12,7 +12,7 @@ import { Browser } from './browser.mjs';
 
 const { LATCHKEY_BIN, LATCHKEY_SCRATCH, PATH } = process.env;
 const README = readFileSync(new URL('../../README.md', import.meta.url), 'utf8');
-const BLOCKS = [...README.matchAll(/^```sh\n(.*?)^```$/gms)].map(([, text]) => text);
+const BLOCKS = [...README.matchAll(/^```sh ?\S*\n(.*?)^```$/gms)].map(([, text]) => text);
 const the = (beginning) => {
   const found = BLOCKS.filter((text) => text.startsWith(beginning));
   assert.equal(found.length, 1, `README.md has one block that begins with ${beginning}`);

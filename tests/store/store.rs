@@ -2,10 +2,18 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
+use aws_sdk_dynamodb::{primitives::Blob, types::AttributeValue};
 use dynoxide::Database;
 use latchkey::serve::dynamodb::embedded;
+use latchkey_token::{
+    ports::{InsertSession, ReadSession, RenewSession},
+    values::SessionKey,
+};
 use latchkey_token_aws::{DynamoDbSessions, table};
-use latchkey_token_testkit::{InMemorySessions, contract};
+use latchkey_token_testkit::{
+    InMemorySessions, contract,
+    fixture::{self, NOW},
+};
 
 #[tokio::test]
 async fn the_in_memory_store_keeps_the_contract() {
@@ -18,6 +26,32 @@ async fn dynamodb_through_the_real_sdk_keeps_the_contract() {
     table::create_if_missing(&sdk, "sessions").await.unwrap();
     table::create_if_missing(&sdk, "sessions").await.unwrap();
     contract::check_all(&DynamoDbSessions::new(&sdk, "sessions")).await;
+}
+
+/// The TTL attribute as it stands in the table, in Unix seconds.
+async fn expires_at(sdk: &aws_config::SdkConfig, key: &SessionKey) -> i64 {
+    let bytes = |bytes: &[u8]| AttributeValue::B(Blob::new(bytes));
+    let request = aws_sdk_dynamodb::Client::new(sdk).get_item().table_name("sessions").consistent_read(true);
+    let request = request.key("owner", bytes(key.owner.as_bytes())).key("sid", bytes(key.sid.as_bytes()));
+    let item = request.send().await.unwrap().item.unwrap();
+    item["expires_at"].as_n().unwrap().parse().unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_unused_code_is_deleted_a_day_after_its_minute_and_an_exchanged_one_with_its_session() {
+    let sdk = embedded(Database::memory().unwrap(), None).await;
+    table::create_if_missing(&sdk, "sessions").await.unwrap();
+    let store = DynamoDbSessions::new(&sdk, "sessions");
+    let day = 86_400;
+    let session = fixture::code_session(1);
+    store.insert(&session).await.unwrap();
+    assert_eq!(expires_at(&sdk, &session.key).await, NOW.plus(60 + day).unix_seconds());
+    assert!(store.renew(&fixture::exchange(&session, NOW.plus(5))).await.unwrap().is_done());
+    let with_the_session = session.absolute_expires_at.plus(day).unix_seconds();
+    assert_eq!(expires_at(&sdk, &session.key).await, with_the_session);
+    let exchanged = store.read(&session.key).await.unwrap().unwrap();
+    assert!(store.renew(&fixture::renewal(&exchanged, NOW.plus(10))).await.unwrap().is_done());
+    assert_eq!(expires_at(&sdk, &session.key).await, with_the_session);
 }
 
 /// A service that answers 200 with what nobody can read, and says a secret in it.
@@ -39,7 +73,6 @@ async fn garbling(path: &'static str) -> (String, tokio::task::JoinHandle<()>) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_answer_that_cannot_be_read_is_never_quoted() {
-    use latchkey_token::ports::ReadSession;
     for body in
         [r#"{"Item": {"subject": {"S": "HIDDEN"}, "x": 5"#, r#"{"SecretString": "HIDDEN", "#, "HIDDEN", r#"["HIDDEN"]"#]
     {
@@ -66,7 +99,6 @@ async fn an_answer_that_cannot_be_read_is_never_quoted() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_missing_table_is_infrastructure_trouble() {
-    use latchkey_token::ports::ReadSession;
     let sdk = embedded(Database::memory().unwrap(), None).await;
     let store = DynamoDbSessions::new(&sdk, "missing");
     let failure = store.read(&latchkey_token_testkit::fixture::session(1).key).await.unwrap_err();

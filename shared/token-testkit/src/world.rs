@@ -3,15 +3,17 @@
 use std::sync::{Arc, atomic::AtomicBool};
 
 use latchkey_token::{
-    documents::Documents,
+    documents::{Documents, SignInDocuments},
     failure::Unavailable,
     grants::{Issue, IssueRequest, IssuerGrant, Renew},
     json::Map,
     keys::PublicKeys,
-    management::{Admit, Introspect, Revoke, SubjectSessions},
+    management::{Admit, Introspect, Revoke, SignOut, SubjectSessions, Userinfo},
     policy::Policy,
-    ports::{Audit, DocumentSource, PublicKeySource},
+    ports::{Audit, DocumentSource, PublicKeySource, SignInDocumentSource},
     registrations::Credentials,
+    sign_in::{Accept, Authorize, Finish, Inspect, Reject},
+    tickets::TicketKeys,
     values::{Subject, Timestamp},
 };
 
@@ -41,6 +43,13 @@ impl DocumentSource for FixedDocuments {
 impl PublicKeySource for FixedDocuments {
     async fn public_keys(&self, now: Timestamp) -> Result<Arc<PublicKeys>, Unavailable> {
         Ok(Arc::new(self.0.keys.public_keys(now.unix_seconds())))
+    }
+}
+
+impl SignInDocumentSource for FixedDocuments {
+    async fn sign_in_documents(&self, _: Timestamp) -> Result<SignInDocuments, Unavailable> {
+        let Documents { keys, registrations } = &*self.0;
+        Ok(SignInDocuments { ticket_keys: Arc::new(TicketKeys::of(keys)), registrations: Arc::clone(registrations) })
     }
 }
 
@@ -98,6 +107,48 @@ impl<S, D> World<S, D> {
     pub fn sessions<'a>(&'a self, audit: &'a dyn Audit) -> SubjectSessions<'a, S, D> {
         let Self { store, documents, policy, clock, randomness } = self;
         SubjectSessions { store, documents, policy, clock, randomness, audit }
+    }
+
+    /// The begin of a sign-in, recorded in `audit`.
+    pub fn authorize<'a>(&'a self, audit: &'a dyn Audit) -> Authorize<'a, D> {
+        let Self { documents, policy, clock, randomness, .. } = self;
+        Authorize { documents, issuer: &policy.issuer, clock, randomness, audit }
+    }
+
+    /// The portal's look at a ticket, recorded in `audit`.
+    pub fn inspect<'a>(&'a self, audit: &'a dyn Audit) -> Inspect<'a, D> {
+        let Self { documents, policy, clock, .. } = self;
+        Inspect { documents, policy, clock, audit }
+    }
+
+    /// The portal's yes to a sign-in, recorded in `audit`.
+    pub fn accept<'a>(&'a self, audit: &'a dyn Audit) -> Accept<'a, S, D> {
+        let Self { store, documents, policy, clock, randomness } = self;
+        Accept { store, documents, policy, clock, randomness, audit }
+    }
+
+    /// The portal's no to a sign-in, recorded in `audit`.
+    pub fn reject<'a>(&'a self, audit: &'a dyn Audit) -> Reject<'a, D> {
+        let Self { documents, policy, clock, randomness, .. } = self;
+        Reject { documents, policy, clock, randomness, audit }
+    }
+
+    /// The end of a sign-in, recorded in `audit`.
+    pub fn finish<'a>(&'a self, audit: &'a dyn Audit) -> Finish<'a, D> {
+        let Self { documents, policy, clock, .. } = self;
+        Finish { documents, issuer: &policy.issuer, clock, audit }
+    }
+
+    /// Userinfo, recorded in `audit`.
+    pub fn userinfo<'a>(&'a self, audit: &'a dyn Audit) -> Userinfo<'a, S, D> {
+        let Self { store, documents, policy, clock, .. } = self;
+        Userinfo { store, documents, policy, clock, audit }
+    }
+
+    /// Sign-out, recorded in `audit`.
+    pub fn sign_out<'a>(&'a self, audit: &'a dyn Audit) -> SignOut<'a, S, D> {
+        let Self { store, documents, policy, clock, randomness } = self;
+        SignOut { store, documents, policy, clock, randomness, audit }
     }
 
     /// The authorizer's question for `audience`, recorded in `audit`.

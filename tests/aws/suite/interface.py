@@ -224,6 +224,9 @@ def sign_in(issue, authorize):
 def filled(event, issue, authorize):
     """The event with tokens of sessions and sign-ins that exist, in the place of the names in braces."""
     text = json.dumps(event)
+    if event["routeKey"] == "POST /token":
+        # No token goes in there, and one of these samples lies about its base64.
+        return event
     if any("{{" + placeholder + "}}" in text for placeholder in ("ticket", "cookie", "answer", "code")):
         for placeholder, value in sign_in(issue, authorize).items():
             text = text.replace("{{" + placeholder + "}}", value)

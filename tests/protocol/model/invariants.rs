@@ -11,7 +11,7 @@ use stateright::Property;
 
 use super::{
     Protocol, Who,
-    state::{self, Answer, Invocation, Record, Request, Revoked, Secret, State},
+    state::{self, Answer, Invocation, Kind, Record, Request, Revoked, Secret, State},
 };
 
 /// Invariants by their numbers.
@@ -71,6 +71,7 @@ pub fn of_a_renewal(protocol: &Protocol, before: &Record, request: &Request, ren
             && session.audience == of_the_model.audience
             && session.claims == of_the_model.claims
             && session.access_token_seconds == of_the_model.access_token_seconds
+            && session.authentication == of_the_model.authentication
     };
     let absolute = state::moment(protocol.absolute);
     let opens_at = before.access_expires_at - protocol.window;
@@ -88,7 +89,12 @@ pub fn of_a_renewal(protocol: &Protocol, before: &Record, request: &Request, ren
         | unless(request.now < before.ends_at(protocol), 12)
         | unless(renewed.absolute_expires_at == absolute && renewed.access_expires_at <= absolute, 13)
         | unless(unchanged(renewed), 14)
-        | unless(protocol.window == 0 || request.now >= opens_at, WINDOW)
+        | unless(request.kind == protocol.kind_of(before.generation), 24)
+        | unless(!request.kind.is_misfit(), 25)
+        | unless(request.kind == Kind::RefreshToken || before.generation == 0, 25)
+        | unless(renewed.sign_in == state::sign_in(protocol, before.generation + 1), 26)
+        | unless(!request.kind.is_misfit(), 28)
+        | unless(protocol.window == 0 || request.now >= opens_at || request.kind == Kind::Code, WINDOW)
 }
 
 /// What a function has made of a write that was refused, or of a read.
@@ -115,6 +121,12 @@ pub fn of_a_conclusion(protocol: &Protocol, record: Option<&Record>, conclusion:
     }
     // The generation has fallen, which has been noted when it did.
     let Some(behind) = record.generation.checked_sub(request.generation) else { return Broken::NONE };
+    if request.kind.is_misfit() {
+        return unless(!decision.gives_tokens(), 25) | unless(is_refused, 28);
+    }
+    if request.kind != protocol.kind_of(request.generation) {
+        return unless(is_refused, 24);
+    }
     if request.secret == Secret::Forged {
         // Against an older generation it passes for the secret of that time: whoever has the tag key can end sessions.
         return unless(if behind == 0 { is_refused } else { is_reuse }, 8);
@@ -125,11 +137,15 @@ pub fn of_a_conclusion(protocol: &Protocol, record: Option<&Record>, conclusion:
     no_others
         | match behind {
             0 => match decision {
-                Decision::TooEarly { .. } => unless(request.now < record.access_expires_at - protocol.window, WINDOW),
+                Decision::TooEarly { .. } => {
+                    let is_closed = request.now < record.access_expires_at - protocol.window;
+                    unless(is_closed && request.kind == Kind::RefreshToken, WINDOW)
+                }
                 Decision::Renewed(Write::Due) => unless(candidate.is_none(), 16),
                 _ => Broken::invariant(16),
             },
             1 | 2 if is_own_write => unless(is_said_to_be_own, 18),
+            _ if request.kind == Kind::Code => unless(!decision.gives_tokens(), 25) | unless(is_reuse, 26),
             1 => of_a_predecessor(protocol, record, request, decision),
             2 => unless(is_reuse, 5) | unless(is_reuse, 6),
             _ => unless(is_reuse, 6),
@@ -152,18 +168,23 @@ fn of_a_predecessor(protocol: &Protocol, record: &Record, request: &Request, dec
 }
 
 /// Of all secrets of all generations, those that would give tokens now are the current one and its predecessor within
-/// the retry time. Asked when nothing is under way: every record is reached in such a state as well.
+/// the retry time, and each as what it was given out: a code is no refresh token, fits what it is bound to, and is not
+/// retried. Asked when nothing is under way: every record is reached in such a state as well.
 fn redeemable(protocol: &Protocol, state: &State) -> bool {
     let Some(record) = state.record.as_ref().filter(|_| state.is_quiet()) else { return true };
     (0..=record.generation + 1).all(|generation| {
         let secrets = (0..=state::LATE_SLOT).map(Secret::Candidate).chain([Secret::Written, Secret::Forged]);
-        secrets.into_iter().all(|secret| {
+        let kinds = if protocol.begins_with_code && generation == 0 { &Kind::ALL[..] } else { &Kind::ALL[..1] };
+        secrets.into_iter().flat_map(|secret| kinds.iter().map(move |kind| (secret, *kind))).all(|(secret, kind)| {
+            let is_of_another_client = false;
             let request =
-                Request { generation, secret, is_of_another_client: false, now: state.time, really: state.time };
+                Request { generation, secret, kind, is_of_another_client, now: state.time, really: state.time };
+            let is_as_given_out = secret == Secret::Written && kind == protocol.kind_of(generation);
             match protocol.decided(state, &request, None) {
-                Decision::Renewed(_) => secret == Secret::Written && generation == record.generation,
+                Decision::Renewed(_) => is_as_given_out && generation == record.generation,
                 Decision::Retried => {
-                    secret == Secret::Written
+                    is_as_given_out
+                        && kind == Kind::RefreshToken
                         && generation + 1 == record.generation
                         && state.time - record.rotated_at <= protocol.retry
                 }
@@ -173,15 +194,40 @@ fn redeemable(protocol: &Protocol, state: &State) -> bool {
     })
 }
 
+/// Whoever uses the code again ends the session, however far it has gone on.
+fn ends_at_a_second_use(protocol: &Protocol, state: &State) -> bool {
+    let Some(record) = state.record.as_ref().filter(|record| state.is_quiet() && record.generation > 0) else {
+        return true;
+    };
+    let is_over = record.revoked.is_some() || state.time >= record.ends_at(protocol) || state.is_past_epoch;
+    let (now, really) = (state.time, state.time);
+    let code =
+        Request { generation: 0, secret: Secret::Written, kind: Kind::Code, is_of_another_client: false, now, really };
+    is_over || matches!(protocol.decided(state, &code, None), Decision::Reused(_))
+}
+
+/// Whoever has refresh tokens has them from the code's one exchange, or is about to.
+fn one_at_most_has_exchanged(_: &Protocol, state: &State) -> bool {
+    let has = |client: &&state::Client| {
+        client.holds > 0 || matches!(client.invocation, Invocation::Answering(_, successor) if successor > 0)
+    };
+    state.clients.iter().filter(has).count() <= 1
+}
+
 /// What the client holds would give tokens now, whatever has been lost on the way to it.
 fn is_not_stranded(protocol: &Protocol, state: &State, holds: u8) -> bool {
     let Some(record) = state.record.as_ref().filter(|_| state.is_quiet()) else { return true };
     if record.revoked.is_some() || state.time >= record.ends_at(protocol) {
         return true;
     }
+    // The one exception: an exchange that was made and that nobody has heard of.
+    if protocol.begins_with_code && holds == 0 && record.generation > 0 {
+        return true;
+    }
     let request = Request {
         generation: holds,
         secret: Secret::Written,
+        kind: protocol.kind_of(holds),
         is_of_another_client: false,
         now: state.time,
         really: state.time,
@@ -214,6 +260,10 @@ pub fn properties(protocol: &Protocol) -> Vec<Property<Protocol>> {
         11 "nothing is renewed after a revocation",
         12 "nothing succeeds after the idle or the absolute expiry, with the record or without",
         13 "the absolute expiry does not move, and no access token passes it",
+        24 "no code, no tokens: a code is no refresh token, and no refresh token a code",
+        25 "a code yields tokens once, with its redirect URI and its verifier",
+        26 "a code used twice ends the session, whoever was first",
+        28 "a code with another redirect URI or verifier writes nothing, used or not",
         31 "once an epoch is in force nothing older renews, whatever raced",
         14 "scope, subject, client, audience and claims stay as they were",
         16 "a current token is never refused",
@@ -221,9 +271,17 @@ pub fn properties(protocol: &Protocol) -> Vec<Property<Protocol>> {
         18 "without a retry time a token is used once, and the function knows its own write",
     ];
     properties.push(Property::always("2: of all secrets, two at most give tokens", redeemable));
+    if protocol.begins_with_code {
+        properties
+            .push(Property::always("25: of all who have the code, one at most has tokens", one_at_most_has_exchanged));
+        properties
+            .push(Property::always("26: a code that was used is good for the session's end", ends_at_a_second_use));
+    }
     if protocol.is_alone_with_time_to_retry() {
-        properties.push(Property::always("15: no trouble ends a session", |_: &Protocol, state: &State| {
-            state.record.as_ref().is_none_or(|record| record.revoked != Some(Revoked::Reuse))
+        // The one exception: the exchange of a code whose answer was lost, made again.
+        properties.push(Property::always("15: no trouble ends a session", |protocol: &Protocol, state: &State| {
+            let has_code_alone = protocol.begins_with_code && state.clients.iter().all(|client| client.holds == 0);
+            state.record.as_ref().is_none_or(|record| record.revoked != Some(Revoked::Reuse) || has_code_alone)
         }));
         properties.push(Property::always(
             "16: whatever is lost, the client can go on",
@@ -293,7 +351,7 @@ fn examples(protocol: &Protocol) -> Vec<Property<Protocol>> {
             },
         ));
     }
-    if protocol.clients > 1 && protocol.retry > 0 {
+    if protocol.clients > 1 && protocol.retry > 0 && !protocol.begins_with_code {
         examples.push(Property::sometimes("two answers to one token are under way", |_: &Protocol, state: &State| {
             let [one, other] = state.clients.map(|client| client.invocation);
             matches!((one, other), (Invocation::Answering(_, a), Invocation::Answering(_, b)) if a == b)
@@ -305,6 +363,9 @@ fn examples(protocol: &Protocol) -> Vec<Property<Protocol>> {
                 && any_client(state, |invocation| matches!(invocation, Invocation::Ending(_)))
         }));
     }
+    if protocol.begins_with_code {
+        examples.extend(examples_of_codes(protocol));
+    }
     if protocol.has_late_writes {
         examples.push(Property::sometimes(
             "a client renews again while its first write is on the way",
@@ -313,6 +374,54 @@ fn examples(protocol: &Protocol) -> Vec<Property<Protocol>> {
                     && any_client(state, |invocation| matches!(invocation, Invocation::Answering(Answer::Renewed, _)))
             },
         ));
+    }
+    examples
+}
+
+fn examples_of_codes(protocol: &Protocol) -> Vec<Property<Protocol>> {
+    let mut examples = vec![
+        Property::sometimes("a code dies unused", |protocol: &Protocol, state: &State| {
+            state.record.as_ref().is_some_and(|record| {
+                record.generation == 0 && record.revoked.is_none() && state.time >= record.ends_at(protocol)
+            })
+        }),
+        Property::sometimes(
+            "a code whose first use nobody has heard of is used again",
+            |_: &Protocol, state: &State| {
+                let is_ended = state.record.as_ref().is_some_and(|record| record.revoked == Some(Revoked::Reuse));
+                is_ended && state.clients.iter().all(|client| client.holds == 0)
+            },
+        ),
+        Property::sometimes(
+            "an exchange is under way when the session is signed out",
+            |_: &Protocol, state: &State| {
+                let is_exchange = |invocation| {
+                    matches!(invocation, Invocation::Writing(Request { kind: Kind::Code, .. }, Secret::Candidate(_)))
+                };
+                state
+                    .record
+                    .as_ref()
+                    .is_some_and(|record| record.revoked == Some(Revoked::SignOut) && record.generation == 0)
+                    && state.clients.iter().any(|client| is_exchange(client.invocation))
+            },
+        ),
+    ];
+    if protocol.has_thief {
+        examples.push(Property::sometimes("a thief uses a code after its client", |_: &Protocol, state: &State| {
+            matches!(state.thief, Invocation::Ending(_)) && state.clients.iter().any(|client| client.holds > 0)
+        }));
+        examples.push(Property::sometimes(
+            "a thief has the code and not its verifier, and the client goes on",
+            |_: &Protocol, state: &State| {
+                let has_tried = matches!(state.thief, Invocation::Writing(request, _) if request.kind.is_misfit());
+                has_tried && state.clients.iter().any(|client| client.holds > 0)
+            },
+        ));
+    }
+    if protocol.clients > 1 {
+        examples.push(Property::sometimes("two exchanges of one code are under way", |_: &Protocol, state: &State| {
+            state.clients.iter().all(|client| matches!(client.invocation, Invocation::Writing(..)) && client.holds == 0)
+        }));
     }
     examples
 }

@@ -1,5 +1,6 @@
 //! The renewal protocol as a model whose every state is visited: clients, a thief with any token that there has ever
-//! been, writes that are lost, seen twice or late, lost answers, crashes between any two steps, sign-out, and time.
+//! been, writes that are lost, seen twice or late, lost answers, crashes between any two steps, sign-out, and time. The
+//! session's first token is a refresh token, or a code.
 //!
 //! What a token is worth is asked of the product's own [`decide`], and what a renewal leaves behind of its own
 //! [`Session::renewed`]; the other steps of a request are modelled. Whether what comes of it is right, [`invariants`]
@@ -23,12 +24,14 @@ use stateright::{Checker, HasDiscoveries, Model, Property};
 
 use crate::setting;
 use invariants::Conclusion;
-use state::{Answer, Invocation, Record, Request, Revoked, Secret, State};
+use state::{Answer, Invocation, Kind, Record, Request, Revoked, Secret, State};
 
 /// Life of an access token, in ticks.
 const ACCESS: i8 = 2;
 /// A session unused this long ends.
 const IDLE: i8 = 3;
+/// A code unused this long is dead.
+const CODE: i8 = 1;
 
 /// The functions under test: the product's, or some that are wrong on purpose.
 #[derive(Clone, Copy)]
@@ -43,6 +46,8 @@ const PRODUCT: Product = Product { decide, renewed: Session::renewed };
 #[derive(Clone)]
 struct Protocol {
     product: Product,
+    /// Whether the session's first token is a code.
+    begins_with_code: bool,
     /// They share one session, and each learns of a successor only by an answer of its own.
     clients: usize,
     has_thief: bool,
@@ -165,17 +170,30 @@ impl Protocol {
                 let request = Request {
                     generation,
                     secret: Secret::Written,
+                    kind: self.kind_of(generation),
                     is_of_another_client: false,
                     now: state.time + ahead,
                     really: state.time,
                 };
-                actions.extend([Action::Start(who, request), Action::StartReading(who, request)]);
+                actions.push(Action::Start(who, request));
+                // No access token comes along with a code.
+                if request.kind == Kind::RefreshToken {
+                    actions.push(Action::StartReading(who, request));
+                } else if who == Who::Thief {
+                    let kinds = Kind::MISFITS.into_iter().chain([Kind::RefreshToken]);
+                    actions.extend(kinds.map(|kind| Action::Start(who, Request { kind, ..request })));
+                }
                 if who == Who::Thief && generation == record.generation {
                     actions.push(Action::Start(who, Request { is_of_another_client: true, ..request }));
                     actions.push(Action::Start(who, Request { secret: Secret::Forged, ..request }));
                 }
             }
         }
+    }
+
+    /// As what the token of a generation was given out.
+    fn kind_of(&self, generation: u8) -> Kind {
+        if self.begins_with_code && generation == 0 { Kind::Code } else { Kind::RefreshToken }
     }
 
     fn tokens_of(&self, state: &State, record: &Record, who: Who) -> RangeInclusive<u8> {
@@ -335,6 +353,7 @@ fn breaks(number: &str, protocol: Protocol) -> bool {
 /// The smallest model in which everything happens that the invariants speak of.
 const SMALL: Protocol = Protocol {
     product: PRODUCT,
+    begins_with_code: false,
     clients: 1,
     has_thief: true,
     has_late_writes: false,
@@ -345,6 +364,9 @@ const SMALL: Protocol = Protocol {
     absolute: 4,
     generations: 3,
 };
+
+/// The same, for a session that begins with a code.
+const SMALL_OF_CODE: Protocol = Protocol { begins_with_code: true, ..SMALL };
 
 #[test]
 fn two_clients_and_a_thief() {
@@ -387,5 +409,44 @@ fn a_client_alone_with_all_the_time_to_retry() {
     explore(
         "a client alone with all the time to retry",
         Protocol { has_thief: false, has_late_writes: true, retry: SMALL.absolute, generations: 4, ..SMALL },
+    );
+}
+
+#[test]
+fn a_code_that_two_clients_and_a_thief_have() {
+    explore("a code that two clients and a thief have", Protocol { clients: 2, generations: 2, ..SMALL_OF_CODE });
+}
+
+#[test]
+fn a_code_and_a_thief_who_goes_far_back() {
+    explore("a code and a thief who goes far back", SMALL_OF_CODE);
+}
+
+#[test]
+fn a_code_and_an_epoch() {
+    explore("a code and an epoch", Protocol { has_epoch: true, generations: 2, ..SMALL_OF_CODE });
+}
+
+#[test]
+fn a_code_that_two_clients_have_and_late_writes() {
+    let protocol = Protocol { clients: 2, has_thief: false, has_late_writes: true, generations: 2, ..SMALL_OF_CODE };
+    explore("a code that two clients have and late writes", protocol);
+}
+
+#[test]
+fn a_code_and_clocks_that_differ() {
+    explore("a code and clocks that differ", Protocol { skew: 1, retry: 2, generations: 2, ..SMALL_OF_CODE });
+}
+
+#[test]
+fn a_code_and_a_renewal_window() {
+    explore("a code and a renewal window", Protocol { window: 1, ..SMALL_OF_CODE });
+}
+
+#[test]
+fn a_code_and_a_client_alone_with_all_the_time_to_retry() {
+    explore(
+        "a code and a client alone with all the time to retry",
+        Protocol { has_thief: false, has_late_writes: true, retry: SMALL.absolute, generations: 4, ..SMALL_OF_CODE },
     );
 }

@@ -7,7 +7,7 @@ use latchkey_token::{
     values::{Generation, Scope, Timestamp},
 };
 
-use super::{PRODUCT, Product, Protocol, SMALL, breaks, state};
+use super::{PRODUCT, Product, Protocol, SMALL, SMALL_OF_CODE, breaks, state};
 
 type Decide = fn(Option<&Session>, &Presented, Timestamp, &RenewalRules) -> Decision;
 
@@ -194,6 +194,68 @@ fn invariant_18_a_function_that_does_not_know_its_own_write() {
     let wrong: Decide =
         |record, presented, now, rules| decide(record, &Presented { candidate: None, ..presented.clone() }, now, rules);
     finds_in_decide("18", wrong, Protocol { retry: 0, ..SMALL });
+}
+
+#[test]
+fn invariant_24_a_code_taken_for_a_refresh_token() {
+    let wrong: Decide = |record, presented, now, rules| {
+        let blind = with(record, |record| {
+            if presented.binding.is_none() {
+                record.sign_in = None;
+            }
+        });
+        decide(blind.as_ref(), presented, now, rules)
+    };
+    finds_in_decide("24", wrong, SMALL_OF_CODE);
+}
+
+#[test]
+fn invariants_25_and_28_a_binding_that_is_not_compared() {
+    let wrong: Decide = |record, presented, now, rules| {
+        let own = record.and_then(|record| record.sign_in.as_ref()).map(|sign_in| sign_in.binding.clone());
+        let blind = Presented { binding: presented.binding.as_ref().and(own), ..presented.clone() };
+        decide(record, &blind, now, rules)
+    };
+    finds_in_decide("25", wrong, SMALL_OF_CODE);
+    finds_in_decide("28", wrong, SMALL_OF_CODE);
+}
+
+#[test]
+fn invariant_25_a_code_that_is_retried() {
+    let wrong: Decide = |record, presented, now, rules| match decide(record, presented, now, rules) {
+        Decision::Reused(Reason::PredecessorAfterRetryTime) if presented.binding.is_some() => Decision::Retried,
+        decision => decision,
+    };
+    finds_in_decide("25", wrong, SMALL_OF_CODE);
+    finds_in_decide("25", wrong, Protocol { clients: 2, has_thief: false, generations: 2, ..SMALL_OF_CODE });
+}
+
+#[test]
+fn invariant_26_a_second_use_that_is_only_refused() {
+    let wrong: Decide = |record, presented, now, rules| match decide(record, presented, now, rules) {
+        Decision::Reused(_) if presented.binding.is_some() => Decision::Refused(Reason::RecordDiffers),
+        decision => decision,
+    };
+    finds_in_decide("26", wrong, SMALL_OF_CODE);
+}
+
+#[test]
+fn invariant_26_a_binding_that_is_forgotten() {
+    let renewed = |record: &Session, renewal: &Renewal| Session { sign_in: None, ..record.renewed(renewal) };
+    finds("26", Protocol { product: Product { renewed, ..PRODUCT }, ..SMALL_OF_CODE });
+}
+
+#[test]
+fn invariant_28_a_code_that_does_not_fit_and_ends_the_session() {
+    let wrong: Decide = |record, presented, now, rules| match decide(record, presented, now, rules) {
+        Decision::Refused(Reason::RedirectUriMismatch | Reason::CodeVerifierMismatch)
+            if one_behind(record, presented) =>
+        {
+            Decision::Reused(Reason::PredecessorAfterRetryTime)
+        }
+        decision => decision,
+    };
+    finds_in_decide("28", wrong, SMALL_OF_CODE);
 }
 
 #[test]

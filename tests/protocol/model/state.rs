@@ -4,13 +4,13 @@ use std::{fmt, sync::OnceLock};
 
 use latchkey_token::{
     audit::Reason,
-    session::{Predecessor, Presented, Renewal, Revocation, RevocationId, Session, Successor},
-    tokens::{SealedSuccessor, SecretHash},
+    session::{Predecessor, Presented, Renewal, Revocation, RevocationId, Session, SignIn, Successor},
+    tokens::{CodeBinding, CodeVerifier, SealedSuccessor, SecretHash},
     values::{ClientId, Generation, Seconds, Timestamp},
 };
 use latchkey_token_testkit::fixture;
 
-use super::{ACCESS, IDLE, Protocol, Who, invariants::Broken};
+use super::{ACCESS, CODE, IDLE, Protocol, Who, invariants::Broken};
 
 const TICK_SECONDS: Seconds = 60;
 pub const THIEF_SLOT: u8 = 2;
@@ -62,15 +62,26 @@ pub enum Invocation {
     Answering(Answer, u8),
 }
 
-/// A refresh token as it was presented.
+/// A refresh token or a code as it was presented.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Request {
     pub generation: u8,
     pub secret: Secret,
+    pub kind: Kind,
     pub is_of_another_client: bool,
     /// What the function's clock says.
     pub now: i8,
     pub really: i8,
+}
+
+/// As what a token is presented. A code under a refresh token's tag: the tag key has leaked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Kind {
+    RefreshToken,
+    /// With the redirect URI and the verifier of its sign-in.
+    Code,
+    CodeOfAnotherRedirectUri,
+    CodeOfAnotherVerifier,
 }
 
 /// One of the secrets of a generation.
@@ -105,8 +116,8 @@ impl State {
             predecessor: None,
             rotated_at: 0,
             rotated_really: 0,
-            access_expires_at: ACCESS.min(protocol.absolute),
-            idle_expires_at: IDLE.min(protocol.absolute),
+            access_expires_at: if protocol.begins_with_code { CODE } else { ACCESS }.min(protocol.absolute),
+            idle_expires_at: if protocol.begins_with_code { CODE } else { IDLE }.min(protocol.absolute),
             revoked: None,
         };
         Self {
@@ -167,6 +178,7 @@ impl Record {
             revocation: self
                 .revoked
                 .map(|_| Revocation::new(moment(0), Reason::ByClient, RevocationId::from_bytes([0; 16]))),
+            sign_in: sign_in(protocol, self.generation),
             ..session().clone()
         }
     }
@@ -194,12 +206,40 @@ impl Record {
     }
 }
 
+impl Kind {
+    /// Codes that do not fit what they are bound to.
+    pub const MISFITS: [Self; 2] = [Self::CodeOfAnotherRedirectUri, Self::CodeOfAnotherVerifier];
+    pub const ALL: [Self; 4] =
+        [Self::RefreshToken, Self::Code, Self::CodeOfAnotherRedirectUri, Self::CodeOfAnotherVerifier];
+
+    pub fn is_misfit(self) -> bool {
+        Self::MISFITS.contains(&self)
+    }
+
+    fn binding(self) -> Option<CodeBinding> {
+        static MADE: OnceLock<[CodeBinding; 3]> = OnceLock::new();
+        let [fitting, of_another_uri, of_another_verifier] = MADE.get_or_init(|| {
+            let fitting = fixture::binding();
+            let challenge = fitting.code_challenge().copied();
+            let other = CodeVerifier::parse(&"w".repeat(43)).unwrap().challenge();
+            let of_another_verifier = CodeBinding::from_record(*fitting.redirect_uri_hash(), Some(other));
+            [fitting, CodeBinding::new("https://evil.example/", challenge), of_another_verifier]
+        });
+        match self {
+            Self::RefreshToken => None,
+            Self::Code => Some(fitting.clone()),
+            Self::CodeOfAnotherRedirectUri => Some(of_another_uri.clone()),
+            Self::CodeOfAnotherVerifier => Some(of_another_verifier.clone()),
+        }
+    }
+}
+
 impl Request {
     pub fn presented(&self, candidate: Option<Secret>) -> Presented {
         static OTHER: OnceLock<ClientId> = OnceLock::new();
         let other = || OTHER.get_or_init(|| ClientId::parse("other").unwrap());
         Presented {
-            binding: None,
+            binding: self.kind.binding(),
             client_id: if self.is_of_another_client { other() } else { &session().client_id }.clone(),
             generation: Generation::new(self.generation.into()),
             secret_hash: hash(self.generation, self.secret),
@@ -244,6 +284,14 @@ impl fmt::Debug for State {
             "at {time}: {record:?}\n  {clients:?}\n  thief {thief:?}, late {late_write:?}, past epoch {is_past_epoch}, broken {broken:?}"
         )
     }
+}
+
+/// What a record of this generation has of the sign-in that its session began with.
+pub fn sign_in(protocol: &Protocol, generation: u8) -> Option<SignIn> {
+    protocol.begins_with_code.then(|| SignIn {
+        binding: Kind::Code.binding().unwrap(),
+        nonce: (generation <= 1).then(|| "a nonce".to_owned()),
+    })
 }
 
 /// What every session of the model has in common.

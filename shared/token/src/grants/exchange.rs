@@ -13,7 +13,7 @@ use crate::{
     ports::{DocumentSource, ReadSession, RenewSession, RevokeSession},
     registrations::{Client, Registrations},
     tokens::{CodeBinding, CodeVerifier, UnverifiedCode},
-    values::Timestamp,
+    values::{Generation, Timestamp},
 };
 
 /// A parsed request for the exchange of a code.
@@ -59,6 +59,8 @@ where
         let token = code
             .map_err(|_| invalid_grant(Reason::CodeMalformed))?
             .verify(&documents.keys, &client.client_id, now.unix_seconds())?
+            // No other has ever been made: only with a leaked tag key could a refresh token be dressed up as a code.
+            .filter(|code| code.generation == Generation::FIRST)
             .ok_or_else(|| invalid_grant(Reason::CodeTag))?;
         let authentic = Authentic {
             documents: &documents,

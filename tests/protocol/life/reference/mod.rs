@@ -1,10 +1,15 @@
 //! What must happen, in the words of the design and without a line of the product: sessions as five numbers and two
 //! flags, and for each step the answer, the writes and the audit event that it must have.
 
+mod sign_ins;
+mod steps;
+
 use std::collections::BTreeMap;
 
-use proptest::{prelude::*, sample::Index};
+use proptest::prelude::*;
 use proptest_state_machine::ReferenceStateMachine;
+
+pub use sign_ins::{Answer, BROWSERS, Brought, SignIn};
 
 /// A day, in seconds.
 const DAY: u32 = 86_400;
@@ -134,6 +139,9 @@ pub struct Life {
     pub absolute_expires_at: i64,
     pub is_ended: bool,
     access_seconds: u32,
+    pub begins_with_code: bool,
+    /// Whether the code has come to its client, and to whoever has watched.
+    pub is_code_out: bool,
     /// `exp` of the access token that came with each refresh token that has reached anybody.
     pub held: BTreeMap<u32, i64>,
 }
@@ -215,6 +223,43 @@ pub enum Step {
         by: Caller,
         token: Token,
     },
+    /// To an address that its client is registered for, or to another one.
+    Begin {
+        client: Client,
+        browser: usize,
+        is_registered: bool,
+    },
+    Accept {
+        sign_in: usize,
+        by: Issuer,
+        subject: &'static str,
+        fault: Fault,
+    },
+    Reject {
+        sign_in: usize,
+        by: Issuer,
+    },
+    /// By the browser that has begun, or the other one.
+    Return {
+        answer: usize,
+        browser: usize,
+    },
+    Exchange {
+        session: usize,
+        by: Client,
+        brought: Brought,
+        fault: Fault,
+    },
+    /// The code with one bit changed.
+    ForgeCode {
+        session: usize,
+        bit: usize,
+    },
+    /// With the ID token that came with the refresh token of this generation.
+    SignOut {
+        session: usize,
+        generation: u32,
+    },
     EndOne {
         session: usize,
     },
@@ -250,6 +295,16 @@ pub enum Expected {
     WindowClosed,
     InvalidClient,
     Unavailable,
+    Page,
+    /// With a ticket.
+    AtPortal,
+    Answered,
+    /// With the code of a session, or with an error.
+    AtClient {
+        session: Option<usize>,
+    },
+    UnauthorizedClient,
+    SignedOut,
     Revoked,
     Active(bool),
     Ended(usize),
@@ -263,6 +318,8 @@ pub struct World {
     pub settings: Settings,
     pub epochs: Epochs,
     pub sessions: Vec<Life>,
+    pub sign_ins: Vec<SignIn>,
+    pub answers: Vec<Answer>,
     pub rotations: usize,
     /// What the last step must have come to.
     pub expected: Expected,
@@ -309,28 +366,36 @@ impl World {
         if self.now < self.epochs.of(client, issuer) {
             return self.say(Expected::Unavailable, None);
         }
-        let Settings { access, idle, absolute, .. } = self.settings;
+        let access = self.settings.access;
         let access_seconds = expires_in.map_or(access, |asked| asked.min(access));
-        let absolute_expires_at = self.after(absolute);
-        let access_expires_at = self.after(access_seconds).min(absolute_expires_at);
-        let exp = access_expires_at.div_euclid(1000);
-        self.sessions.push(Life {
+        let mut life = self.life(issuer, client, subject, access_seconds);
+        let exp = life.access_expires_at.div_euclid(1000);
+        life.held.insert(0, exp);
+        self.sessions.push(life);
+        self.writes += 1;
+        let session = self.sessions.len() - 1;
+        self.say(Expected::Tokens { session, generation: 0, iat: self.seconds(), exp }, Some("token_issued"));
+    }
+
+    /// A session that begins now, and whose tokens have reached nobody yet.
+    fn life(&self, issuer: Issuer, client: Client, subject: &'static str, access_seconds: u32) -> Life {
+        let absolute_expires_at = self.after(self.settings.absolute);
+        Life {
             client,
             issuer,
             issued_at: self.now,
             subject,
             generation: 0,
             rotated_at: self.now,
-            access_expires_at,
-            idle_expires_at: self.after(idle).min(absolute_expires_at),
+            access_expires_at: self.after(access_seconds).min(absolute_expires_at),
+            idle_expires_at: self.after(self.settings.idle).min(absolute_expires_at),
             absolute_expires_at,
             is_ended: false,
             access_seconds,
-            held: BTreeMap::from([(0, exp)]),
-        });
-        self.writes += 1;
-        let session = self.sessions.len() - 1;
-        self.say(Expected::Tokens { session, generation: 0, iat: self.seconds(), exp }, Some("token_issued"));
+            begins_with_code: false,
+            is_code_out: false,
+            held: BTreeMap::new(),
+        }
     }
 
     fn renew(&mut self, session: usize, generation: u32, by: Client, companion: Companion, fault: Fault) {
@@ -357,7 +422,7 @@ impl World {
         let is_open = self.settings.window == 0 || self.now >= opens_at;
         let is_past_epoch = self.is_past_epoch(session);
         if life.is_live(self.now) && !is_past_epoch && behind == 0 && is_open && !reads_only {
-            return self.commit(session, fault);
+            return self.commit(session, fault, "token_renewed");
         }
         let life = &self.sessions[session];
         if fault == Fault::AnswerLost {
@@ -389,7 +454,7 @@ impl World {
         }
     }
 
-    fn commit(&mut self, session: usize, fault: Fault) {
+    fn commit(&mut self, session: usize, fault: Fault, event: &'static str) {
         let (now, seconds, idle_expires_at) = (self.now, self.seconds(), self.after(self.settings.idle));
         let access_expires_at = self.after(self.sessions[session].access_seconds.min(self.settings.access));
         let life = &mut self.sessions[session];
@@ -403,7 +468,7 @@ impl World {
             return self.say(Expected::Unavailable, None);
         }
         self.sessions[session].held.insert(generation, exp);
-        self.say(Expected::Tokens { session, generation, iat: seconds, exp }, Some("token_renewed"));
+        self.say(Expected::Tokens { session, generation, iat: seconds, exp }, Some(event));
     }
 
     fn retry(&mut self, session: usize, elapsed: i64) {
@@ -489,57 +554,18 @@ impl ReferenceStateMachine for World {
             settings,
             epochs: Epochs::default(),
             sessions: Vec::new(),
+            sign_ins: Vec::new(),
+            answers: Vec::new(),
             rotations: 0,
             expected: Expected::Nothing,
             event: None,
             writes: 0,
         };
-        settings().prop_map(world).boxed()
+        steps::settings().prop_map(world).boxed()
     }
 
     fn transitions(world: &Self) -> BoxedStrategy<Step> {
-        let issue = (issuer(), client(), subject(), proptest::option::weighted(0.3, 60..2 * DAY))
-            .prop_map(|(issuer, client, subject, expires_in)| Step::Issue { issuer, client, subject, expires_in });
-        if world.sessions.is_empty() {
-            return issue.boxed();
-        }
-        let some_token = || token_of(world);
-        let renew = (some_token(), companion(world), fault(), proptest::bool::weighted(0.05)).prop_map({
-            let clients: Vec<Client> = world.sessions.iter().map(|life| life.client).collect();
-            move |((session, generation), companion, fault, is_foreign)| {
-                let own = clients[session];
-                let by = if is_foreign { own.other() } else { own };
-                Step::Renew { session, generation, by, companion, fault }
-            }
-        });
-        let forge = (some_token(), 0usize..85 * 8).prop_map(|((session, generation), bit)| Step::Forge {
-            session,
-            generation,
-            bit,
-        });
-        let revoke = (some_token(), caller(), token()).prop_map(|((session, generation), by, token)| Step::Revoke {
-            session,
-            generation,
-            by,
-            token,
-        });
-        let introspect = (some_token(), caller(), token())
-            .prop_map(|((session, generation), by, token)| Step::Introspect { session, generation, by, token });
-        prop_oneof![
-            2 => issue,
-            30 => renew,
-            1 => forge,
-            1 => revoke,
-            4 => introspect,
-            1 => some_token().prop_map(|(session, _)| Step::EndOne { session }),
-            1 => subject().prop_map(|subject| Step::EndAll { subject }),
-            2 => subject().prop_map(|subject| Step::List { subject }),
-            12 => clock().prop_map(Step::Clock),
-            1 => Just(Step::RotateKeys),
-            2 => settings().prop_map(Step::Settings),
-            1 => (governed(), from_now()).prop_map(|(whose, from_now)| Step::Epoch { whose, from_now }),
-        ]
-        .boxed()
+        world.steps()
     }
 
     fn preconditions(world: &Self, step: &Step) -> bool {
@@ -549,7 +575,7 @@ impl ReferenceStateMachine for World {
         match step {
             Step::Renew { session, generation, companion, .. } => {
                 let exists = match companion {
-                    Companion::Of(other) => *other < world.sessions.len(),
+                    Companion::Of(other) => world.sessions.get(*other).is_some_and(|life| !life.held.is_empty()),
                     Companion::Own | Companion::None => true,
                 };
                 exists && holds(*session, *generation) && world.still_verifies(*session, *generation, *companion)
@@ -557,6 +583,14 @@ impl ReferenceStateMachine for World {
             Step::Forge { session, generation, .. }
             | Step::Revoke { session, generation, .. }
             | Step::Introspect { session, generation, .. } => holds(*session, *generation),
+            Step::Accept { sign_in, .. } | Step::Reject { sign_in, .. } => *sign_in < world.sign_ins.len(),
+            Step::Return { answer, .. } => *answer < world.answers.len(),
+            Step::Exchange { session, .. } | Step::ForgeCode { session, .. } => {
+                world.sessions.get(*session).is_some_and(|life| life.is_code_out)
+            }
+            Step::SignOut { session, generation } => {
+                holds(*session, *generation) && world.still_verifies(*session, *generation, Companion::Own)
+            }
             Step::EndOne { session } => *session < world.sessions.len(),
             Step::Clock(millis) => world.now + millis >= world.furthest - BEHIND,
             Step::RotateKeys => world.rotations < MAX_ROTATIONS,
@@ -570,21 +604,30 @@ impl ReferenceStateMachine for World {
             Step::Renew { session, generation, by, companion, fault } => {
                 world.renew(session, generation, by, companion, fault);
             }
-            Step::Forge { .. } => world.say(Expected::InvalidGrant, Some("renewal_rejected")),
+            Step::Begin { client, browser, is_registered } => world.begin(client, browser, is_registered),
+            Step::Accept { sign_in, by, subject, fault } => world.accept(sign_in, by, subject, fault),
+            Step::Reject { sign_in, by } => world.reject(sign_in, by),
+            Step::Return { answer, browser } => world.give_back(answer, browser),
+            Step::Exchange { session, by, brought, fault } => world.exchange(session, by, brought, fault),
+            Step::SignOut { session, .. } => world.sign_out(session),
+            Step::Forge { .. } | Step::ForgeCode { .. } => world.say(Expected::InvalidGrant, Some("renewal_rejected")),
             Step::Revoke { session, generation, by, token } => world.revoke(session, generation, by, token),
             Step::Introspect { session, generation, by, token } => world.introspect(session, generation, by, token),
             Step::EndOne { session } => {
-                let is_going = world.sessions[session].may_let_in(world.now) && !world.is_past_epoch(session);
+                let life = &world.sessions[session];
+                let is_over = life.is_dead_code(world.now) || world.is_past_epoch(session);
+                let is_going = life.may_let_in(world.now) && !is_over;
                 world.end_all(if is_going { std::slice::from_ref(&session) } else { &[] });
             }
             Step::EndAll { subject } => {
-                // From keys alone, so what an epoch has ended is ended once more.
+                // From keys alone, so what an epoch has ended is ended once more, and a dead code as well.
                 let going = world.going_of(subject);
                 world.end_all(&going);
             }
             Step::List { subject } => {
                 let mut live = world.going_of(subject);
-                live.retain(|session| !world.is_past_epoch(*session));
+                let is_dead_code = |session: usize| world.sessions[session].is_dead_code(world.now);
+                live.retain(|session| !world.is_past_epoch(*session) && !is_dead_code(*session));
                 live.sort_unstable();
                 world.say(Expected::Listed(live), None);
             }
@@ -610,90 +653,4 @@ impl ReferenceStateMachine for World {
         }
         world
     }
-}
-
-fn client() -> impl Strategy<Value = Client> {
-    prop_oneof![Just(Client::Desk), Just(Client::Spa)]
-}
-
-fn issuer() -> impl Strategy<Value = Issuer> {
-    prop_oneof![2 => Just(Issuer::Portal), 1 => Just(Issuer::Office)]
-}
-
-fn governed() -> impl Strategy<Value = Governed> {
-    prop_oneof![Just(Governed::Everybody), client().prop_map(Governed::Client), issuer().prop_map(Governed::Issuer),]
-}
-
-/// Mostly in the past, so that some sessions are older and some are not; what lies ahead stops issue as well.
-fn from_now() -> impl Strategy<Value = i64> {
-    prop_oneof![4 => -9 * i64::from(DAY)..0, 1 => -60i64..=0, 1 => 1i64..=300]
-}
-
-fn subject() -> impl Strategy<Value = &'static str> {
-    proptest::sample::select(&SUBJECTS)
-}
-
-fn caller() -> impl Strategy<Value = Caller> {
-    prop_oneof![Just(Caller::Issuer), client().prop_map(Caller::Client)]
-}
-
-fn token() -> impl Strategy<Value = Token> {
-    prop_oneof![Just(Token::Refresh), Just(Token::Access)]
-}
-
-fn fault() -> impl Strategy<Value = Fault> {
-    prop_oneof![
-        10 => Just(Fault::None),
-        1 => Just(Fault::Lost),
-        3 => Just(Fault::AnswerLost),
-        2 => Just(Fault::SeenTwice),
-        1 => Just(Fault::EndLost),
-    ]
-}
-
-/// Seconds and milliseconds, hours, days, and back.
-fn clock() -> impl Strategy<Value = i64> {
-    prop_oneof![
-        6 => 0i64..70_000,
-        2 => -30_000i64..0,
-        4 => (0i64..30).prop_map(|hours| hours * 3_600_000),
-        1 => (0i64..9).prop_map(|days| days * 86_400_000),
-    ]
-}
-
-/// Of a session that the machine likes to stay with: a token that somebody has, mostly the latest or the one before.
-fn token_of(world: &World) -> impl Strategy<Value = (usize, u32)> + use<> {
-    let held: Vec<Vec<u32>> = world.sessions.iter().map(|life| life.held.keys().copied().collect()).collect();
-    let session = prop_oneof![3 => Just(held.len() - 1), 1 => 0..held.len()];
-    let back = prop_oneof![10 => Just(0usize), 5 => Just(1), 1 => Just(2), 1 => any::<Index>().prop_map(|index| index.index(8))];
-    (session, back).prop_map(move |(session, back)| {
-        let generations = &held[session];
-        (session, generations[generations.len() - 1 - back.min(generations.len() - 1)])
-    })
-}
-
-fn companion(world: &World) -> impl Strategy<Value = Companion> + use<> {
-    prop_oneof![12 => Just(Companion::Own), 1 => Just(Companion::None), 1 => (0..world.sessions.len()).prop_map(Companion::Of)]
-}
-
-fn settings() -> impl Strategy<Value = Settings> {
-    let seconds = |usual: u32, some: &'static [u32]| prop_oneof![2 => Just(usual), 1 => proptest::sample::select(some)];
-    (
-        seconds(DAY, &[1, 600, 7 * DAY]),
-        seconds(0, &[3_600, 7 * DAY]),
-        seconds(0, &[600, 12 * 3_600]),
-        seconds(7 * DAY, &[3_600, 2 * DAY]),
-        seconds(30 * DAY, &[3 * DAY, 7_200]),
-        seconds(DAY, &[0, 3, 60]),
-        seconds(60, &[0, 1, 300]),
-    )
-        .prop_map(|(access, grace, window, idle, absolute, retry_desk, retry_spa)| Settings {
-            access,
-            grace,
-            window,
-            idle,
-            absolute,
-            retry_desk,
-            retry_spa,
-        })
 }

@@ -1,5 +1,7 @@
 //! The product: its use cases on a store in memory that loses what it is told to lose.
 
+mod sign_ins;
+
 use std::{
     collections::BTreeMap,
     future::Future,
@@ -33,7 +35,9 @@ use latchkey_token_lambda::system::generate_private_key;
 use latchkey_token_testkit::{FixedDocuments, InMemorySessions, SettableClock, World, statement};
 use serde_json::json;
 
-use super::reference::{self, BEGIN, Caller, Client, Fault, Issuer, MAX_ROTATIONS, Settings};
+pub use sign_ins::{NONCE, Place};
+
+use super::reference::{self, BEGIN, BROWSERS, Caller, Client, Fault, Issuer, MAX_ROTATIONS, Settings};
 
 pub const ISSUER: &str = "https://latchkey.example";
 const LIMITS: RotationLimits = RotationLimits { secrets_ttl_seconds: 300, jwks_seconds: 300 };
@@ -55,6 +59,11 @@ impl Store {
         self.writes.load(Ordering::Relaxed)
     }
 
+    /// All of an owner's records.
+    pub fn of(&self, owner: &Owner) -> Vec<Session> {
+        done(self.sessions.list(owner)).unwrap()
+    }
+
     fn is_to(&self, faults: &[Fault]) -> bool {
         self.fault.lock().unwrap().is_some_and(|fault| faults.contains(&fault))
     }
@@ -70,8 +79,15 @@ fn down() -> Unavailable {
 
 impl InsertSession for Store {
     async fn insert(&self, session: &Session) -> Result<WriteOutcome, Unavailable> {
-        self.wrote(true);
-        self.sessions.insert(session).await
+        if self.is_to(&[Fault::Lost]) {
+            return Err(down());
+        }
+        let outcome = self.sessions.insert(session).await?;
+        self.wrote(matches!(outcome, WriteOutcome::Done(())));
+        if self.is_to(&[Fault::AnswerLost]) {
+            return Err(down());
+        }
+        if self.is_to(&[Fault::SeenTwice]) { self.sessions.insert(session).await } else { Ok(outcome) }
     }
 }
 
@@ -154,6 +170,12 @@ pub struct System {
     /// The tokens that have reached anybody, by session and generation.
     pub refresh_tokens: BTreeMap<(usize, u32), String>,
     pub access_tokens: BTreeMap<(usize, u32), String>,
+    pub id_tokens: BTreeMap<(usize, u32), String>,
+    /// The tickets of all sign-ins, the answers to them, and the codes that have come to their clients, by session.
+    pub tickets: Vec<String>,
+    pub answers: Vec<String>,
+    pub codes: BTreeMap<usize, String>,
+    cookies: [Option<String>; BROWSERS],
 }
 
 impl System {
@@ -178,6 +200,11 @@ impl System {
             keys: Vec::new(),
             refresh_tokens: BTreeMap::new(),
             access_tokens: BTreeMap::new(),
+            id_tokens: BTreeMap::new(),
+            tickets: Vec::new(),
+            answers: Vec::new(),
+            codes: BTreeMap::new(),
+            cookies: [const { None }; BROWSERS],
         }
     }
 
@@ -232,10 +259,7 @@ impl System {
         access_token: Option<&String>,
     ) -> Result<TokenSet, Failure> {
         let request = RenewRequest {
-            client: match client {
-                Client::Desk => ClientIdentification::Authenticated(credentials("desk")),
-                Client::Spa => ClientIdentification::Named(vec!["spa".into()]),
-            },
+            client: own_identification(client),
             refresh_token: refresh_token.into(),
             access_token: access_token.cloned(),
             scope: None,
@@ -295,6 +319,13 @@ fn filter(subject: &str) -> SessionFilter {
     SessionFilter { subject: Subject::parse(subject).unwrap(), client_id: None }
 }
 
+fn own_identification(client: Client) -> ClientIdentification {
+    match client {
+        Client::Desk => ClientIdentification::Authenticated(credentials("desk")),
+        Client::Spa => ClientIdentification::Named(vec!["spa".into()]),
+    }
+}
+
 fn identification(caller: Caller) -> CallerIdentification {
     match caller {
         Caller::Issuer => CallerIdentification::Issuer(credentials("portal")),
@@ -332,16 +363,17 @@ fn documents(ring: &RingDocument, life: &reference::World) -> FixedDocuments {
         "sessions_not_before": epochs.everybody,
         "issuers": [
             {"issuer_id": "portal", "secret_sha256": [hash("portal")], "clients": ["desk", "spa"],
-             "sessions_not_before": epochs.portal},
+             "sign_in_url": sign_ins::sign_in_url(), "sessions_not_before": epochs.portal},
             {"issuer_id": "office", "secret_sha256": [hash("office")], "clients": ["desk", "spa"],
              "sessions_not_before": epochs.office},
         ],
         "clients": [
             {"client_id": "desk", "type": "confidential", "secret_sha256": [hash("desk")], "alg": "ES256",
-             "audience": ["desk", "api"], "scopes": ["profile", "email"], "sessions_not_before": epochs.desk,
+             "audience": ["desk", "api"], "scopes": ["openid", "profile", "email"],
+             "redirect_uris": [sign_ins::callback(Client::Desk)], "sessions_not_before": epochs.desk,
              "renewal": {"retry_seconds": settings.retry_desk}},
-            {"client_id": "spa", "type": "public", "alg": "ES256", "audience": ["spa"], "scopes": ["profile"],
-             "sessions_not_before": epochs.spa, "renewal": {"requires": "refresh_token"}},
+            {"client_id": "spa", "type": "public", "alg": "ES256", "audience": ["spa"], "scopes": ["openid", "profile"],
+             "redirect_uris": [sign_ins::callback(Client::Spa)], "sessions_not_before": epochs.spa, "renewal": {"requires": "refresh_token"}},
         ],
     });
     let ring = serde_json::to_string(ring).unwrap();

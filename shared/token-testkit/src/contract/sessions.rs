@@ -1,29 +1,16 @@
-//! What every session store must do, whatever it is made of. Each rule is a function of its own, on a session of its
-//! own; [`check_all`] runs them one after the other and panics at the first that does not hold.
+//! Sessions that are issued: inserted, renewed, ended, listed.
 
 use latchkey_token::{
-    ports::{InsertSession, ListSessions, ReadSession, RedeemAssertion, RenewSession, RevokeSession},
     registrations::Epochs,
     session::{Renewal, Session, WriteOutcome},
     tokens::SingleUse,
     values::{AssertionKey, ClientId, Generation, IssuerId, Sid, Timestamp},
 };
 
+use super::asserting::{SessionStore, commits, fails, of_many_at_once_one_is_written, stored};
 use crate::fixture::{NOW, renewal, revocation, secret, session};
 
-/// A complete session store.
-pub trait SessionStore:
-    InsertSession + RedeemAssertion + RenewSession + ReadSession + RevokeSession + ListSessions
-{
-}
-
-impl<S> SessionStore for S where
-    S: InsertSession + RedeemAssertion + RenewSession + ReadSession + RevokeSession + ListSessions
-{
-}
-
-/// Runs every rule.
-pub async fn check_all(store: &impl SessionStore) {
+pub(super) async fn check_all(store: &impl SessionStore) {
     what_was_inserted_is_read(store, 1).await;
     an_insert_seen_twice_is_one(store, 2).await;
     an_insert_never_overwrites(store, 3).await;
@@ -48,24 +35,6 @@ async fn inserted(store: &impl SessionStore, number: u32) -> Session {
     let session = session(number);
     store.insert(&session).await.expect("inserted");
     session
-}
-
-async fn stored(store: &impl SessionStore, session: &Session) -> Session {
-    store.read(&session.key).await.expect("read").expect("a record")
-}
-
-async fn fails(store: &impl SessionStore, renewal: &Renewal) -> Option<Session> {
-    match store.renew(renewal).await.expect("an answer") {
-        WriteOutcome::ByAnother(record) => record,
-        outcome => panic!("the condition held: {renewal:?}: {outcome:?}"),
-    }
-}
-
-async fn commits(store: &impl SessionStore, renewal: &Renewal) -> Session {
-    match store.renew(renewal).await.expect("an answer") {
-        WriteOutcome::Done(session) => session,
-        outcome => panic!("the condition failed: {renewal:?}: {outcome:?}"),
-    }
 }
 
 async fn what_was_inserted_is_read(store: &impl SessionStore, number: u32) {
@@ -290,31 +259,7 @@ async fn pages_hold_what_is_neither_over_nor_revoked_in_order(store: &impl Sessi
 
 async fn of_many_renewals_at_once_one_is_written(store: &impl SessionStore, number: u32) {
     let session = inserted(store, number).await;
-    let renewals: Vec<Renewal> = (0..16)
-        .map(|writer| {
-            let mut renewal = renewal(&session, NOW);
-            renewal.successor.secret_hash = secret(1_000 + writer).hash();
-            renewal
-        })
-        .collect();
-    let mut pending: Vec<_> = renewals.iter().map(|renewal| Box::pin(store.renew(renewal))).collect();
-    let mut committed = 0;
-    let outcomes = std::future::poll_fn(|context| {
-        let mut done = Vec::new();
-        pending.retain_mut(|write| match write.as_mut().poll(context) {
-            std::task::Poll::Ready(outcome) => {
-                done.push(outcome);
-                false
-            }
-            std::task::Poll::Pending => true,
-        });
-        for outcome in done {
-            committed += usize::from(outcome.expect("an answer").is_done());
-        }
-        if pending.is_empty() { std::task::Poll::Ready(committed) } else { std::task::Poll::Pending }
-    });
-    assert_eq!(outcomes.await, 1);
-    assert_eq!(stored(store, &session).await.generation, Generation::new(1));
+    of_many_at_once_one_is_written(store, &renewal(&session, NOW)).await;
 }
 
 async fn an_assertion_is_redeemed_once_with_its_session_or_not_at_all(store: &impl SessionStore, number: u32) {
