@@ -1,69 +1,30 @@
 // Tests in the order in which a visitor does things: one page, one session, as on the screenshot.
 import assert from 'node:assert/strict';
-import { execFileSync, spawn } from 'node:child_process';
+import { execFileSync } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtempSync } from 'node:fs';
 import { createServer } from 'node:http';
-import path from 'node:path';
-import { createInterface } from 'node:readline';
 import { after, before, describe, it } from 'node:test';
-import { chromium } from 'playwright-core';
+import { fitsANarrowWindow, leastContrast, nameless, start, watched } from './chromium.mjs';
 
-const { LATCHKEY_BIN, LATCHKEY_SCRATCH, CHROMIUM, LATCHKEY_SCREENSHOT, PATH, HOME } = process.env;
-if (!LATCHKEY_BIN) throw new Error('start this test with tests/playground/run');
+const { LATCHKEY_SCREENSHOTS, PATH } = process.env;
 
-const FLAGS = [
-  '--headless', '--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking',
-  '--disable-component-update', '--disable-sync', '--host-resolver-rules=MAP * ~NOTFOUND , EXCLUDE 127.0.0.1',
-];
-
-/** What a loaded machine may take for anything. */
-const PATIENCE = 60_000;
-
+let running;
 let server;
 let url;
 let browser;
+let log;
 let page;
-const log = [];
-const requests = [];
-const complaints = [];
+let requests;
+let complaints;
 
 before(async () => {
-  server = spawn(LATCHKEY_BIN, ['serve', '--listen', '127.0.0.1:0', '--data', ':memory:'], {
-    env: { PATH, HOME }, cwd: LATCHKEY_SCRATCH, stdio: ['ignore', 'pipe', 'inherit'],
-  });
-  url = await new Promise((resolve, reject) => {
-    createInterface({ input: server.stdout }).on('line', (line) => {
-      log.push(line);
-      const listening = /^listening on (\S+)/.exec(line)?.[1];
-      if (listening) resolve(listening);
-    });
-    server.on('exit', () => reject(new Error(`latchkey did not start:\n${log.join('\n')}`)));
-  });
-  browser = await chromium.launchPersistentContext(mkdtempSync(path.join(LATCHKEY_SCRATCH, 'chromium-')), {
-    executablePath: CHROMIUM, args: FLAGS, chromiumSandbox: false, timeout: PATIENCE,
-    viewport: { width: 1360, height: 900 }, colorScheme: 'light',
-  });
-  browser.setDefaultTimeout(PATIENCE);
-  await browser.grantPermissions(['clipboard-read', 'clipboard-write'], { origin: url });
-  page = await browser.newPage();
-  page.on('request', (request) => requests.push(request.url()));
-  page.on('pageerror', (error) => complaints.push(String(error)));
-  page.on('console', (message) => {
-    // The refusals that the steps provoke are the browser's errors, and no fault of the page.
-    const provoked = message.location().url === `${url}/token/renew` && / 400 /.test(message.text());
-    if (['error', 'warning'].includes(message.type()) && !provoked) complaints.push(message.text());
-  });
+  running = await start();
+  ({ server, url, browser, log } = running);
+  ({ page, requests, complaints } = await watched(browser, [`${url}/token/renew`]));
   await page.goto(url);
 });
 
-after(async () => {
-  await browser?.close();
-  if (server?.exitCode === null) {
-    server.kill('SIGINT');
-    await once(server, 'exit');
-  }
-});
+after(() => running?.stop());
 
 const text = (selector) => page.locator(selector).innerText();
 const entries = () => page.locator('#timeline > li:not(.empty)');
@@ -82,32 +43,6 @@ async function pasted() {
   assert.match(command, /^curl -s -u '?(portal|librechat):[0-9a-f]{64}/);
   return JSON.parse(execFileSync('sh', ['-c', command], { env: { PATH }, stdio: ['ignore', 'pipe', 'inherit'] }));
 }
-
-/** The least contrast of any text on the page (WCAG 2.2, 1.4.3), and where. */
-const leastContrast = () => page.evaluate(() => {
-  const channels = (colour) => (colour.match(/[\d.]+/g) ?? [0, 0, 0, 0]).map(Number);
-  const luminance = (rgb) => {
-    const [r, g, b] = rgb.map((value) => value / 255).map((v) => (v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4));
-    return 0.2126 * r + 0.7152 * g + 0.0722 * b;
-  };
-  const background = (node) => {
-    for (let at = node; at; at = at.parentElement) {
-      if (getComputedStyle(at).opacity !== '1') throw new Error(`what shows through ${at.className} is not judged here`);
-      const [r, g, b, alpha = 1] = channels(getComputedStyle(at).backgroundColor);
-      if (alpha > 0) return [r, g, b];
-    }
-    return [255, 255, 255];
-  };
-  let least = { ratio: Infinity };
-  for (const node of document.querySelectorAll('body *')) {
-    const ownText = [...node.childNodes].some((child) => child.nodeType === Node.TEXT_NODE && child.data.trim());
-    if (!ownText || !node.checkVisibility() || node.disabled) continue;
-    const [light, dark] = [luminance(channels(getComputedStyle(node).color).slice(0, 3)), luminance(background(node))].sort((a, b) => b - a);
-    const ratio = (light + 0.05) / (dark + 0.05);
-    if (ratio < least.ratio) least = { ratio, text: node.textContent.slice(0, 40), tag: `${node.tagName}.${node.className}` };
-  }
-  return least;
-});
 
 describe('the playground', { concurrency: 1 }, () => {
   it('issues a token by keyboard alone and shows what it says', async () => {
@@ -202,20 +137,16 @@ describe('the playground', { concurrency: 1 }, () => {
     for (const colorScheme of ['light', 'dark']) {
       await page.emulateMedia({ colorScheme, reducedMotion: 'reduce' });
       backgrounds.push(await page.evaluate(() => getComputedStyle(document.body).backgroundColor));
-      const { ratio, ...where } = await leastContrast();
+      const { ratio, ...where } = await leastContrast(page);
       assert.ok(ratio >= 4.5, `${colorScheme}: ${ratio.toFixed(2)} at ${JSON.stringify(where)}`);
-      if (LATCHKEY_SCREENSHOT && colorScheme === 'light') await page.screenshot({ path: LATCHKEY_SCREENSHOT, fullPage: true });
+      if (LATCHKEY_SCREENSHOTS && colorScheme === 'light') await page.screenshot({ path: `${LATCHKEY_SCREENSHOTS}/playground.png`, fullPage: true });
     }
     assert.notEqual(backgrounds[0], backgrounds[1]);
   });
 
   it('has a name for every control and fits a narrow window', async () => {
-    const nameless = await page.evaluate(() => [...document.querySelectorAll('button, input, select')]
-      .filter((control) => !(control.ariaLabel ?? control.labels?.[0]?.textContent ?? control.textContent).trim()).length);
-    assert.equal(nameless, 0);
-    await page.setViewportSize({ width: 360, height: 800 });
-    assert.ok(await page.evaluate(() => document.documentElement.scrollWidth <= innerWidth), 'no sideways scrolling');
-    await page.setViewportSize({ width: 1360, height: 900 });
+    assert.equal(await nameless(page), 0);
+    assert.ok(await fitsANarrowWindow(page), 'no sideways scrolling');
   });
 
   it('begins again after the theft', async () => {

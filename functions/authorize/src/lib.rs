@@ -69,6 +69,9 @@ async fn begin<D: SignInDocumentSource>(
         audit,
     };
     let begun = within_deadline(use_case.run(parameters, browser)).await?;
+    if let Some(trouble) = begun.trouble {
+        audit.record_failure(&Failure::from(trouble).into());
+    }
     let response = direct(&begun.direction)?;
     Ok(match begun.new_browser {
         Some(browser) => response::with_cookie(response, &cookie.set(&browser)),

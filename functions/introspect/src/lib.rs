@@ -28,7 +28,9 @@ where
     let audit = RequestAudit::new("introspect", &request);
     if routes::USERINFO.ends(request.uri().path()) {
         let answer = userinfo(service, &request, &audit).await;
-        return service.respond(&request, answer, &audit, EventKind::AccessDenied);
+        let is_unreadable = matches!(answer, Err(EdgeError::Unreadable(_)));
+        let response = service.respond(&request, answer, &audit, EventKind::AccessDenied);
+        return if is_unreadable { response::with_bearer_challenge(response) } else { response };
     }
     let answer = introspect(service, &request, &audit).await.map(|members| response::ok(&members));
     service.respond(&request, answer, &audit, EventKind::ClientRejected)

@@ -10,7 +10,7 @@ use latchkey_token::{
     failure::{Failure, Refusal},
     grants::{Issue, IssueRequest, IssuerGrant, IssuerGrantType, TokenSet},
     ports::{DocumentSource, InsertSession, RedeemAssertion},
-    values::Subject,
+    values::{MAX_NONCE_BYTES, Subject, is_carried},
 };
 use latchkey_token_lambda::{
     Body, Request, Response, Service,
@@ -74,7 +74,7 @@ fn parse(request: &Request) -> Result<IssueRequest, EdgeError> {
         IssuerGrantType::Unsupported => return Err(Failure::Refused(Refusal::UnsupportedGrantType).into()),
     };
     let nonce = parameters.text("nonce")?;
-    if nonce.as_ref().is_some_and(|nonce| nonce.len() > 255 || nonce.chars().any(char::is_control)) {
+    if nonce.as_ref().is_some_and(|nonce| !is_carried(nonce, MAX_NONCE_BYTES)) {
         return Err(RequestFault::invalid("nonce must be at most 255 bytes without control characters").into());
     }
     Ok(IssueRequest {
@@ -86,9 +86,13 @@ fn parse(request: &Request) -> Result<IssueRequest, EdgeError> {
     })
 }
 
+fn subject(parameters: &mut Parameters) -> Result<Subject, RequestFault> {
+    Subject::parse(&parameters.required("subject")?)
+        .ok_or_else(|| RequestFault::invalid(format!("subject must be {}", Subject::RULE)))
+}
+
 fn statement(authorization: &Authorization, parameters: &mut Parameters) -> Result<IssuerGrant, RequestFault> {
-    let subject = Subject::parse(&parameters.required("subject")?)
-        .ok_or_else(|| RequestFault::invalid(format!("subject must be {}", Subject::RULE)))?;
+    let subject = subject(parameters)?;
     Ok(IssuerGrant::Statement {
         issuer: credentials::issuer(authorization, parameters)?,
         subject,

@@ -5,7 +5,7 @@ use latchkey_token::{
     routes::{self, Route},
     session::Authentication,
     sign_in::{Accept, AcceptRequest, Inspect, Reject, RejectRequest, Rejection},
-    values::Subject,
+    values::is_carried,
 };
 use latchkey_token_lambda::{
     Body, Request, Response, Service,
@@ -93,7 +93,7 @@ where
             let request = AcceptRequest {
                 issuer,
                 ticket,
-                subject: subject(&mut parameters)?,
+                subject: super::subject(&mut parameters)?,
                 claims: parameters.object("claims")?,
                 scope: parameters.text("scope")?,
                 expires_in: parameters.seconds("expires_in")?,
@@ -130,14 +130,9 @@ where
     }
 }
 
-fn subject(parameters: &mut Parameters) -> Result<Subject, RequestFault> {
-    Subject::parse(&parameters.required("subject")?)
-        .ok_or_else(|| RequestFault::invalid(format!("subject must be {}", Subject::RULE)))
-}
-
 fn authentication(parameters: &mut Parameters) -> Result<Authentication, RequestFault> {
     let acr = parameters.text("acr")?;
-    if acr.as_ref().is_some_and(|acr| acr.len() > MAX_WORD_BYTES || acr.chars().any(char::is_control)) {
+    if acr.as_ref().is_some_and(|acr| !is_carried(acr, MAX_WORD_BYTES)) {
         return Err(RequestFault::invalid("acr must be at most 255 bytes without control characters"));
     }
     let amr = parameters.words("amr")?;

@@ -30,7 +30,7 @@ pub(super) const CLIENT: &str = "/demo/client";
 /// it goes after a sign-out.
 const LIBRECHAT_CALLBACKS: [&str; 2] =
     ["http://localhost:3080/oauth/openid/callback", "http://localhost:3080/api/admin/oauth/openid/callback"];
-const LIBRECHAT_LOGIN: &str = "http://localhost:3080/login";
+pub(super) const LIBRECHAT_LOGIN: &str = "http://localhost:3080/login";
 
 /// The secrets of the demo registrations. Has no `Debug`.
 #[derive(Clone, Serialize, Deserialize)]

@@ -8,7 +8,7 @@ use discovery::Discovery;
 use latchkey_token_aws::{CachedDocuments, DynamoDbSessions};
 use latchkey_token_lambda::Service;
 
-use super::playground::Playground;
+use super::{client::ClientPage, playground::Playground, portal::Portal};
 
 /// The functions as the local server composes them: the same handlers, the same DynamoDB code as in Lambda.
 pub(super) struct Functions {
@@ -17,4 +17,6 @@ pub(super) struct Functions {
     pub authorizer: Authorizer<DynamoDbSessions, Arc<CachedDocuments>>,
     pub sign_ins: SignIns<Arc<CachedDocuments>>,
     pub playground: Playground,
+    pub portal: Portal,
+    pub client: ClientPage,
 }

@@ -63,6 +63,12 @@ async fn route(functions: &Functions, request: Request<Body>) -> Response<Body> 
     if let Some(answer) = functions.playground.answer(&request).await {
         return answer;
     }
+    if let Some(answer) = functions.portal.answer(tokens, &request).await {
+        return answer;
+    }
+    if let Some(answer) = functions.client.answer(tokens, &request).await {
+        return answer;
+    }
     if request.uri().path() == DEMO_ME {
         return if request.method() == Method::GET { demo_me(functions, &request).await } else { only("GET") };
     }

@@ -1,11 +1,14 @@
 //! The local server.
 
+mod client;
 mod connections;
 pub mod demo;
 pub mod dynamodb;
 mod functions;
 mod http;
+mod pages;
 mod playground;
+mod portal;
 mod tour;
 
 use std::{
@@ -33,10 +36,12 @@ use tokio::{net::TcpListener, sync::watch, task::JoinHandle};
 
 pub use self::playground::AuditFeed;
 use self::{
+    client::ClientPage,
     demo::{Demo, DemoFault},
     dynamodb::Observer,
     functions::Functions,
     playground::Playground,
+    portal::Portal,
 };
 
 /// How long requests under way may take after the signal to stop.
@@ -183,14 +188,12 @@ impl Server {
         let mut serving = Vec::new();
         let (sdk, dynamodb) = connect(&options, &stopped, &mut serving).await?;
         table::create_if_missing(&sdk, &settings.table).await?;
-        let credentials = demo.as_ref().map(|demo| &demo.credentials);
-        let playground = Playground::new(address, credentials, options.audit_feed, stopped.clone());
-        let mut welcome = tour::welcome(&url, demo.as_ref(), &settings, options.data.directory());
-        if playground.is_on() {
-            welcome.push_str(&format!(
-                "Or open {url} in a browser: the same, step by step, with the audit lines beside it.\n\n"
-            ));
-        }
+        let pages = pages::on(address, demo.as_ref().map(|demo| &demo.credentials));
+        let portal = Portal::new(pages.clone(), &url);
+        let client = ClientPage::new(pages.clone(), &url, &settings.policy.issuer);
+        let playground = Playground::new(pages, options.audit_feed, stopped.clone());
+        let has_pages = playground.is_on();
+        let mut welcome = tour::welcome(&url, demo.as_ref(), &settings, options.data.directory(), has_pages);
         if let Some(address) = dynamodb {
             welcome.push_str(&format!("The embedded DynamoDB, for other programs: http://{address}\n\n"));
         }
@@ -218,7 +221,7 @@ impl Server {
             clock: Arc::clone(&tokens.clock),
             randomness: Arc::clone(&tokens.randomness),
         };
-        let functions = Arc::new(Functions { tokens, discovery, authorizer, sign_ins, playground });
+        let functions = Arc::new(Functions { tokens, discovery, authorizer, sign_ins, playground, portal, client });
         serving.push(tokio::spawn(http::serve(listener, functions, stopped)));
         Ok(Self { url, welcome, demo, stop, serving })
     }

@@ -6,8 +6,17 @@ use latchkey_token_lambda::settings::Settings;
 
 use super::demo::{CREDENTIALS, Demo};
 
-/// The welcome text.
-pub(super) fn welcome(url: &str, demo: Option<&Demo>, settings: &Settings, directory: Option<&Path>) -> String {
+/// The issuer of README.md's set-up for LibreChat.
+const HTTPS_ISSUER: &str = "https://localhost:9443";
+
+/// The welcome text. `has_pages`: whether a browser finds the demo's pages.
+pub(super) fn welcome(
+    url: &str,
+    demo: Option<&Demo>,
+    settings: &Settings,
+    directory: Option<&Path>,
+    has_pages: bool,
+) -> String {
     let mut text = String::new();
     let policy = &settings.policy;
     let _ = writeln!(
@@ -30,6 +39,10 @@ pub(super) fn welcome(url: &str, demo: Option<&Demo>, settings: &Settings, direc
             let _ = writeln!(text, "  {kind} {id:<16} {secret}");
         }
         let _ = writeln!(text);
+    }
+    if has_pages {
+        let _ = writeln!(text, "Open {url} in a browser and click: sign in.\n");
+        text.push_str(&librechat(&policy.issuer, demo, directory));
     }
     let (issuer_secret, client_secret) = match directory {
         Some(directory) => {
@@ -61,4 +74,45 @@ pub(super) fn welcome(url: &str, demo: Option<&Demo>, settings: &Settings, direc
         credentials.issuer_id, credentials.client_id, credentials.client_id,
     );
     text
+}
+
+/// The lines for a LibreChat's `.env`, as README.md has them. They stand at the margin, to be copied as they are.
+fn librechat(issuer: &str, demo: &Demo, directory: Option<&Path>) -> String {
+    let credentials = &demo.credentials;
+    let secret = match directory.filter(|_| !demo.is_new) {
+        Some(directory) => format!("(oauth_client_secret in {})", directory.join(CREDENTIALS).display()),
+        None => credentials.oauth_client_secret.clone(),
+    };
+    let (needs, issuer) = match issuer.starts_with("https://") {
+        true => (String::new(), issuer),
+        // LibreChat's OpenID library refuses plain http, on this machine too.
+        false => (
+            format!(
+                "It takes https only: start this server with LATCHKEY_ISSUER={HTTPS_ISSUER}, behind a proxy that ends TLS\n\
+                 (README.md, Sign in with LibreChat). "
+            ),
+            HTTPS_ISSUER,
+        ),
+    };
+    format!(
+        r#"A LibreChat on this machine (http://localhost:3080) signs its users in here with these lines in its .env.
+{needs}Then click there: Continue with OpenID.
+
+DOMAIN_CLIENT=http://localhost:3080
+DOMAIN_SERVER=http://localhost:3080
+ALLOW_SOCIAL_LOGIN=true
+ALLOW_SOCIAL_REGISTRATION=true
+OPENID_ISSUER={issuer}
+OPENID_CLIENT_ID={}
+OPENID_CLIENT_SECRET={secret}
+OPENID_SESSION_SECRET=anything-long-and-random
+OPENID_SCOPE="openid profile email"
+OPENID_CALLBACK_URL=/oauth/openid/callback
+OPENID_NAME_CLAIM=name
+OPENID_REUSE_TOKENS=true
+OPENID_USE_END_SESSION_ENDPOINT=true
+
+"#,
+        credentials.oauth_client_id
+    )
 }

@@ -1,6 +1,7 @@
 // Every step is a request of the service's own API: nothing here is pretended, but for the answer that is thrown away.
 
-const $ = (id) => document.getElementById(id);
+import { $, chip, clock, copyButton, decoded, element, rows, shortened } from '/demo/parts.js';
+
 const sleep = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
 const AUDIT_LINES = 200;
 
@@ -10,34 +11,6 @@ let demo;
 let session;
 
 // Elements
-
-function element(tag, properties = {}, ...children) {
-  const { className, ...attributes } = properties;
-  const made = document.createElement(tag);
-  if (className) made.className = className;
-  for (const [name, value] of Object.entries(attributes)) made.setAttribute(name, value);
-  made.append(...children.filter((child) => child !== undefined));
-  return made;
-}
-
-const chip = (text, kind) => element('span', { className: `chip ${kind}` }, text);
-const clock = (date) => date.toLocaleTimeString('en-GB');
-/** What tells tokens of one session apart is at their end. */
-const shortened = (token) => (token.length > 32 ? `${token.slice(0, 8)}…${token.slice(-8)}` : token);
-
-function copyButton(text, what) {
-  const button = element('button', { className: 'copy', type: 'button', 'aria-label': `Copy ${what}` }, 'copy');
-  button.addEventListener('click', async () => {
-    try {
-      await navigator.clipboard.writeText(text);
-      button.textContent = 'copied';
-    } catch {
-      button.textContent = 'not allowed';
-    }
-    setTimeout(() => { button.textContent = 'copy'; }, 1500);
-  });
-  return button;
-}
 
 function putFirst(list, item) {
   list.querySelector('.empty')?.remove();
@@ -85,18 +58,21 @@ const issueCall = (subject, seconds) =>
     ['client_id', demo.client_id], ['subject', subject], ['expires_in', seconds],
   ]);
 
-const renewCall = ({ tokens }) =>
-  new Call('/token/renew', demo.client_id, demo.client_secret, [
+/** The client that users sign in to sends its refresh token alone, as an unmodified LibreChat does. */
+const renewCall = ({ tokens }) => (session.isSignIn
+  ? new Call('/token/renew', demo.oauth_client_id, demo.oauth_client_secret, [['refresh_token', tokens.refresh_token]])
+  : new Call('/token/renew', demo.client_id, demo.client_secret, [
     ['refresh_token', tokens.refresh_token], ['access_token', tokens.access_token],
-  ]);
+  ]));
 
 // The session
 
-async function begin(tokens) {
+/** A session's first token is the code, if it began with a sign-in: generation 0, exchanged for generation 1. */
+async function begin(tokens, isSignIn) {
   const bytes = Uint8Array.from(atob(tokens.session_id.replaceAll('-', '+').replaceAll('_', '/')), (c) => c.charCodeAt(0));
   const digest = new Uint8Array(await crypto.subtle.digest('SHA-256', bytes.slice(16)));
   const name = Array.from(digest.slice(0, 8), (byte) => byte.toString(16).padStart(2, '0')).join('');
-  session = { id: tokens.session_id, name, generations: [], ended: false };
+  session = { id: tokens.session_id, name, generations: isSignIn ? [{ number: 0 }] : [], ended: false, isSignIn };
   advance(tokens);
   for (const line of $('audit').children) markOthers(line);
 }
@@ -112,7 +88,7 @@ function advance(tokens) {
 
 const current = () => session.generations.at(-1);
 /** The newest refresh token that can only come from a thief. */
-const stale = () => session?.generations.at(-3);
+const stale = () => session?.generations.filter(({ tokens }) => tokens).at(-3);
 const millisLeft = () => session.expiresAt - performance.now();
 
 function show() {
@@ -127,24 +103,19 @@ function generationItem(generation) {
   const age = session.generations.length - 1 - generation.number;
   const [state, kind] = generation.stolen ? ['stolen, replayed', 'stolen']
     : session.ended ? ['ended', 'ended']
+      : !generation.tokens ? ['exchanged', 'used']
       : age === 0 ? ['current', 'current']
         : age === 1 ? ['used, retry possible', 'calm'] : ['used', 'used'];
-  const token = generation.tokens.refresh_token;
+  const token = generation.tokens?.refresh_token;
   return element('li', { className: kind },
     element('div', { className: 'top' }, `Generation ${generation.number}`, chip(state, kind)),
-    element('div', { className: 'token' },
-      element('code', {}, shortened(token)), copyButton(token, `the refresh token of generation ${generation.number}`)));
+    token ? element('div', { className: 'token' },
+      element('code', {}, shortened(token)), copyButton(token, `the refresh token of generation ${generation.number}`))
+      : element('div', { className: 'token' }, 'the authorization code'));
 }
 
 function showToken(token) {
-  const [header, claims] = token.split('.').slice(0, 2).map((part) => {
-    const binary = atob(part.replaceAll('-', '+').replaceAll('_', '/'));
-    return JSON.parse(new TextDecoder().decode(Uint8Array.from(binary, (c) => c.charCodeAt(0))));
-  });
-  const rows = (members) => Object.entries(members).flatMap(([name, value]) => {
-    const time = ['iat', 'exp'].includes(name) ? ` (${clock(new Date(value * 1000))})` : '';
-    return [element('dt', {}, name), element('dd', { className: 'mono' }, `${JSON.stringify(value)}${time}`)];
-  });
+  const [header, claims] = decoded(token);
   $('token-header').replaceChildren(...rows(header));
   $('token-claims').replaceChildren(...rows(claims));
   $('decoded').hidden = false;
@@ -170,6 +141,7 @@ function tick() {
 
 // The timeline
 
+/** `call` is missing where the browser has not made it. */
 function record({ kind, title, text, call, answer }) {
   const { status, body } = answer;
   const chipKind = kind === 'theft' ? 'alarm' : status === 200 ? 'live' : 'warn';
@@ -180,7 +152,8 @@ function record({ kind, title, text, call, answer }) {
       title, chip(kind === 'lost' ? 'answer lost' : status ? String(status) : 'no answer', kind === 'lost' ? 'warn' : chipKind),
       element('time', {}, clock(new Date()))),
     element('p', {}, text),
-    element('div', { className: 'curl' }, element('pre', {}, call.curl(false)), copyButton(call.curl(true), 'the curl command, with its secrets')),
+    call && element('div', { className: 'curl' },
+      element('pre', {}, call.curl(false)), copyButton(call.curl(true), 'the curl command, with its secrets')),
     kind === 'lost' ? undefined
       : element('details', {}, element('summary', {}, 'Answer'), element('pre', {}, JSON.stringify(shownBody, null, 2)))));
   $('said').textContent = `${title}. ${text}`;
@@ -197,9 +170,23 @@ async function issue() {
     return record({ kind: 'refused', title: 'Issue refused', text: refusal(answer), call, answer });
   }
   $('timeline').replaceChildren();
-  await begin(answer.body);
+  await begin(answer.body, false);
   record({ kind: 'issued', title: 'Issue: generation 0', call, answer,
     text: `The portal fetched tokens for ${$('subject').value}: an access token, and the first refresh token of a new session.` });
+}
+
+/** The browser is back from the portal: the demo client has exchanged the code, and gives its tokens to this page. */
+async function signedIn() {
+  const response = await fetch('/demo/client/hand-over', { method: 'POST', cache: 'no-store' });
+  if (!response.ok) return;
+  const { tokens, said } = await response.json();
+  if (tokens) {
+    await begin(tokens, true);
+    record({ kind: 'issued', title: 'Sign in: generation 1', answer: { status: 200, body: tokens },
+      text: `You said at the portal that you are ${decoded(tokens.id_token)[1].sub}. It told the server, the server gave the client a code, and the client exchanged it: the code was generation 0.` });
+  } else if (said) {
+    record({ kind: 'refused', title: 'Not signed in', answer: { status: 'refused', body: {} }, text: said });
+  }
 }
 
 async function renew() {
@@ -264,7 +251,7 @@ function enable() {
   $('steal').disabled = !goes || !stale();
   $('steal-hint').textContent = goes && stale()
     ? `A thief replays the refresh token of generation ${stale().number}, which was used long ago.`
-    : session?.ended ? 'The session has ended. Issue a token to begin again.'
+    : session?.ended ? 'The session has ended. Begin another.'
       : 'A thief replays an old refresh token. Renew twice first: then there is one.';
 }
 
@@ -284,7 +271,7 @@ async function step(run) {
 
 const TOLD = ['reason', 'generation', 'client_id', 'issuer_id', 'session', 'subject_hash', 'seconds_to_expiry', 'in_grace'];
 const KINDS = {
-  token_issued: 'live', token_renewed: 'live', token_retried: 'calm', reuse_detected: 'alarm', state_mismatch: 'alarm',
+  sign_in_accepted: 'live', token_issued: 'live', token_renewed: 'live', token_retried: 'calm', reuse_detected: 'alarm', state_mismatch: 'alarm',
 };
 
 function auditItem(line) {
@@ -342,4 +329,5 @@ if (answer.ok) {
   $('said').textContent = 'The server did not hand out the demo credentials to this page.';
   $('said').className = 'notice';
 }
+if (demo) await step(signedIn);
 enable();

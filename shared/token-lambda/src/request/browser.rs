@@ -6,15 +6,15 @@ use lambda_http::{
 };
 use latchkey_token::tickets::Browser;
 
-use super::parameters::{RequestFault, body_of, form_pairs, is_form};
+use super::parameters::{MAX_BODY_BYTES, RequestFault, body_of, form_pairs, is_form};
 
 /// Parameters as they came, in their order; any may stand there several times. A GET has them in its query string, a POST in
-/// a form. Refused is what is longer than `most` bytes, or none.
+/// a form. Refused is what is none, or longer than `most` bytes once it is decoded: the same in an address and in a form.
 pub fn browser_parameters(request: &Request, most: usize) -> Result<Vec<(String, String)>, RequestFault> {
     let query = request.uri().query().unwrap_or_default().as_bytes();
     let is_get = request.method().is_safe();
     let text = if is_get { query } else { body_of(request)? };
-    if text.len() > most {
+    if text.len() > MAX_BODY_BYTES {
         return Err(RequestFault::TooLarge);
     }
     if !is_get && !query.is_empty() {
@@ -23,7 +23,10 @@ pub fn browser_parameters(request: &Request, most: usize) -> Result<Vec<(String,
     if !is_get && !is_form(request.headers()) {
         return Err(RequestFault::UnsupportedMediaType);
     }
-    form_pairs(text)
+    let parameters = form_pairs(text)?;
+    // With the `=` and the `&`.
+    let length: usize = parameters.iter().map(|(name, value)| name.len() + value.len() + 2).sum();
+    if length > most { Err(RequestFault::TooLarge) } else { Ok(parameters) }
 }
 
 /// A parameter that stands there once; `None` if it is missing or empty.
@@ -55,8 +58,9 @@ impl BrowserCookie {
 
     /// The browser that the request comes from, if it has a cookie of the right form.
     pub fn read(self, headers: &HeaderMap) -> Option<Browser> {
-        let cookies = headers.get_all(COOKIE).iter().filter_map(|value| value.to_str().ok());
-        let mut pairs = cookies.flat_map(|cookies| cookies.split(';')).filter_map(|pair| pair.trim().split_once('='));
+        // Other cookies of the host may hold any bytes.
+        let cookies = headers.get_all(COOKIE).iter().flat_map(|value| value.as_bytes().split(|byte| *byte == b';'));
+        let mut pairs = cookies.filter_map(|pair| std::str::from_utf8(pair).ok()?.trim().split_once('='));
         pairs.find_map(|(name, value)| Browser::parse(value).filter(|_| name == self.name()))
     }
 
@@ -94,7 +98,9 @@ mod tests {
         assert_eq!(browser_parameters(&get, 100), expected);
         let post = request(Method::POST, "/authorize", FORM, "b=1+2&a=%C3%A9&b=");
         assert_eq!(browser_parameters(&post, 100), expected);
-        assert_eq!(browser_parameters(&post, 10), Err(RequestFault::TooLarge));
+        // Three names of one byte, values of three, two and none, and six characters between them.
+        assert!(browser_parameters(&post, 14).is_ok());
+        assert_eq!(browser_parameters(&post, 13), Err(RequestFault::TooLarge));
     }
 
     #[test]
@@ -127,7 +133,11 @@ mod tests {
         let value = browser.expose();
         let both = format!("other=1; __Host-latchkey-sign-in={value};latchkey-sign-in=x");
         assert_eq!(read(https, both.clone()), Some(value.clone()));
-        assert_eq!(read(local, both), None, "not of the form");
+        assert_eq!(read(local, both.clone()), None, "not of the form");
+        let mut headers = HeaderMap::new();
+        let beside_others = [b"name=J\xc3\xbcrgen; x=\xff; ", both.as_bytes()].concat();
+        headers.insert(COOKIE, lambda_http::http::HeaderValue::from_bytes(&beside_others).unwrap());
+        assert_eq!(https.read(&headers).map(|browser| browser.expose()), Some(value.clone()));
         assert_eq!(read(local, format!("latchkey-sign-in=x; latchkey-sign-in={value}")), Some(value));
         assert_eq!(https.read(&HeaderMap::new()).map(|browser| browser.expose()), None);
     }

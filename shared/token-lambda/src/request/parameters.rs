@@ -121,7 +121,7 @@ impl Parameters {
         if words.iter().all(is_word) { Ok(words) } else { Err(fault()) }
     }
 
-    /// A whole number of seconds from 1 up; what is longer than 32 bits can say is as good as the most they can.
+    /// A whole number of seconds from 1 up; more than fit into 32 bits count as the most that do.
     pub fn seconds(&mut self, name: &str) -> Result<Option<Seconds>, RequestFault> {
         let fault = || RequestFault::invalid(format!("{name} must be a whole number of seconds, at least 1"));
         let number = match self.members.remove(name) {

@@ -61,6 +61,11 @@ pub fn invalid_token() -> Response<Body> {
     with_header(response, header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer error=\"invalid_token\""))
 }
 
+/// What a request to a resource that cannot be read is told besides (RFC 6750 §3.1).
+pub fn with_bearer_challenge(response: Response<Body>) -> Response<Body> {
+    with_header(response, header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer error=\"invalid_request\""))
+}
+
 /// 403 of a resource that the access token is not for (RFC 6750 §3.1).
 pub fn insufficient_scope(scope: &'static str) -> Response<Body> {
     let text = format!("the access token has no scope {scope}");

@@ -6,7 +6,10 @@ mod errors;
 mod pages;
 
 pub use self::{
-    answers::{Nothing, cacheable, insufficient_scope, invalid_token, not_found, ok, refused, tokens, with_header},
+    answers::{
+        Nothing, cacheable, insufficient_scope, invalid_token, not_found, ok, refused, tokens, with_bearer_challenge,
+        with_header,
+    },
     cors::Cors,
     errors::{EdgeError, error},
     pages::{Page, page, redirect, stopped_by, with_cookie},

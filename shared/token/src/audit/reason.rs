@@ -164,8 +164,10 @@ reasons! {
     TicketExpired = "ticket_expired",
     /// The ticket was sent to another issuer.
     TicketOfAnotherIssuer = "ticket_of_another_issuer",
-    /// At accept: `auth_time` is missing, in the future or too long ago for `max_age` or `prompt=login`.
+    /// At accept: `auth_time` is missing or too long ago for `max_age` or `prompt=login`.
     AuthenticationTooOld = "authentication_too_old",
+    /// At accept: `auth_time` lies further ahead than clocks differ.
+    AuthenticationFromTheFuture = "authentication_from_the_future",
     /// The answer is none of this deployment's, has been altered, or its key has retired.
     AnswerInvalid = "answer_invalid",
     /// The answer is older than a minute.

@@ -1,6 +1,8 @@
 //! Sign-out at the client's wish (OpenID Connect RP-Initiated Logout 1.0): the browser comes with an ID token, whose session
 //! ends, and goes on to the portal or back to the client.
 
+use std::fmt;
+
 use super::revoke::write_end;
 use crate::{
     audit::{Event, EventKind, Reason},
@@ -10,11 +12,8 @@ use crate::{
     ports::{Audit, Clock, DocumentSource, Randomness, RevokeSession},
     registrations::{Client, Registrations},
     tokens::{IdTokenHint, UnverifiedIdToken},
-    values::{Timestamp, with_query},
+    values::{MAX_STATE_BYTES, Timestamp, is_carried, with_query},
 };
-
-/// Longest `state`, in bytes.
-const MAX_STATE_BYTES: usize = 1024;
 
 /// A parsed request to `/sign-out`.
 pub struct SignOutRequest {
@@ -29,7 +28,7 @@ pub struct SignOutRequest {
 }
 
 /// Where a sign-out leads.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(PartialEq, Eq)]
 pub enum SignedOut {
     /// To an address of a registration.
     To(String),
@@ -39,6 +38,18 @@ pub enum SignedOut {
     NothingEnded,
     /// Nowhere: the request cannot be believed, and changes nothing.
     Refused,
+}
+
+/// The address holds the client's `state`.
+impl fmt::Debug for SignedOut {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::To(_) => "To(…)",
+            Self::Ended => "Ended",
+            Self::NothingEnded => "NothingEnded",
+            Self::Refused => "Refused",
+        })
+    }
 }
 
 /// What sign-out needs.
@@ -58,17 +69,13 @@ pub struct SignOut<'a, S, D> {
 }
 
 impl<S: RevokeSession, D: DocumentSource> SignOut<'_, S, D> {
-    /// Ends the session of an authentic hint with one conditional write. A failure means that the session may still be live:
-    /// the same request is safe to repeat.
+    /// Ends the session of an authentic hint with one conditional write, and only then looks where the browser goes. A failure
+    /// means that the session may still be live, or that the portal is not known now: the same request is safe to repeat.
     pub async fn run(&self, request: SignOutRequest) -> Result<SignedOut, Failure> {
         let now = self.clock.now();
         let hint = request.id_token_hint.as_deref().map(UnverifiedIdToken::parse);
-        let mut documents = self.documents.current(now).await?;
-        if let Some(Some(hint)) = &hint
-            && documents.keys.verifier(hint.kid(), now.unix_seconds())?.is_none()
-        {
-            documents = self.documents.reloaded(now).await?;
-        }
+        // A key is published long before it signs: nothing is loaded again for what a stranger sends.
+        let documents = self.documents.current(now).await?;
         let registrations = &documents.registrations;
         let hint = match hint {
             None => None,
@@ -89,16 +96,13 @@ impl<S: RevokeSession, D: DocumentSource> SignOut<'_, S, D> {
             },
             (None, None) => return Ok(self.refuse(None, Reason::ClientNotNamed)),
         };
-        let Some(address) = address(client, registrations, &request)? else {
-            return Ok(self.refuse(Some(client), Reason::MalformedRequest));
-        };
         if let Some(hint) = &hint {
             self.end(hint, &documents, now).await?;
         }
-        Ok(match address {
-            Address::To(address) => SignedOut::To(address),
-            Address::Nowhere if hint.is_some() => SignedOut::Ended,
-            Address::Nowhere => SignedOut::NothingEnded,
+        Ok(match address(client, registrations, &request)? {
+            Some(address) => SignedOut::To(address),
+            None if hint.is_some() => SignedOut::Ended,
+            None => SignedOut::NothingEnded,
         })
     }
 
@@ -122,32 +126,21 @@ impl<S: RevokeSession, D: DocumentSource> SignOut<'_, S, D> {
     }
 }
 
-enum Address {
-    To(String),
-    Nowhere,
-}
-
 /// Where the browser goes. To the portal, if it has a page for that, so that it can end its own session: it is told the
-/// registered address to go to afterwards. One that is not registered counts as left out. `None`: the request is malformed.
+/// registered address to go to afterwards. An address that is not registered counts as left out, and so does a `state` that is
+/// too long or has control characters.
 fn address(
     client: &Client,
     registrations: &Registrations,
     request: &SignOutRequest,
-) -> Result<Option<Address>, Unavailable> {
-    let state = request.state.as_deref();
-    if state.is_some_and(|state| state.len() > MAX_STATE_BYTES || state.chars().any(char::is_control)) {
-        return Ok(None);
-    }
-    let asked = request.post_logout_redirect_uri.as_deref();
-    let registered = asked.filter(|uri| client.redirects_after_sign_out_to(uri));
+) -> Result<Option<String>, Unavailable> {
+    let state = request.state.as_deref().filter(|state| is_carried(state, MAX_STATE_BYTES));
     let state: Vec<(&str, &str)> = state.map(|state| ("state", state)).into_iter().collect();
-    let registered = registered.map(|uri| with_query(uri, &state));
-    let issuer = registrations.sign_in_issuer(client)?;
-    let sign_out_url = issuer.and_then(|issuer| issuer.sign_out_url.as_ref());
-    Ok(Some(match (sign_out_url, registered) {
-        (Some(url), Some(uri)) => Address::To(with_query(url.as_str(), &[("return_to", &uri)])),
-        (Some(url), None) => Address::To(url.as_str().to_owned()),
-        (None, Some(uri)) => Address::To(uri),
-        (None, None) => Address::Nowhere,
-    }))
+    let asked = request.post_logout_redirect_uri.as_deref();
+    let registered = asked.filter(|uri| client.redirects_after_sign_out_to(uri)).map(|uri| with_query(uri, &state));
+    Ok(match (registrations.sign_out_url(client)?, registered) {
+        (Some(url), Some(uri)) => Some(with_query(url.as_str(), &[("return_to", &uri)])),
+        (Some(url), None) => Some(url.as_str().to_owned()),
+        (None, registered) => registered,
+    })
 }

@@ -126,8 +126,9 @@ impl Client {
         self.redirect_uris.iter().any(|own| own.admits(uri))
     }
 
-    /// Whether a browser may be sent to `uri` after a sign-out; compared in the same way.
+    /// Whether a browser may be sent to `uri` after a sign-out: exactly a registered one (OpenID Connect RP-Initiated Logout
+    /// 1.0 §3).
     pub fn redirects_after_sign_out_to(&self, uri: &str) -> bool {
-        self.post_logout_redirect_uris.iter().any(|own| own.admits(uri))
+        self.post_logout_redirect_uris.iter().any(|own| own.as_str() == uri)
     }
 }

@@ -1,13 +1,13 @@
 //! Sign-in: whose portal says who the user of a client is.
 
 use super::{all::Registrations, client::Client, issuer::Issuer};
-use crate::failure::Unavailable;
+use crate::{failure::Unavailable, values::WebUrl};
 
 impl Registrations {
     /// The issuer that signs in the users of `client`: the one that its registration names, or else the only one that may act
     /// for it and has a `sign_in_url`. `None` if there is none, several are, or it is disabled.
     ///
-    /// A faulty issuer matters only where no other one is left: the document that had both was never in order.
+    /// A faulty issuer matters only where no sound one is left: a document with both was refused when it was written.
     pub fn sign_in_issuer(&self, client: &Client) -> Result<Option<&Issuer>, Unavailable> {
         if let Some(id) = &client.sign_in_issuer {
             let issuer = self.issuer(id.as_str())?;
@@ -20,6 +20,20 @@ impl Registrations {
             (Some(_), Some(_)) => Ok(None),
             (None, _) => self.faulty_issuers.check_sign_in(&client.client_id),
         }
+    }
+}
+
+impl Registrations {
+    /// Where a browser goes that signs out of `client`: to the page of the issuer that signs its users in. Where none does, to
+    /// that of the only issuer that may act for the client and has one.
+    pub fn sign_out_url(&self, client: &Client) -> Result<Option<&WebUrl>, Unavailable> {
+        if let Some(issuer) = self.sign_in_issuer(client)? {
+            return Ok(issuer.sign_out_url.as_ref());
+        }
+        let able =
+            self.issuers.iter().filter(|issuer| !issuer.is_disabled && issuer.clients.contains(&client.client_id));
+        let mut pages = able.filter_map(|issuer| issuer.sign_out_url.as_ref());
+        Ok(pages.next().filter(|_| pages.next().is_none()))
     }
 }
 
@@ -92,5 +106,21 @@ mod tests {
         assert_eq!(who(&[portal("b", r#","sign_in_url":"https://c.example.org/""#)], ""), "unavailable", "twice");
         assert_eq!(who(&[portal("b", "").replace("https", "ftp")], ""), "unavailable");
         assert_eq!(who(&["1".to_owned()], ""), "unavailable");
+    }
+
+    #[test]
+    fn signing_out_leads_to_the_portal_that_signs_in_or_else_to_the_only_page_there_is() {
+        let out = |host: &str| format!(r#","sign_out_url":"https://{host}.example.org/out""#);
+        let url = |issuers: &[String]| {
+            let registrations = read(issuers, "");
+            let client = registrations.client("librechat").unwrap().unwrap();
+            registrations.sign_out_url(client).unwrap().map(|url| url.as_str().to_owned())
+        };
+        let page = |host: &str| Some(format!("https://{host}.example.org/out"));
+        assert_eq!(url(&[portal("a", &out("a")), issuer("b", &out("b"))]), page("a"));
+        assert_eq!(url(&[portal("a", ""), issuer("b", &out("b"))]), None, "that portal has none");
+        assert_eq!(url(&[issuer("a", ""), issuer("b", &out("b"))]), page("b"));
+        assert_eq!(url(&[issuer("a", &out("a")), issuer("b", &out("b"))]), None, "whose it was is not known");
+        assert_eq!(url(&[issuer("b", &format!("{}{DISABLED}", out("b")))]), None);
     }
 }

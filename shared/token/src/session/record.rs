@@ -1,5 +1,7 @@
 //! The session record.
 
+use std::fmt;
+
 use crate::{
     audit::Reason,
     registrations::Epochs,
@@ -55,13 +57,19 @@ pub struct Session {
     pub authentication: Authentication,
 }
 
-/// What of a sign-in stays in the session's record.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// What of a sign-in stays in the session's record. Does not print the nonce, which is the client's secret.
+#[derive(Clone, PartialEq, Eq)]
 pub struct SignIn {
     /// What the code is bound to.
     pub binding: CodeBinding,
     /// For the first ID token; gone with the first renewal after the exchange, which an own write seen twice needs it for.
     pub nonce: Option<String>,
+}
+
+impl fmt::Debug for SignIn {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SignIn").field("binding", &self.binding).finish_non_exhaustive()
+    }
 }
 
 /// When and how the user was authenticated (OpenID Connect Core §2): in every ID token of the session.

@@ -17,9 +17,6 @@ use crate::{
     values::{AskedScope, CustomClaims, Scope, Seconds, Subject, Timestamp, is_reserved_claim, with_query},
 };
 
-/// Longest name of a claim that an answer repeats, in bytes: what is longer may be a token in the wrong place.
-const MAX_REPEATED_BYTES: usize = 64;
-
 /// A parsed request to `POST /authorize/accept`.
 pub struct AcceptRequest {
     /// How the issuer's id and secret may be read, most literal first; empty when none were sent.
@@ -84,7 +81,7 @@ impl<S: InsertSession, D: DocumentSource> Accept<'_, S, D> {
             .map_err(|text| refused(Reason::ClaimsNotAllowed, Refusal::InvalidRequest(text)))?;
         check_profile(client, &claims).map_err(|refusal| refused(Reason::ClaimsNotAllowed, refusal))?;
         check_authentication(ticket, &request.authentication, self.policy, now)
-            .map_err(|text| refused(Reason::AuthenticationTooOld, Refusal::InvalidRequest(text.into())))?;
+            .map_err(|(reason, text)| refused(reason, Refusal::InvalidRequest(text.into())))?;
         let signers = Signers::choose(&documents.keys, client, now)?;
         let opening = Opening {
             policy: self.policy,
@@ -144,8 +141,7 @@ fn claims(client: &Client, claims: Map<String, Value>) -> Result<(CustomClaims, 
     let (claims, ignored): (Map<String, Value>, Map<String, Value>) =
         claims.into_iter().partition(|(name, _)| allowed(name));
     let claims = CustomClaims::parse(claims, &client.claims).map_err(|fault| fault.to_string())?;
-    let repeated = ignored.into_iter().map(|(name, _)| name).filter(|name| name.len() <= MAX_REPEATED_BYTES);
-    Ok((claims, repeated.collect()))
+    Ok((claims, ignored.into_iter().map(|(name, _)| name).collect()))
 }
 
 /// `max_age` and `prompt=login` are promises to the client: they want a time, and one that is late enough. It is measured at
@@ -155,16 +151,17 @@ fn check_authentication(
     authentication: &Authentication,
     policy: &Policy,
     now: Timestamp,
-) -> Result<(), &'static str> {
+) -> Result<(), (Reason, &'static str)> {
     if authentication.time.is_some_and(|time| time > now.plus(MAX_IAT_AHEAD_SECONDS)) {
-        return Err("auth_time lies in the future");
+        return Err((Reason::AuthenticationFromTheFuture, "auth_time lies in the future"));
     }
+    let too_old = |text| Err((Reason::AuthenticationTooOld, text));
     match (ticket.least_auth_time(), authentication.time) {
         (None, _) => Ok(()),
-        (Some(_), None) => Err("auth_time is missing: this sign-in has max_age or prompt=login"),
-        (Some(least), Some(time)) if time.plus(policy.clock_skew_seconds) < least => {
-            Err("auth_time is too long ago: this sign-in has max_age or prompt=login, so ask the user to sign in again")
-        }
+        (Some(_), None) => too_old("auth_time is missing: this sign-in has max_age or prompt=login"),
+        (Some(least), Some(time)) if time.plus(policy.clock_skew_seconds) < least => too_old(
+            "auth_time is too long ago: this sign-in has max_age or prompt=login, so ask the user to sign in again",
+        ),
         (Some(_), Some(_)) => Ok(()),
     }
 }

@@ -1,6 +1,6 @@
 //! The end of a sign-in: sends the browser on to the client with what the portal has said.
 
-use super::{direction::Direction, request::told};
+use super::{direction::Direction, request::back_to};
 use crate::{
     audit::{Event, EventKind, Reason},
     documents::SignInDocuments,
@@ -23,8 +23,8 @@ pub struct Finish<'a, D> {
 
 impl<D: SignInDocumentSource> Finish<'_, D> {
     /// Opens an answer in the browser in which its sign-in was begun, and in no other: whoever sends somebody else through
-    /// their own sign-in (login CSRF, RFC 6749 §10.12) gets nowhere. The client is asked for again: what it is not registered for
-    /// any more is nowhere to go. Writes nothing; the same answer again gives the same code, which is good once.
+    /// their own sign-in (login CSRF, RFC 6749 §10.12) gets nowhere. Checks the redirect URI again: the registration may have
+    /// changed since. Writes nothing; the same answer again gives the same code, which is good once.
     pub async fn run(&self, answer: &str, browser: Option<Browser>) -> Result<Direction, Failure> {
         let now = self.clock.now();
         let SignInDocuments { ticket_keys, registrations } = self.documents.sign_in_documents(now).await?;
@@ -56,6 +56,6 @@ impl<D: SignInDocumentSource> Finish<'_, D> {
                 [("error", error.as_str())].into_iter().chain(description).collect()
             }
         };
-        Ok(Direction::To(told(&answer.redirect_uri, &said, answer.state.as_deref(), self.issuer)))
+        Ok(Direction::To(back_to(&answer.redirect_uri, &said, answer.state.as_deref(), self.issuer)))
     }
 }

@@ -21,5 +21,5 @@ pub use self::{
     finish::Finish,
     inspect::{Inspect, Inspected},
     reject::{Reject, RejectRequest, Rejection},
-    request::{MAX_NONCE_BYTES, MAX_REQUEST_BYTES, MAX_STATE_BYTES},
+    request::MAX_REQUEST_BYTES,
 };

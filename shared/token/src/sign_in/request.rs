@@ -6,15 +6,13 @@ use crate::{
     registrations::{Client, Pkce, Registrations},
     tickets::{BrowserHash, Ticket},
     tokens::CodeChallenge,
-    values::{AskedScope, IssuerId, Scope, Seconds, Timestamp, with_query},
+    values::{
+        AskedScope, IssuerId, MAX_NONCE_BYTES, MAX_STATE_BYTES, Scope, Seconds, Timestamp, is_carried, with_query,
+    },
 };
 
-/// Longest authorization request, as a query string, in bytes.
+/// Longest authorization request, in bytes: names and values as they are, with the characters between them.
 pub const MAX_REQUEST_BYTES: usize = 4096;
-/// Longest `state`, in bytes.
-pub const MAX_STATE_BYTES: usize = 1024;
-/// Longest `nonce`, in bytes.
-pub const MAX_NONCE_BYTES: usize = 255;
 
 /// What goes on to the portal as it came. Whatever else is unknown is ignored.
 pub(super) const PASSED_ON: [&str; 5] = ["prompt", "login_hint", "max_age", "ui_locales", "acr_values"];
@@ -56,7 +54,7 @@ impl<'r> Asker<'r> {
         let Some(redirect_uri) = redirect_uri else {
             return Ok(Err((Some(client), Reason::RedirectUriNotRegistered)));
         };
-        let state = parameters.only("state").filter(|state| fits(state, MAX_STATE_BYTES));
+        let state = parameters.only("state").filter(|state| is_carried(state, MAX_STATE_BYTES));
         Ok(Ok(Self { client, redirect_uri: redirect_uri.to_owned(), state: state.map(str::to_owned) }))
     }
 }
@@ -77,18 +75,13 @@ const fn pkce(description: &'static str) -> ClientError {
 }
 
 /// `redirect_uri` with what the client is told, `iss` among it (RFC 9207 §2).
-pub(super) fn told(redirect_uri: &str, told: &[(&str, &str)], state: Option<&str>, issuer: &str) -> String {
+pub(super) fn back_to(redirect_uri: &str, said: &[(&str, &str)], state: Option<&str>, issuer: &str) -> String {
     let state = state.map(|state| ("state", state));
-    let all: Vec<(&str, &str)> = told.iter().copied().chain(state).chain([("iss", issuer)]).collect();
+    let all: Vec<(&str, &str)> = said.iter().copied().chain(state).chain([("iss", issuer)]).collect();
     with_query(redirect_uri, &all)
 }
 
-/// At most so many bytes, and no control characters: they would have to go through headers and addresses.
-fn fits(text: &str, most: usize) -> bool {
-    text.len() <= most && !text.chars().any(char::is_control)
-}
-
-/// Checks everything but who the portal is. What the request asks for is in the ticket, and nothing that it does not check.
+/// Checks everything but who the portal is. The ticket holds what has been checked and nothing else of the request.
 pub(super) fn ticket(
     parameters: &Parameters,
     asker: &Asker<'_>,
@@ -123,13 +116,13 @@ pub(super) fn ticket(
     if text("response_mode").is_some_and(|mode| mode != "query") {
         return Err(invalid_request("response_mode must be query, or left out"));
     }
-    if text("state").is_some_and(|state| !fits(state, MAX_STATE_BYTES)) {
+    if text("state").is_some_and(|state| !is_carried(state, MAX_STATE_BYTES)) {
         return Err(invalid_request("state must be at most 1024 bytes without control characters"));
     }
-    if text("nonce").is_some_and(|nonce| !fits(nonce, MAX_NONCE_BYTES)) {
+    if text("nonce").is_some_and(|nonce| !is_carried(nonce, MAX_NONCE_BYTES)) {
         return Err(invalid_request("nonce must be at most 255 bytes without control characters"));
     }
-    if PASSED_ON.iter().filter_map(|name| text(name)).any(|value| !fits(value, MAX_REQUEST_BYTES)) {
+    if PASSED_ON.iter().filter_map(|name| text(name)).any(|value| !is_carried(value, MAX_REQUEST_BYTES)) {
         return Err(invalid_request(
             "prompt, login_hint, max_age, ui_locales and acr_values have no control characters",
         ));
@@ -184,7 +177,7 @@ fn code_challenge(
     }
 }
 
-/// Seconds; what is longer than 32 bits can say is as good as the most they can.
+/// Seconds; more than fit into 32 bits count as the most that do.
 fn max_age(text: &str) -> Result<Seconds, ClientError> {
     if !text.bytes().all(|byte| byte.is_ascii_digit()) {
         return Err(invalid_request("max_age must be a whole number of seconds"));

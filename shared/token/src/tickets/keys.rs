@@ -117,7 +117,7 @@ impl TicketKeys {
         Ok(Reading { value: ticket_keys, faults: report.into_faults() })
     }
 
-    /// The same keys as in the document, for who has the ring.
+    /// The same keys as in the document, made from the ring itself.
     pub fn of(ring: &KeyRing) -> Self {
         let keys = ring.tag_keys().iter().map(|key| {
             let (secret, use_from, retire_at) = key.ticket();

@@ -41,8 +41,8 @@ impl<'a> UnverifiedIdToken<'a> {
         &self.kid
     }
 
-    /// Checks header, signature and claims; previous issuers count as well, so that a move keeps nobody signed in. Only an
-    /// asymmetric key of ours vouches: others know the HS256 ones.
+    /// Checks header, signature and claims. Previous issuers are accepted as well: users who signed in before a move can sign
+    /// out. Only asymmetric keys count: others know the HS256 ones.
     pub fn verify<'r>(
         &self,
         keys: &KeyRing,

@@ -80,7 +80,7 @@ impl RefreshSecret {
     }
 }
 
-/// SHA-256 of a refresh token's secret: all that is ever stored. Compared in constant time, hidden in `Debug`.
+/// SHA-256 of the secret of a refresh token or code: all that is ever stored of it. Compared in constant time, hidden in `Debug`.
 #[derive(Clone, Copy)]
 pub struct SecretHash([u8; 32]);
 

@@ -217,7 +217,7 @@ impl World {
     }
 
     async fn begin(&self, more: &[(&str, &str)]) -> Begin {
-        let Begun { direction, new_browser } = self.authorize(asking(more), None).await;
+        let Begun { direction, new_browser, .. } = self.authorize(asking(more), None).await;
         let ticket = parameter(&address(direction), "ticket").unwrap();
         Begin { ticket, cookie: new_browser.unwrap().expose() }
     }

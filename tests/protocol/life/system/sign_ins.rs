@@ -62,7 +62,7 @@ impl System {
         ];
         let asked = asked.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec();
         let begun = done(self.world.authorize(&self.trail).run(asked, self.cookie(browser)));
-        let Begun { direction, new_browser } = begun.unwrap_or_else(|failure| panic!("{failure:?}"));
+        let Begun { direction, new_browser, .. } = begun.unwrap_or_else(|failure| panic!("{failure:?}"));
         if let Some(cookie) = new_browser {
             self.cookies[browser] = Some(cookie.expose());
         }
