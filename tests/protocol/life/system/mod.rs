@@ -22,7 +22,7 @@ use latchkey_token::{
     management::{CallerIdentification, ListedPage, PageLimit, SessionFilter, SubjectSessions},
     policy::Policy,
     ports::{
-        Audit, InsertSession, ListSessions, Page, ReadSession, RedeemAssertion, RedemptionFailure, RenewSession,
+        Audit, Clock, InsertSession, ListSessions, Page, ReadSession, RedeemAssertion, RedemptionFailure, RenewSession,
         RenewalOutcome, RevokeSession,
     },
     registrations::Credentials,
@@ -32,7 +32,7 @@ use latchkey_token::{
     values::{Owner, SessionKey, Sid, Subject, Timestamp},
 };
 use latchkey_token_lambda::system::generate_private_key;
-use latchkey_token_testkit::{FixedDocuments, InMemorySessions, SettableClock, World, statement};
+use latchkey_token_testkit::{FixedDocuments, InMemorySessions, SeededRandomness, SettableClock, World, statement};
 use serde_json::json;
 
 pub use sign_ins::{NONCE, Place};
@@ -211,6 +211,17 @@ impl System {
     pub fn set(&mut self, life: &reference::World) {
         self.world.policy = policy(&life.settings);
         self.world.documents = documents(&self.ring, life);
+    }
+
+    /// Nothing is left of the functions but the table, and nothing of the others but what they hold.
+    pub fn restarted(self, life: &reference::World) -> Self {
+        let store = self.world.store;
+        let now = self.world.clock.now();
+        let mut world = World::new(store, documents(&self.ring, life), ISSUER, now);
+        world.policy = policy(&life.settings);
+        // Not the same random numbers again.
+        world.randomness = SeededRandomness::new(now.unix_millis().unsigned_abs() + self.keys.len() as u64);
+        Self { world, ..self }
     }
 
     /// What the rotation function makes of the ring, in one go.
