@@ -250,9 +250,12 @@ fn lists_show_registrations_and_no_hash_and_members_are_kept() {
 
     let table = files.done("client list --file clients.json");
     let rows: Vec<Vec<&str>> = table.lines().map(words).collect();
-    assert_eq!(rows[1], ["app", "confidential", "standard", "EdDSA", "k", "app", "refresh_token", "1"]);
+    assert_eq!(
+        rows[1],
+        ["app", "confidential", "standard", "EdDSA", "k", "app", "refresh_token", "1", "-", "required"]
+    );
     assert_eq!(rows[2][..6], ["spa", "public", "standard", "RS256", "-", "spa"]);
-    assert!(table.lines().nth(2).unwrap().ends_with("old portal"), "{table}");
+    assert_eq!(rows[2][rows[2].len() - 4..], ["old", "portal", "-", "required"]);
     let shown = files.done("client list --file clients.json --json");
     let listed: Value = serde_json::from_str(&shown).unwrap();
     assert_eq!(listed["clients"][1]["issuers"], json!(["old", "portal"]));
@@ -285,10 +288,12 @@ fn help_teaches_and_wrong_usage_is_told_apart() {
         "client list",
         "client disable",
         "client rotate-secret",
+        "client sign-in",
         "issuer add",
         "issuer list",
         "issuer disable",
         "issuer rotate-secret",
+        "issuer sign-in",
         "keys show",
         "keys generate",
         "keys import-hs256",
@@ -303,6 +308,10 @@ fn help_teaches_and_wrong_usage_is_told_apart() {
         "client list --file a --secret-id b",
         "client add --file a",
         "client add x --file a --public --confidential",
+        "client sign-in x --file a",
+        "client sign-in x --file a --sign-in-issuer b --no-sign-in-issuer",
+        "issuer sign-in x --file a",
+        "issuer sign-in x --file a --sign-out-url https://a.example/ --no-sign-out-url",
         "keys import-hs256 --file a",
         "keys generate --file a",
     ] {

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, fs, path::Path, sync::Arc};
 use dynoxide::Database;
 use lambda_http::{Context, LambdaEvent, aws_lambda_events::apigw::ApiGatewayV2httpRequest};
 use latchkey::serve::dynamodb::embedded;
-use latchkey_token::routes::{self, Route};
+use latchkey_token::routes::{self, Found, Function};
 use latchkey_token_aws::{CachedDocuments, DocumentSecrets, DynamoDbSessions, SecretText, table};
 use latchkey_token_testkit::SettableClock;
 use serde_json::Value;
@@ -27,21 +27,49 @@ impl Deployment {
         Self(Functions::new(DynamoDbSessions::new(&sdk, "sessions"), documents, &Arc::new(SettableClock::at(START))))
     }
 
-    /// The answer in API Gateway's form: status and body.
-    async fn invoke(&self, event: &str) -> (u64, Value) {
+    /// The answer in API Gateway's form.
+    async fn answer(&self, event: &str) -> Value {
         let event: ApiGatewayV2httpRequest = serde_json::from_str(event).unwrap();
         let path = event.raw_path.clone().unwrap();
-        let routes_of_path =
-            |route: &&Route| path == route.path || path.starts_with("/sessions/") && route.path == "/sessions";
-        let route = routes::ALL.iter().find(routes_of_path).unwrap_or_else(|| panic!("no function for {path}"));
-        let answer = self.0.answer(route.function, LambdaEvent::new(event, Context::default())).await;
-        let may_be_kept = path.starts_with("/.well-known/");
+        let answer = self.0.answer(function_of(&path), LambdaEvent::new(event, Context::default())).await;
+        let may_be_kept = path.starts_with("/.well-known/") && answer["statusCode"] == 200;
         let cache_control = if may_be_kept { "public, max-age=300" } else { "no-store" };
         assert_eq!(answer["headers"]["cache-control"], cache_control);
-        assert_eq!(answer["headers"]["content-type"], "application/json");
         assert_eq!(answer["isBase64Encoded"], false);
-        let body = answer["body"].as_str().unwrap();
-        (answer["statusCode"].as_u64().unwrap(), serde_json::from_str(body).unwrap())
+        answer
+    }
+
+    /// Status and body; a browser's redirect or page has no members.
+    async fn invoke(&self, event: &str) -> (u64, Value) {
+        let answer = self.answer(event).await;
+        let (headers, body) = (&answer["headers"], answer["body"].as_str());
+        let body = match headers["content-type"].as_str() {
+            Some("application/json") => serde_json::from_str(body.unwrap()).unwrap(),
+            Some(page) => {
+                assert_eq!((page, &headers["referrer-policy"]), ("text/html; charset=utf-8", &"no-referrer".into()));
+                Value::Null
+            }
+            None => {
+                assert!(headers["location"].is_string() && headers["referrer-policy"] == "no-referrer", "{headers}");
+                Value::Null
+            }
+        };
+        (answer["statusCode"].as_u64().unwrap(), body)
+    }
+
+    /// A sign-in up to its code: what stands for the names in braces.
+    async fn sign_in(&self) -> [(&'static str, String); 4] {
+        let begun = self.answer(&read("authorize.json")).await;
+        let ticket = parameter(&begun["headers"]["location"], "ticket");
+        let cookie = begun["cookies"][0].as_str().unwrap().strip_prefix("__Host-latchkey-sign-in=").unwrap();
+        let cookie = cookie.split(';').next().unwrap().to_owned();
+        let accept = read("issue-accept-sign-in.json").replace("{{ticket}}", &ticket);
+        let (_, accepted) = self.invoke(&accept).await;
+        assert_eq!(accepted["ignored_claims"], serde_json::json!(["shoe_size"]));
+        let answer = parameter(&accepted["redirect_to"], "answer");
+        let back = read("authorize-return.json").replace("{{answer}}", &answer).replace("{{cookie}}", &cookie);
+        let code = parameter(&self.answer(&back).await["headers"]["location"], "code");
+        [("ticket", ticket), ("cookie", cookie), ("answer", answer), ("code", code)]
     }
 
     async fn issue(&self, client: &str) -> Value {
@@ -50,6 +78,21 @@ impl Deployment {
         assert_eq!(status, 200);
         tokens
     }
+}
+
+/// Whatever the method.
+fn function_of(path: &str) -> Function {
+    let route = ["GET", "POST", "DELETE"].iter().find_map(|method| match routes::find(method, path) {
+        Found::Route(route) => Some(route),
+        Found::OtherMethods(_) | Found::Nothing => None,
+    });
+    route.unwrap_or_else(|| panic!("no function for {path}")).function
+}
+
+/// Of an address; tickets, answers and codes stand in it as they are.
+fn parameter(address: &Value, name: &str) -> String {
+    let mut pairs = address.as_str().unwrap().split(['?', '&']).filter_map(|pair| pair.split_once('='));
+    pairs.find(|(own, _)| *own == name).unwrap().1.to_owned()
 }
 
 fn folder() -> &'static Path {
@@ -63,24 +106,47 @@ fn read(name: &str) -> String {
 /// What each event must be answered with: the status, and the error if there is one.
 fn expected() -> BTreeMap<&'static str, (u64, Option<&'static str>)> {
     BTreeMap::from([
+        ("authorize", (302, None)),
+        ("authorize-again", (302, None)),
+        ("authorize-form", (302, None)),
+        ("authorize-form-without-cookie", (303, None)),
+        ("authorize-return", (302, None)),
+        ("authorize-return-another-browser", (400, None)),
+        ("authorize-return-forged", (400, None)),
+        ("authorize-unknown-client", (400, None)),
+        ("authorize-without-challenge", (302, None)),
         ("discovery-jwks", (200, None)),
         ("discovery-oauth-authorization-server", (200, None)),
+        ("discovery-oauth-authorization-server-of-path", (404, Some("invalid_request"))),
         ("discovery-openid-configuration", (200, None)),
+        ("discovery-openid-configuration-of-path", (404, Some("invalid_request"))),
         ("introspect-access-token", (200, None)),
         ("introspect-refresh-token", (200, None)),
         ("introspect-unauthenticated", (401, Some("invalid_client"))),
+        ("introspect-userinfo", (200, None)),
+        ("introspect-userinfo-post", (200, None)),
+        ("introspect-userinfo-unauthenticated", (401, Some("invalid_token"))),
         ("issue", (200, None)),
+        ("issue-accept-sign-in", (200, None)),
+        ("issue-accept-sign-in-forged", (400, Some("invalid_request"))),
+        ("issue-accept-sign-in-form", (200, None)),
+        ("issue-accept-sign-in-unauthenticated", (401, Some("invalid_client"))),
         ("issue-assertion-forged", (400, Some("invalid_grant"))),
         ("issue-base64", (200, None)),
         ("issue-base64-lie", (400, Some("invalid_request"))),
         ("issue-basic", (200, None)),
         ("issue-duplicate", (400, Some("invalid_request"))),
         ("issue-form", (200, None)),
+        ("issue-inspect-sign-in", (200, None)),
         ("issue-malformed", (400, Some("invalid_request"))),
         ("issue-multipart", (415, Some("invalid_request"))),
         ("issue-oversized", (413, Some("invalid_request"))),
         ("issue-query", (400, Some("invalid_request"))),
+        ("issue-reject-sign-in", (200, None)),
         ("issue-wrong-secret", (401, Some("invalid_client"))),
+        ("renew-code", (200, None)),
+        ("renew-code-forged", (400, Some("invalid_grant"))),
+        ("renew-code-wrong-verifier", (400, Some("invalid_grant"))),
         ("renew-confidential", (200, None)),
         ("renew-confidential-json", (200, None)),
         ("renew-forged", (400, Some("invalid_grant"))),
@@ -94,6 +160,10 @@ fn expected() -> BTreeMap<&'static str, (u64, Option<&'static str>)> {
         ("renew-wrong-grant", (400, Some("unsupported_grant_type"))),
         ("revoke-access-token", (200, None)),
         ("revoke-refresh-token", (200, None)),
+        ("revoke-sign-out", (302, None)),
+        ("revoke-sign-out-forged", (400, None)),
+        ("revoke-sign-out-form", (302, None)),
+        ("revoke-sign-out-without-hint", (302, None)),
         ("revoke-unauthenticated", (401, Some("invalid_client"))),
         ("revoke-unknown-token", (200, None)),
         ("sessions-end-all", (200, None)),
@@ -122,9 +192,12 @@ async fn every_sample_event_is_answered_as_it_should_be() {
             [("librechat", ""), ("librechat-oauth", "oauth_"), ("spa", "public_"), ("spa-oauth", "public_oauth_")]
         {
             let tokens = functions.issue(client).await;
-            for token in ["refresh_token", "access_token", "session_id"] {
+            for token in ["refresh_token", "access_token", "id_token", "session_id"] {
                 event = event.replace(&format!("{{{{{prefix}{token}}}}}"), tokens[token].as_str().unwrap());
             }
+        }
+        for (placeholder, value) in functions.sign_in().await {
+            event = event.replace(&format!("{{{{{placeholder}}}}}"), &value);
         }
         if name == "renew-public-base64" {
             event = with_encoded_token(&event, &functions.issue("spa-oauth").await);

@@ -202,7 +202,7 @@ async fn the_id_token_is_openids() {
         tokens.id_claims(),
         json!({
             "iss": ISSUER, "sub": "alice", "aud": "wide", "iat": now, "exp": now + 86_400, "nonce": "n-0S6_WzA2Mj",
-            "email": "alice@example.org", "name": "Alice",
+            "sid": tokens.0["session_id"], "email": "alice@example.org", "name": "Alice",
         })
     );
 }

@@ -135,9 +135,20 @@ async fn who_ends_sessions_may_touch_the_attributes_of_that_update_and_no_others
 }
 
 #[test]
+fn what_strangers_reach_first_has_neither_the_table_nor_keys_that_verify_or_tag() {
+    let resources = template::resources();
+    for resource in ["AuthorizeFunction", "AuthorizeRole"] {
+        let text = resources[resource].to_string();
+        for name in ["Sessions", "TableName", "dynamodb", "SigningKeys", "VerificationKeys", "PublicKeys"] {
+            assert!(!text.contains(name), "{resource}: {name}");
+        }
+    }
+}
+
+#[test]
 fn who_signs_nothing_has_no_name_of_the_key_ring_and_no_permission_on_it() {
     let resources = template::resources();
-    for function in ["Revoke", "Introspect", "SubjectSessions", "Authorizer", "Discovery"] {
+    for function in ["Authorize", "Revoke", "Introspect", "SubjectSessions", "Authorizer", "Discovery"] {
         for kind in ["Function", "Role"] {
             let resource = &resources[&format!("{function}{kind}")];
             assert!(!resource.to_string().contains("SigningKeys"), "{function}{kind}");

@@ -95,6 +95,7 @@ fn the_openapi_document_has_every_route_for_the_same_callers_and_no_other() {
             (true, true) => Who::IssuerOrClient,
             (true, false) => Who::Issuer,
             (false, true) => Who::Client,
+            (false, false) if names("accessToken") => Who::Bearer,
             (false, false) => Who::Anyone,
         };
         assert_eq!(who, route.who, "docs/openapi.yaml: security of {route}");

@@ -5,7 +5,12 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use latchkey_token::{failure::Unavailable, keys::Algorithm};
+use latchkey_token::{
+    failure::Unavailable,
+    json::{Map, Value},
+    keys::Algorithm,
+    registrations::Registrations,
+};
 use latchkey_token_aws::SecretText;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -15,6 +20,17 @@ use crate::secrets::{new_audit_key, new_secret, new_signing_key, new_tag_key, sh
 const SIGNING_KEYS: &str = "signing-keys.json";
 const CLIENTS: &str = "clients.json";
 pub(super) const CREDENTIALS: &str = "demo-credentials.json";
+
+/// Paths of the demo's pages: where its users sign in and out, and where they arrive.
+pub(super) const PORTAL: &str = "/demo/portal";
+pub(super) const PORTAL_SIGN_OUT: &str = "/demo/portal/sign-out";
+pub(super) const CLIENT: &str = "/demo/client";
+
+/// A LibreChat on this machine, as it is without settings of its own: where it takes codes, its admin panel's too, and where
+/// it goes after a sign-out.
+const LIBRECHAT_CALLBACKS: [&str; 2] =
+    ["http://localhost:3080/oauth/openid/callback", "http://localhost:3080/api/admin/oauth/openid/callback"];
+const LIBRECHAT_LOGIN: &str = "http://localhost:3080/login";
 
 /// The secrets of the demo registrations. Has no `Debug`.
 #[derive(Clone, Serialize, Deserialize)]
@@ -62,11 +78,12 @@ pub fn signing_keys(directory: Option<&Path>) -> Result<SecretText, DemoFault> {
 
 impl Demo {
     /// Reads the demo registrations from `directory`, makes them if they are missing, or makes them in memory without
-    /// a directory.
-    pub fn load_or_create(directory: Option<&Path>) -> Result<Self, DemoFault> {
+    /// a directory. `url` is the server's, if it listens on a loopback address: its pages are registered there.
+    pub fn load_or_create(directory: Option<&Path>, url: Option<&str>) -> Result<Self, DemoFault> {
         let Some(directory) = directory else {
             let credentials = new_credentials()?;
-            return Ok(Self { clients: SecretText::Inline(registrations(&credentials)), credentials, is_new: true });
+            let clients = with_pages_at(url, &credentials, registrations(&credentials));
+            return Ok(Self { clients: SecretText::Inline(clients), credentials, is_new: true });
         };
         let path = |name: &str| directory.join(name);
         let is_new = !path(CLIENTS).exists();
@@ -75,12 +92,21 @@ impl Demo {
             let text = format!("{}\n", json!(credentials));
             // The registrations last: as long as it is missing, the next start makes both anew.
             write_secret(&path(CREDENTIALS), &text)?;
-            write_secret(&path(CLIENTS), &registrations(&credentials))?;
+            write_secret(&path(CLIENTS), &with_pages_at(url, &credentials, registrations(&credentials)))?;
             credentials
         } else {
             let text = fs::read_to_string(path(CREDENTIALS)).ok();
-            text.and_then(|text| serde_json::from_str(&text).ok())
-                .ok_or_else(|| DemoFault::Credentials { credentials: path(CREDENTIALS), clients: path(CLIENTS) })?
+            let credentials = text
+                .and_then(|text| serde_json::from_str(&text).ok())
+                .ok_or_else(|| DemoFault::Credentials { credentials: path(CREDENTIALS), clients: path(CLIENTS) })?;
+            // What cannot be read is told of when the server reads it.
+            if let Ok(before) = fs::read_to_string(path(CLIENTS)) {
+                let after = with_pages_at(url, &credentials, before.clone());
+                if after != before {
+                    write_secret(&path(CLIENTS), &after)?;
+                }
+            }
+            credentials
         };
         Ok(Self { clients: SecretText::File(path(CLIENTS)), credentials, is_new })
     }
@@ -105,26 +131,66 @@ fn new_key_ring() -> Result<String, Unavailable> {
 }
 
 fn registrations(credentials: &DemoCredentials) -> String {
-    let client = |id: &str, secret: &str, requires: &str| {
+    let client = |id: &str, secret: &str, requires: &str, callbacks: &[&str], after_sign_out: &[&str]| {
         json!({
             "client_id": id, "type": "confidential", "secret_sha256": [sha256_hex(secret)],
             "profile": "standard", "alg": "RS256", "kid": null, "audience": [credentials.client_id],
             "scopes": ["openid", "profile", "email"],
             "claims": ["email", "name", "preferred_username", "id", "username", "provider"],
+            "redirect_uris": callbacks, "post_logout_redirect_uris": after_sign_out,
             "renewal": {"requires": requires},
         })
     };
+    let (own, oauth) = (&credentials.client_secret, &credentials.oauth_client_secret);
     let registrations = json!({
         "issuers": [{
             "issuer_id": credentials.issuer_id, "secret_sha256": [sha256_hex(&credentials.issuer_secret)],
             "clients": [credentials.client_id, credentials.oauth_client_id],
         }],
         "clients": [
-            client(&credentials.client_id, &credentials.client_secret, "access_token"),
-            client(&credentials.oauth_client_id, &credentials.oauth_client_secret, "refresh_token"),
+            client(&credentials.client_id, own, "access_token", &[], &[]),
+            client(&credentials.oauth_client_id, oauth, "refresh_token", &LIBRECHAT_CALLBACKS, &[LIBRECHAT_LOGIN]),
         ],
     });
     format!("{registrations:#}\n")
+}
+
+/// The registrations with the demo's pages where this server is: it may have listened elsewhere when they were made.
+/// Addresses that somebody else has set stay, and so do registrations that are faulty, or would be.
+fn with_pages_at(url: Option<&str>, credentials: &DemoCredentials, text: String) -> String {
+    let Some(url) = url.filter(|_| Registrations::parse(&text).is_ok()) else { return text };
+    let Ok(before) = serde_json::from_str::<Value>(&text) else { return text };
+    let mut after = before.clone();
+    if let Some(issuer) = entry(&mut after, "issuers", "issuer_id", &credentials.issuer_id) {
+        for (member, path) in [("sign_in_url", PORTAL), ("sign_out_url", PORTAL_SIGN_OUT)] {
+            if issuer.get(member).is_none_or(|address| is_demo_page(address, path)) {
+                issuer.insert(member.into(), format!("{url}{path}").into());
+            }
+        }
+    }
+    if let Some(client) = entry(&mut after, "clients", "client_id", &credentials.oauth_client_id) {
+        for member in ["redirect_uris", "post_logout_redirect_uris"] {
+            let Some(addresses) = client.get_mut(member).and_then(Value::as_array_mut) else { continue };
+            let address = format!("{url}{CLIENT}").into();
+            match addresses.iter_mut().find(|address| is_demo_page(address, CLIENT)) {
+                Some(own) => *own = address,
+                None => addresses.push(address),
+            }
+        }
+    }
+    let changed = format!("{after:#}\n");
+    if after == before || Registrations::parse(&changed).is_err() { text } else { changed }
+}
+
+fn entry<'a>(document: &'a mut Value, list: &str, id_member: &str, id: &str) -> Option<&'a mut Map<String, Value>> {
+    let mut entries = document.get_mut(list)?.as_array_mut()?.iter_mut().filter_map(Value::as_object_mut);
+    entries.find(|entry| entry.get(id_member).is_some_and(|own| own == id))
+}
+
+/// Whether the address is that of a page of this server, wherever it has listened.
+fn is_demo_page(address: &Value, path: &str) -> bool {
+    let authority = address.as_str().and_then(|text| text.strip_prefix("http://")?.strip_suffix(path));
+    authority.is_some_and(|authority| !authority.contains('/'))
 }
 
 /// Makes the data directory, for its owner alone.
@@ -143,5 +209,71 @@ fn write_secret(path: &Path, text: &str) -> Result<(), DemoFault> {
 impl fmt::Debug for Demo {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Demo").field("is_new", &self.is_new).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn credentials() -> DemoCredentials {
+        let id = |text: &str| text.to_owned();
+        DemoCredentials {
+            issuer_id: id("portal"),
+            issuer_secret: id("s1"),
+            client_id: id("librechat"),
+            client_secret: id("s2"),
+            oauth_client_id: id("librechat-oauth"),
+            oauth_client_secret: id("s3"),
+        }
+    }
+
+    fn at(url: &str, text: &str) -> String {
+        with_pages_at(Some(url), &credentials(), text.to_owned())
+    }
+
+    #[test]
+    fn the_demos_pages_are_registered_where_the_server_is() {
+        let made = registrations(&credentials());
+        assert_eq!(with_pages_at(None, &credentials(), made.clone()), made, "no loopback address");
+        let here = at("http://127.0.0.1:9000", &made);
+        let read = Registrations::parse(&here).unwrap();
+        let client = read.client("librechat-oauth").unwrap().unwrap();
+        let issuer = read.sign_in_issuer(client).unwrap().unwrap();
+        assert_eq!(issuer.sign_in_url.as_ref().unwrap().as_str(), "http://127.0.0.1:9000/demo/portal");
+        assert_eq!(issuer.sign_out_url.as_ref().unwrap().as_str(), "http://127.0.0.1:9000/demo/portal/sign-out");
+        for uri in LIBRECHAT_CALLBACKS.into_iter().chain(["http://127.0.0.1:9000/demo/client"]) {
+            assert!(client.redirects_to(uri), "{uri}");
+        }
+        assert!(client.redirects_after_sign_out_to(LIBRECHAT_LOGIN));
+        assert!(client.redirects_after_sign_out_to("http://127.0.0.1:9000/demo/client"));
+        assert_eq!(at("http://127.0.0.1:9000", &here), here, "nothing is written anew");
+    }
+
+    #[test]
+    fn a_server_that_listens_elsewhere_takes_its_pages_along() {
+        let made = registrations(&credentials());
+        let here = at("http://127.0.0.1:9000", &made);
+        assert_eq!(at("http://[::1]:1", &here), at("http://[::1]:1", &made));
+    }
+
+    #[test]
+    fn addresses_of_somebody_else_and_faulty_registrations_stay() {
+        let here = at("http://127.0.0.1:9000", &registrations(&credentials()));
+        let other = here.replace("http://127.0.0.1:9000/demo/portal", "https://portal.example.org");
+        let moved = at("http://127.0.0.1:1", &other);
+        assert_eq!(moved, other.replace("127.0.0.1:9000/demo/client", "127.0.0.1:1/demo/client"));
+        let twice = here.replacen("\"issuer_id\"", "\"issuer_id\": \"x\", \"issuer_id\"", 1);
+        for faulty in [twice, here.replace("RS256", "none"), String::new()] {
+            assert_eq!(at("http://127.0.0.1:1", &faulty), faulty);
+        }
+        let second = r#""issuers": [{"issuer_id":"second","secret_sha256":[],"clients":["librechat-oauth"],"sign_in_url":"https://a.example/"},"#;
+        let second = second.replace("[]", &format!(r#"["{}"]"#, sha256_hex("s4")));
+        let without = other.lines().filter(|line| !line.contains("sign_in_url")).collect::<Vec<_>>().join("\n");
+        let two = without.replacen("\"issuers\": [", &second, 1);
+        assert!(
+            Registrations::parse(&two).is_ok() && at("http://127.0.0.1:1", &two) == two,
+            "it would not be clear whose"
+        );
     }
 }

@@ -159,7 +159,8 @@ impl Server {
         let (clients, demo) = match &options.clients {
             Some(file) => (SecretText::File(file.clone()), None),
             None => {
-                let demo = Demo::load_or_create(directory)?;
+                let url = address.ip().is_loopback().then_some(url.as_str());
+                let demo = Demo::load_or_create(directory, url)?;
                 (demo.clients.clone(), Some(demo))
             }
         };

@@ -71,8 +71,6 @@ pub enum Who {
     Client,
     /// Both.
     IssuerOrClient,
-    /// The user's browser.
-    Browser,
     /// Whoever has an access token.
     Bearer,
     /// Nobody has to say who they are.
@@ -118,9 +116,9 @@ pub const END_SESSIONS: Route = route(Method::Delete, "/sessions", Function::Ses
 /// The end of one session.
 pub const END_SESSION: Route = route(Method::Delete, "/sessions/{session_id}", Function::Sessions, Who::Issuer);
 /// The begin of a sign-in (RFC 6749 §3.1).
-pub const AUTHORIZE: Route = route(Method::Get, "/authorize", Function::Authorize, Who::Browser);
+pub const AUTHORIZE: Route = route(Method::Get, "/authorize", Function::Authorize, Who::Anyone);
 /// The same as a form (OpenID Connect Core §3.1.2.1).
-pub const POST_AUTHORIZE: Route = route(Method::Post, "/authorize", Function::Authorize, Who::Browser);
+pub const POST_AUTHORIZE: Route = route(Method::Post, "/authorize", Function::Authorize, Who::Anyone);
 /// The portal says who has signed in.
 pub const ACCEPT_SIGN_IN: Route = route(Method::Post, "/authorize/accept", Function::Issue, Who::Issuer);
 /// The portal says no.
@@ -128,15 +126,15 @@ pub const REJECT_SIGN_IN: Route = route(Method::Post, "/authorize/reject", Funct
 /// What the portal is asked for.
 pub const INSPECT_SIGN_IN: Route = route(Method::Post, "/authorize/inspect", Function::Issue, Who::Issuer);
 /// The end of a sign-in: the portal's answer on its way to the client.
-pub const RETURN_SIGN_IN: Route = route(Method::Get, "/authorize/return", Function::Authorize, Who::Browser);
+pub const RETURN_SIGN_IN: Route = route(Method::Get, "/authorize/return", Function::Authorize, Who::Anyone);
 /// Who the bearer of an access token is (OpenID Connect Core §5.3).
 pub const USERINFO: Route = route(Method::Get, "/userinfo", Function::Introspect, Who::Bearer);
 /// The same with POST (OpenID Connect Core §5.3.1).
 pub const POST_USERINFO: Route = route(Method::Post, "/userinfo", Function::Introspect, Who::Bearer);
 /// Sign-out at the client's wish (OpenID Connect RP-Initiated Logout 1.0 §2).
-pub const SIGN_OUT: Route = route(Method::Get, "/sign-out", Function::Revoke, Who::Browser);
+pub const SIGN_OUT: Route = route(Method::Get, "/sign-out", Function::Revoke, Who::Anyone);
 /// The same as a form.
-pub const POST_SIGN_OUT: Route = route(Method::Post, "/sign-out", Function::Revoke, Who::Browser);
+pub const POST_SIGN_OUT: Route = route(Method::Post, "/sign-out", Function::Revoke, Who::Anyone);
 /// The public keys (RFC 7517 §5).
 pub const JWKS: Route = public("/.well-known/jwks.json");
 /// OpenID Connect Discovery 1.0 §4.

@@ -6,13 +6,16 @@ import http.client
 import json
 import os
 import platform
+import re
 import secrets
 import time
 from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
 
 import samcli
-from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from processes import ROOT, Started, free_port, listens
 
@@ -20,6 +23,11 @@ PROGRAM = "aws-lambda-rie-arm64" if platform.machine() in ("arm64", "aarch64") e
 
 # Sample events that are not to be answered with 200.
 REFUSED = {
+    "discovery-oauth-authorization-server-of-path": 404,
+    "discovery-openid-configuration-of-path": 404,
+    "introspect-userinfo-unauthenticated": 401,
+    "issue-accept-sign-in-forged": 400,
+    "issue-accept-sign-in-unauthenticated": 401,
     "issue-assertion-forged": 400,
     "issue-base64-lie": 400,
     "issue-duplicate": 400,
@@ -29,6 +37,8 @@ REFUSED = {
     "issue-query": 400,
     "issue-wrong-secret": 401,
     "introspect-unauthenticated": 401,
+    "renew-code-forged": 400,
+    "renew-code-wrong-verifier": 400,
     "renew-forged": 400,
     "renew-malformed": 400,
     "renew-no-body": 400,
@@ -37,6 +47,24 @@ REFUSED = {
     "renew-wrong-grant": 400,
     "revoke-unauthenticated": 401,
     "sessions-malformed": 400,
+}
+# Those of browsers: sent on, or shown a page.
+REDIRECTED = {
+    "authorize": 302,
+    "authorize-again": 302,
+    "authorize-form": 302,
+    "authorize-form-without-cookie": 303,
+    "authorize-return": 302,
+    "authorize-without-challenge": 302,
+    "revoke-sign-out": 302,
+    "revoke-sign-out-form": 302,
+    "revoke-sign-out-without-hint": 302,
+}
+PAGES = {
+    "authorize-return-another-browser": 400,
+    "authorize-return-forged": 400,
+    "authorize-unknown-client": 400,
+    "revoke-sign-out-forged": 400,
 }
 
 
@@ -87,18 +115,21 @@ def key_ring():
     public = {"e": encode(numbers.e.to_bytes(3, "big")), "kty": "RSA", "n": encode(numbers.n.to_bytes(256, "big"))}
     kid = encode(hashlib.sha256(json.dumps(public, separators=(",", ":")).encode()).digest())
     librechat = {"kid": "librechat-hs", "alg": "HS256", "secret": secrets.token_hex(32)}
-    tagging = [{"kid": 1, "secret": encode(secrets.token_bytes(32))}]
+    tag_key = secrets.token_bytes(32)
+    tagging = [{"kid": 1, "secret": encode(tag_key)}]
+    purposes = {f"{name}_key": HKDF(hashes.SHA256(), 32, None, f"latchkey {name}".encode()) for name in ("ticket", "registration")}
+    tickets = {"kid": 1, **{name: encode(purpose.derive(tag_key)) for name, purpose in purposes.items()}}
     ring = {"signing": [{"kid": kid, "alg": "RS256", "private_key": pem.decode()}, librechat], "tagging": tagging}
     jwk = {**public, "kid": kid, "alg": "RS256", "use": "sig"}
-    return ring, {"keys": [jwk, librechat], "tagging": tagging}, {"keys": [jwk]}
+    return ring, {"keys": [jwk, librechat], "tagging": tagging}, {"keys": [tickets]}, {"keys": [jwk]}
 
 
 def check(emulator, built, folder, rotations):
     """Every event of events/ through the function that it belongs to. Gives the number of events per function."""
-    files = [folder / f"{name}-keys.json" for name in ("signing", "verification", "public")]
+    files = [folder / f"{name}-keys.json" for name in ("signing", "verification", "ticket", "public")]
     for path, document in zip(files, key_ring()):
         path.write_text(json.dumps(document))
-    keys, verification, public = files
+    keys, verification, tickets, public = files
     dynamodb = emulator.client("dynamodb")
     dynamodb.create_table(
         TableName="interface",
@@ -112,38 +143,41 @@ def check(emulator, built, folder, rotations):
         "LATCHKEY_TABLE": "interface",
         "LATCHKEY_SIGNING_KEYS": f"file:{keys}",
         "LATCHKEY_VERIFICATION_KEYS": f"file:{verification}",
+        "LATCHKEY_TICKET_KEYS": f"file:{tickets}",
         "LATCHKEY_PUBLIC_KEYS": f"file:{public}",
         "LATCHKEY_AUDIENCE": "librechat",
         "LATCHKEY_CLIENTS": f"file:{ROOT / 'local/examples/clients.json'}",
     }
     counts = {}
-    with Function(built / "IssueFunction/bootstrap", folder, environment) as issue:
-        for name, event in events("issue"):
-            expect(name, issue.invoke(event))
-            counts["issue"] = counts.get("issue", 0) + 1
-        with Function(built / "RenewFunction/bootstrap", folder, environment) as renew:
-            for name, event in events("renew"):
-                expect(name, renew.invoke(with_tokens(event, issue)))
-                counts["renew"] = counts.get("renew", 0) + 1
-        for function, prefix in (("Revoke", "revoke"), ("Introspect", "introspect"), ("SubjectSessions", "sessions")):
-            with Function(built / f"{function}Function/bootstrap", folder, environment) as asked:
-                for name, event in events(prefix):
-                    expect(name, asked.invoke(with_tokens(event, issue)))
-                    counts[prefix] = counts.get(prefix, 0) + 1
-        with Function(built / "AuthorizerFunction/bootstrap", folder, environment) as authorizer:
+
+    def started(function):
+        return Function(built / f"{function}Function/bootstrap", folder, environment)
+
+    with started("Issue") as issue, started("Authorize") as authorize:
+
+        def take(function, prefix):
+            for name, event in events(prefix):
+                expect(name, function.invoke(filled(event, issue, authorize)))
+                counts[prefix] = counts.get(prefix, 0) + 1
+
+        take(issue, "issue")
+        take(authorize, "authorize")
+        others = {"renew": "Renew", "revoke": "Revoke", "introspect": "Introspect", "sessions": "SubjectSessions"}
+        for prefix, function in others.items():
+            with started(function) as asked:
+                take(asked, prefix)
+        with started("Authorizer") as authorizer:
             for name, event in events("authorizer"):
-                answer = authorizer.invoke(with_tokens(event, issue))
+                answer = authorizer.invoke(filled(event, issue, authorize))
                 assert answer["isAuthorized"] is (name == "authorizer-allow"), f"{name}: {answer}"
                 counts["authorizer"] = counts.get("authorizer", 0) + 1
-    with Function(built / "DiscoveryFunction/bootstrap", folder, environment) as discovery:
+    with started("Discovery") as discovery:
         for name, event in events("discovery"):
             expect(name, discovery.invoke(event))
             counts["discovery"] = counts.get("discovery", 0) + 1
     counts["rotate-keys"] = rotate(emulator, built, folder, environment, rotations)
     refuse_to_start(built, folder, environment)
-    known = ("issue", "renew", "revoke", "introspect", "sessions", "authorizer", "discovery", "rotate-keys")
-    orphans = [path.name for path in (ROOT / "events").glob("*.json") if not path.name.startswith(known)]
-    assert not orphans, f"no function for {orphans}"
+    assert sum(counts.values()) == len(list((ROOT / "events").glob("*.json"))), f"no function for some of events/: {counts}"
     return counts
 
 
@@ -158,12 +192,44 @@ def refuse_to_start(built, folder, environment):
 
 def events(function):
     for path in sorted((ROOT / "events").glob(f"{function}*.json")):
-        yield path.stem, json.loads(path.read_text())
+        # "authorizer-allow" is none of "authorize".
+        if re.match(f"{function}(-|$)", path.stem):
+            yield path.stem, json.loads(path.read_text())
 
 
-def with_tokens(event, issue):
-    """The event with tokens of sessions that exist, in the place of the names in braces."""
+def sample(name, **given):
+    text = (ROOT / f"events/{name}.json").read_text()
+    for placeholder, value in given.items():
+        text = text.replace("{{" + placeholder + "}}", value)
+    return json.loads(text)
+
+
+def parameter(answer, name):
+    """A parameter of the address that a redirect leads to, or the answer of an issuer's request."""
+    address = answer["headers"]["location"] if "location" in answer["headers"] else json.loads(answer["body"])["redirect_to"]
+    (value,) = parse_qs(urlsplit(address).query)[name]
+    return value
+
+
+def sign_in(issue, authorize):
+    """A sign-in up to the code: what is in the place of the names in braces."""
+    begun = authorize.invoke(sample("authorize"))
+    (cookie,) = begun["cookies"]
+    given = {"ticket": parameter(begun, "ticket"), "cookie": re.match("__Host-latchkey-sign-in=([^;]+);", cookie)[1]}
+    given["answer"] = parameter(issue.invoke(sample("issue-accept-sign-in", **given)), "answer")
+    given["code"] = parameter(authorize.invoke(sample("authorize-return", **given)), "code")
+    return given
+
+
+def filled(event, issue, authorize):
+    """The event with tokens of sessions and sign-ins that exist, in the place of the names in braces."""
     text = json.dumps(event)
+    if event["routeKey"] == "POST /token":
+        # No token goes in there, and one of these samples lies about its base64.
+        return event
+    if any("{{" + placeholder + "}}" in text for placeholder in ("ticket", "cookie", "answer", "code")):
+        for placeholder, value in sign_in(issue, authorize).items():
+            text = text.replace("{{" + placeholder + "}}", value)
     # One sample hides the name in base64.
     if event.get("isBase64Encoded"):
         text = base64.b64decode(event["body"]).decode()
@@ -174,7 +240,7 @@ def with_tokens(event, issue):
         request = json.loads((ROOT / "events/issue-form.json").read_text())
         request["body"] = request["body"].replace("client_id=librechat", f"client_id={client}")
         tokens = json.loads(issue.invoke(request)["body"])
-        for token in ("refresh_token", "access_token", "session_id"):
+        for token in ("refresh_token", "access_token", "id_token", "session_id"):
             text = text.replace("{{" + prefix + token + "}}", tokens[token])
     if event.get("isBase64Encoded"):
         return {**event, "body": base64.b64encode(text.encode()).decode()}
@@ -182,10 +248,15 @@ def with_tokens(event, issue):
 
 
 def expect(name, answer):
-    wanted = REFUSED.get(name, 200)
+    wanted = (REFUSED | REDIRECTED | PAGES).get(name, 200)
     assert answer.get("statusCode") == wanted, f"{name}: expected {wanted}: {answer}"
-    assert answer["headers"]["content-type"] == "application/json", f"{name}: {answer}"
-    json.loads(answer["body"])
+    if name in REDIRECTED:
+        assert "location" in answer["headers"] and not answer.get("body"), f"{name}: {answer}"
+    elif name in PAGES:
+        assert answer["headers"]["content-type"].startswith("text/html"), f"{name}: {answer}"
+    else:
+        assert answer["headers"]["content-type"] == "application/json", f"{name}: {answer}"
+        json.loads(answer["body"])
 
 
 def rotate(emulator, built, folder, environment, rotations):

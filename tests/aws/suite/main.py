@@ -22,6 +22,7 @@ import interface
 import monitoring
 import roles
 import rotation
+import sign_in
 import template
 import tokens
 from api import Api
@@ -86,6 +87,7 @@ class Suite:
             self.stage("without keys", self.without_keys)
             self.stage("first rotation, step by step", self.first_rotation)
             self.stage("issue, verify, renew, retry, reuse", self.life_of_a_session)
+            self.stage("sign in, renew, sign out", sign_in.check, self)
             self.stage("refused rotation events", self.refused_rotations)
             self.stage("two rotations under traffic", self.rotations_under_traffic)
             self.stage("a leaked key taken out", self.leaked_key)
@@ -156,7 +158,7 @@ class Suite:
             ("RetrySeconds", "301"),
             ("CorsOrigins", "*"),
             ("JwtSecretArn", "jwt-secret"),
-            ("AuthorizationEndpoint", "http://portal.example.org"),
+            ("SignInRequestsPerSecond", "0"),
             ("AlarmTopicArn", "alarms"),
             ("ServerErrorPercent", "101"),
             ("LatencyMilliseconds", "9"),
@@ -211,10 +213,12 @@ class Suite:
         return json.loads(line)
 
     def register(self):
-        self.portal = self.credentials(self.latchkey("issuer", "add", "portal"), "issuer")
+        pages = ("--sign-in-url", sign_in.SIGN_IN, "--sign-out-url", sign_in.SIGN_OUT)
+        self.portal = self.credentials(self.latchkey("issuer", "add", "portal", *pages), "issuer")
+        addresses = ("--redirect-uri", sign_in.BACK, "--post-logout-redirect-uri", sign_in.AFTERWARDS)
         scopes = ("--issuer", "portal", "--scope", "openid", "profile", "email")
         self.client = self.credentials(
-            self.latchkey("client", "add", "librechat", *scopes, "--claim", "email", "name"), "client"
+            self.latchkey("client", "add", "librechat", *scopes, "--claim", "email", "name", *addresses), "client"
         )
         graceful = self.latchkey("client", "add", "graceful", *scopes, "--grace-seconds", "3600")
         self.graceful = self.credentials(graceful, "client")
@@ -275,6 +279,8 @@ class Suite:
             assert "retry-after" in answer.headers, answer
             assert answer.json()["error"] == "temporarily_unavailable", answer
         assert "max-age" not in self.api.jwks().headers.get("cache-control", ""), "an error would be cached"
+        page = sign_in.Browser(self).begin()
+        assert page.status == 503 and "retry-after" in page.headers, page
 
     def rotation(self):
         return rotation.Rotation(self.emulator, f"{STACK}-rotate-keys", self.outputs["SigningKeysSecretArn"])
@@ -328,6 +334,8 @@ class Suite:
             assert metadata["issuer"] == self.issuer, metadata
             assert metadata["token_endpoint"] == f"{self.issuer}/token/renew", metadata
             assert metadata["jwks_uri"] == self.outputs["JwksUrl"], metadata
+            assert metadata["authorization_endpoint"] == self.outputs["AuthorizationEndpoint"], metadata
+            assert metadata["end_session_endpoint"] == self.outputs["EndSessionEndpoint"], metadata
 
     def issue(self, subject, client="librechat", **more):
         return self.keep(self.api.issue(self.portal, client_id=client, subject=subject, **more))
@@ -483,8 +491,10 @@ class Suite:
 
     def logs(self):
         wanted = {
-            "issue": {"token_issued": "INFO", "client_rejected": "INFO"},
+            "issue": {"token_issued": "INFO", "client_rejected": "INFO", "sign_in_accepted": "INFO", "sign_in_rejected": "INFO"},
+            "authorize": {"sign_in_rejected": "INFO"},
             "renew": {
+                "token_issued": "INFO",
                 "token_renewed": "INFO",
                 "token_retried": "INFO",
                 "reuse_detected": "WARN",
@@ -506,7 +516,7 @@ class Suite:
             for line in lines:
                 for text in self.secret_texts:
                     assert text not in line, f"{group} has a secret: {line}"
-                assert not re.search(r"eyJ[\w-]{10,}|lk1_[\w-]{10,}|PRIVATE KEY", line), f"{group} has a token: {line}"
+                assert not re.search(r"eyJ[\w-]{10,}|lk[tac]?1_[\w-]{10,}|PRIVATE KEY", line), f"{group} has a token: {line}"
                 # The platform's own lines are plain text here.
                 if re.match(r"(START|END|REPORT|INIT_START) ", line):
                     continue
@@ -610,6 +620,7 @@ class Suite:
         assert refused.status == 503 and "retry-after" in refused.headers, refused.text
         self.keep(self.api.renew(self.client, other))
         self.issue("mia")
+        sign_in.Browser(self).sent_on()
         active = self.api.introspect(self.portal, other["access_token"])
         assert active.json()["active"], active.text
         public = self.outputs["PublicKeysSecretArn"]
@@ -627,7 +638,7 @@ class Suite:
 
     def document_alarms(self, alarms, metrics):
         """The faulty registration would have rung; nothing has been out of date for long."""
-        for name in ("issue", "renew", "introspect", "discovery"):
+        for name in ("issue", "authorize", "renew", "introspect", "discovery"):
             dimensions = frozenset({("function", f"{STACK}-{name}")})
             faults = metrics.values["Latchkey", "DocumentFaults", dimensions]
             assert max(faults) > alarms["DocumentFaultAlarm"]["Threshold"], faults

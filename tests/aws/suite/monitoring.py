@@ -111,6 +111,8 @@ def check_alarms(alarms, topic, metrics, deployed):
             dimensions = frozenset((item["Name"], item["Value"]) for item in stat["Dimensions"])
             metrics.check(where, (stat["Namespace"], stat["MetricName"], dimensions), deployed)
         if queries:
+            # CloudWatch takes no alarm on more, and neither the emulator nor cfn-lint says so.
+            assert len(stats) <= 10, f"{where} watches {len(stats)} metrics"
             ids = {query["Id"] for query in queries if "MetricStat" in query}
             (expression,) = [query["Expression"] for query in queries if "MetricStat" not in query]
             # Arithmetic apart, an expression knows only functions and the queries' ids.

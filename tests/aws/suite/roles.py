@@ -40,14 +40,14 @@ def check(emulator, stack, resources, outputs):
         "drop": set(),
         "read private keys": SIGNING | {"RotateKeysRole"},
         "read verification keys": VERIFYING | {"RotateKeysRole"},
-        "read ticket keys": {"RotateKeysRole"},
-        "read clients": ON_SESSIONS,
+        "read ticket keys": {"AuthorizeRole", "RotateKeysRole"},
+        "read clients": {*ON_SESSIONS, "AuthorizeRole"},
         "read public keys": {"DiscoveryRole", "RotateKeysRole"},
         "write clients": set(),
         "list secrets": set(),
         "invoke": set(),
     }
-    for role in (*sorted(ON_SESSIONS), "DiscoveryRole", "RotateKeysRole"):
+    for role in (*sorted(ON_SESSIONS), "AuthorizeRole", "DiscoveryRole", "RotateKeysRole"):
         arn = f"arn:aws:iam::{account}:role/{resources[role]}"
         credentials = sts.assume_role(RoleArn=arn, RoleSessionName="test")["Credentials"]
         dynamodb = emulator.client("dynamodb", credentials)

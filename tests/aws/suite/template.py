@@ -61,6 +61,11 @@ ENDS = (
 # Everything that any role may do. A change of a role is a change here.
 STATEMENTS = {
     "IssueRole": [(("dynamodb:PutItem",), [TABLE]), SIGNS, logs("IssueLogs")],
+    # What strangers reach first: neither the table nor any key of tokens.
+    "AuthorizeRole": [
+        (("secretsmanager:GetSecretValue",), [attribute("TicketKeys", "Id"), attribute("Clients", "Id")]),
+        logs("AuthorizeLogs"),
+    ],
     "RenewRole": [(("dynamodb:UpdateItem", "dynamodb:GetItem"), [TABLE]), SIGNS, logs("RenewLogs")],
     "RevokeRole": [(("dynamodb:GetItem",), [TABLE]), ENDS, VERIFIES, logs("RevokeLogs")],
     "IntrospectRole": [(("dynamodb:GetItem",), [TABLE]), VERIFIES, logs("IntrospectLogs")],
@@ -94,6 +99,7 @@ STATEMENTS = {
 
 ROLES = {
     "IssueFunction": "IssueRole",
+    "AuthorizeFunction": "AuthorizeRole",
     "RenewFunction": "RenewRole",
     "RevokeFunction": "RevokeRole",
     "IntrospectFunction": "IntrospectRole",
@@ -104,11 +110,16 @@ ROLES = {
 }
 
 INVOKERS = [
+    ("AuthorizeFunction", API_GATEWAY, {"Fn::Sub": EXECUTE_API + "*/authorize"}),
+    ("AuthorizeFunction", API_GATEWAY, {"Fn::Sub": EXECUTE_API + "GET/authorize/return"}),
     ("DiscoveryFunction", API_GATEWAY, {"Fn::Sub": EXECUTE_API + "GET/.well-known/*"}),
     ("IntrospectFunction", API_GATEWAY, {"Fn::Sub": EXECUTE_API + "POST/token/introspect"}),
+    ("IntrospectFunction", API_GATEWAY, {"Fn::Sub": EXECUTE_API + "*/userinfo"}),
     ("IssueFunction", API_GATEWAY, {"Fn::Sub": EXECUTE_API + "POST/token"}),
+    ("IssueFunction", API_GATEWAY, {"Fn::Sub": EXECUTE_API + "POST/authorize/*"}),
     ("RenewFunction", API_GATEWAY, {"Fn::Sub": EXECUTE_API + "POST/token/renew"}),
     ("RevokeFunction", API_GATEWAY, {"Fn::Sub": EXECUTE_API + "POST/token/revoke"}),
+    ("RevokeFunction", API_GATEWAY, {"Fn::Sub": EXECUTE_API + "*/sign-out"}),
     ("RotateKeysFunction", "secretsmanager.amazonaws.com", attribute("SigningKeys", "Id")),
     ("SubjectSessionsFunction", API_GATEWAY, {"Fn::Sub": EXECUTE_API + "GET/sessions"}),
     ("SubjectSessionsFunction", API_GATEWAY, {"Fn::Sub": EXECUTE_API + "DELETE/sessions"}),
@@ -165,6 +176,7 @@ def check():
     # Which of the key secrets each function knows of. Who only verifies knows none with private keys.
     keys = {
         "IssueFunction": {"SIGNING"},
+        "AuthorizeFunction": {"TICKET"},
         "RenewFunction": {"SIGNING"},
         "RevokeFunction": {"VERIFICATION"},
         "IntrospectFunction": {"VERIFICATION"},
@@ -178,6 +190,10 @@ def check():
         for name, function in functions.items()
     }
     assert known == keys, known
+    # All that strangers' requests can make use of.
+    assert functions["AuthorizeFunction"]["Environment"]["Variables"].keys() == {
+        *("RUST_LOG", "LATCHKEY_ISSUER", "LATCHKEY_TICKET_KEYS", "LATCHKEY_CLIENTS", "LATCHKEY_SECRETS_TTL_SECONDS"),
+    }
     # Functions on the same sessions have the same settings, but for those keys.
     same = ("IssueFunction", "RenewFunction", "RevokeFunction", "IntrospectFunction", "SubjectSessionsFunction")
     first, *others = [

@@ -1,7 +1,7 @@
 // The `latchkey` command and its server, as an operator uses them: keys and registrations are made by the command line
 // at run time, settings come from the environment, nothing is inherited from the caller's.
 import { execFileSync, spawn } from 'node:child_process';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import path from 'node:path';
 import { createInterface } from 'node:readline';
@@ -34,8 +34,8 @@ export class Registrations {
     this.run(['keys', 'import-hs256', '--kid', kid, '--file', this.keys], secret);
   }
 
-  addIssuer(id) {
-    return JSON.parse(this.run(['issuer', 'add', id, '--json', '--file', this.clients]));
+  addIssuer(id, ...args) {
+    return JSON.parse(this.run(['issuer', 'add', id, '--json', '--file', this.clients, ...args]));
   }
 
   /** Returns `{client_id, client_secret}`; a public client has no secret. */
@@ -46,22 +46,36 @@ export class Registrations {
 }
 
 /** What most tests register: a key, the issuer `portal` and clients, each with its options. */
-export function registrations({ keys = ['RS256'], jwtSecret, clients }) {
+export function registrations({ keys = ['RS256'], jwtSecret, portal = '', clients }) {
   const made = new Registrations();
   for (const alg of keys) made.generateKey(alg);
   if (jwtSecret) made.importHs256('librechat-hs', jwtSecret);
-  made.portal = made.addIssuer('portal');
+  const words = (options) => options.split(' ').filter(Boolean);
+  made.portal = made.addIssuer('portal', ...words(portal));
   made.client = Object.fromEntries(
-    Object.entries(clients).map(([id, options]) => [id, made.addClient(id, ...options.split(' ').filter(Boolean))]),
+    Object.entries(clients).map(([id, options]) => [id, made.addClient(id, ...words(options))]),
   );
   return made;
 }
 
 /** A running server. */
 export class Latchkey {
-  static async start(made, environment = {}, ...flags) {
-    const args = ['serve', '--listen', '127.0.0.1:0', '--data', ':memory:', '--keys', made.keys, '--clients', made.clients];
-    const child = spawn(BINARY, [...args, ...flags], {
+  static start(made, environment = {}, ...flags) {
+    return Latchkey.#serve(made, environment, ['--data', ':memory:', '--keys', made.keys, '--clients', made.clients, ...flags]);
+  }
+
+  /** With the demo registrations, as the README's first command makes them. */
+  static async demo() {
+    const folder = mkdtempSync(path.join(SCRATCH, 'demo-'));
+    const server = await Latchkey.#serve({ folder }, {}, ['--data', folder]);
+    const known = JSON.parse(readFileSync(path.join(folder, 'demo-credentials.json'), 'utf8'));
+    server.made.portal = { issuer_id: known.issuer_id, issuer_secret: known.issuer_secret };
+    server.made.client = { [known.oauth_client_id]: { client_id: known.oauth_client_id, client_secret: known.oauth_client_secret } };
+    return server;
+  }
+
+  static async #serve(made, environment, flags) {
+    const child = spawn(BINARY, ['serve', '--listen', '127.0.0.1:0', ...flags], {
       env: { PATH, HOME, LATCHKEY_SECRETS_TTL_SECONDS: '1', ...environment }, cwd: made.folder, stdio: ['ignore', 'pipe', 'pipe'],
     });
     const server = new Latchkey();

@@ -5,9 +5,12 @@ import { writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import jwt from 'jsonwebtoken';
+
+import { signIn } from '../lib/browser.js';
 import { Latchkey, post, registrations } from '../lib/latchkey.js';
 
 const GRANT = 'urn:ietf:params:oauth:grant-type:jwt-bearer';
+const CALLBACK = 'https://agents.example.org/callback';
 const LEGACY_SECRET = 'test-hs256-secret-of-an-old-portal-0123456789';
 
 /** A private key, and a file with its public half as a JWK set. */
@@ -20,7 +23,7 @@ function keyPair(folder, name) {
 }
 
 describe('assertions', () => {
-  const made = registrations({ clients: { librechat: '--requires refresh_token --scope openid' } });
+  const made = registrations({ portal: '--sign-in-url https://portal.example.org/sign-in', clients: { librechat: '--requires refresh_token --scope openid' } });
   const portal = keyPair(made.folder, 'portal-key');
   const agents = keyPair(made.folder, 'agents-key');
   writeFileSync(path.join(made.folder, 'legacy.txt'), LEGACY_SECRET);
@@ -31,7 +34,7 @@ describe('assertions', () => {
       '--assertion-iss', 'https://portal.example.org', '--assertion-aud', 'https://id.example.org']);
     made.run(['issuer', 'add', 'old-portal', '--file', made.clients, '--hs256-secret-file', 'legacy.txt', '--client', 'librechat',
       '--assertion-iss', 'old-portal', '--subject-claim', 'user_id', '--legacy-max-age-seconds', '7776000']);
-    made.addClient('agents', '--jwks', agents.file, '--requires', 'refresh_token', '--scope', 'openid');
+    made.addClient('agents', '--jwks', agents.file, '--requires', 'refresh_token', '--scope', 'openid', '--redirect-uri', CALLBACK);
     server = await Latchkey.start(made);
   });
   after(() => server?.stop());
@@ -67,7 +70,7 @@ describe('assertions', () => {
   });
 
   for (const version of ['openid-client-6.5', 'openid-client-6.9']) {
-    it(`private_key_jwt: ${version} renews, introspects and revokes`, async () => {
+    it(`private_key_jwt: ${version} signs in, renews, introspects and revokes`, async () => {
       const library = await import(version);
       const pkcs8 = agents.privateKey.export({ format: 'der', type: 'pkcs8' });
       const algorithm = { name: 'ECDSA', namedCurve: 'P-256' };
@@ -76,8 +79,14 @@ describe('assertions', () => {
         new URL(server.url), 'agents', undefined, library.PrivateKeyJwt({ key, kid: 'agents-key' }),
         { execute: [library.allowInsecureRequests] },
       );
-      const issued = await server.issue('agents');
-      const renewed = await library.refreshTokenGrant(config, issued.refresh_token);
+      const pkceCodeVerifier = library.randomPKCECodeVerifier();
+      const expectedState = library.randomState();
+      const asked = library.buildAuthorizationUrl(config, {
+        redirect_uri: CALLBACK, scope: 'openid', state: expectedState, code_challenge_method: 'S256',
+        code_challenge: await library.calculatePKCECodeChallenge(pkceCodeVerifier),
+      });
+      const tokens = await library.authorizationCodeGrant(config, await signIn(server, asked), { pkceCodeVerifier, expectedState });
+      const renewed = await library.refreshTokenGrant(config, tokens.refresh_token);
       assert.equal(renewed.claims().sub, 'alice');
       assert.equal((await library.tokenIntrospection(config, renewed.access_token)).active, true);
       await library.tokenRevocation(config, renewed.refresh_token);

@@ -56,5 +56,6 @@ def check_no_null(response):
         for item in value.values() if isinstance(value, dict) else value if isinstance(value, list) else ():
             look(item)
 
-    if response.content:
+    # Pages are not JSON, and redirects have no body.
+    if response.content and "json" in str(response.headers.get("content-type")):
         look(json.loads(response.content))

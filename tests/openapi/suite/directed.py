@@ -2,7 +2,6 @@
 
 import json
 
-import requests
 import schemathesis
 import yaml
 from schemathesis.core.transport import Response
@@ -33,9 +32,7 @@ class Directed:
     def __init__(self, callers, seen):
         self.callers, self.seen, self.count = callers, seen, 0
         self.schema = schemathesis.openapi.from_dict(yaml.safe_load(DOCUMENT.read_text()))
-        self.http = requests.Session()
-        # No proxy, no .netrc.
-        self.http.trust_env = False
+        self.http = callers.http
 
     def send(self, label, status, error=None, *, auth=None, json=None, form=None, headers=None, url=None, path=None, **rest):
         """The answer of one operation: this status and error, and in every other respect as documented."""
@@ -44,7 +41,7 @@ class Directed:
         if auth:
             headers["Authorization"] = auth
         target = (url or self.callers.url) + template.format(**path or {})
-        response = self.http.request(method, target, headers=headers, json=json, data=form, timeout=30, **rest)
+        response = self.http.request(method, target, headers=headers, json=json, data=form, timeout=30, allow_redirects=False, **rest)
         self.count += 1
         self.seen.add((label, response.status_code))
         told = f"{label}: {response.status_code} {response.text[:300]}"
@@ -228,7 +225,7 @@ class Directed:
         assert listed() == []
 
     def discovery(self):
-        for path in [path for _, path in documented() if path.startswith("/.well-known/")]:
+        for path in [path for _, path in documented() if path.startswith("/.well-known/") and "{" not in path]:
             tag = self.send(f"GET {path}", 200).headers["ETag"]
             self.send(f"GET {path}", 304, headers={"If-None-Match": tag})
         keys = self.send("GET /.well-known/jwks.json", 200).json()["keys"]
@@ -243,17 +240,19 @@ class Directed:
     def routes_and_methods(self):
         """405 for every method that a path does not take, TRACE among them; 404 for every other path."""
         for path in sorted({path for _, path in documented()}):
-            target = self.callers.url + path.format(session_id="A" * 43)
+            target = self.callers.url + path.format(**{"session_id": "A" * 43, "issuer_path+": "prod"})
             for method in sorted({method.upper() for method in METHODS} - set(allowed(path))) + ["QUERY", "NONSENSE"]:
                 response = Response.from_any(self.http.request(method, target, timeout=30))
                 check_method_not_allowed(path, response)
                 self.count += 1
-        for path in ["/tokens", "/token/", "/sessions/", "/sessions/a/b", "/.well-known/", "/.well-known/jwks", "/demo/you"]:
+        unknown = ["/tokens", "/token/", "/sessions/", "/sessions/a/b", "/.well-known/", "/.well-known/jwks", "/demo/you"]
+        unknown += ["/authorize/", "/authorize/accept/x", "/userinfo/x", "/sign-out/x", "/.well-known/jwks.json/prod"]
+        for path in unknown:
             response = self.http.get(self.callers.url + path, timeout=30)
             assert response.status_code == 404 and response.json()["error"] == "invalid_request", path
             self.count += 1
 
-    def unavailable(self, url, tokens):
+    def unavailable(self, url, tokens, ticket):
         """Of a server whose table is gone: 503 from every operation that needs it."""
         portal, chat = self.callers.issuer(), self.callers.client("librechat")
         access, refresh = tokens["access_token"], tokens["refresh_token"]
@@ -262,12 +261,18 @@ class Directed:
             "POST /token/renew": {"auth": chat, "json": both(tokens)},
             "POST /token/revoke": {"auth": chat, "json": {"token": refresh}},
             "POST /token/introspect": {"auth": chat, "json": {"token": access}},
+            "POST /authorize/accept": {"auth": portal, "json": {"ticket": ticket, "subject": "alice"}},
+            "GET /userinfo": {"auth": "Bearer " + access},
+            "POST /userinfo": {"auth": "Bearer " + access},
             "GET /sessions": {"auth": portal, "params": {"subject": "alice"}},
             "DELETE /sessions": {"auth": portal, "params": {"subject": "alice"}},
             "DELETE /sessions/{session_id}": {"auth": portal, "path": {"session_id": tokens["session_id"]}},
             "GET /demo/me": {"auth": "Bearer " + access},
         }.items():
             self.send(label, 503, "temporarily_unavailable", url=url, **parts)
+        hint = {"id_token_hint": tokens["id_token"]}
+        self.send("GET /sign-out", 503, url=url, params=hint)
+        self.send("POST /sign-out", 503, url=url, form=hint)
 
     def unauthenticated(self, label, members, names):
         """401; the scheme is named only to those who used the header."""

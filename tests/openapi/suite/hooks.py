@@ -12,7 +12,7 @@ from schemathesis.generation.meta import CoverageScenario, coverage_scenario
 
 from callers import Callers, client_of
 from contract import check_no_null, check_probe
-from server import SCOPES
+from server import AFTERWARDS, BACK, SCOPES, SIGN_IN, SIGN_OUT
 
 with open(os.environ["OPENAPI_SUITE"]) as file:
     SUITE = json.load(file)
@@ -22,6 +22,10 @@ CLIENTS = {name: kind for name, kind in CALLERS.kinds.items() if name not in ("e
 JWT_BEARER = "urn:ietf:params:oauth:grant-type:jwt-bearer"
 # Every refresh token and access token that was handed out, and what it came with.
 ISSUED = {}
+# Every ticket, answer and code that before_call has put in, and the client's own parts of the exchange.
+SIGN_INS = set()
+# Those who may sign in, and where to; one of them without PKCE.
+CALLBACKS = {name: kind["redirect_uris"][0] for name, kind in CLIENTS.items() if "redirect_uris" in kind}
 SEEN = open(SUITE["seen"], "a", buffering=1)
 
 
@@ -36,8 +40,14 @@ class Choice(random.Random):
     def __init__(self, case):
         body = case.body
         if isinstance(body, dict):
-            body = {name: "token" if is_text(value) and value in ISSUED else value for name, value in body.items()}
-        super().__init__(f"{case.method} {case.path} {case.query} {case.media_type} {body}")
+            body = masked(body)
+        super().__init__(f"{case.method} {case.path} {masked(case.query or {})} {case.media_type} {body}")
+
+
+def masked(members):
+    return {
+        name: "token" if is_text(value) and (value in ISSUED or value in SIGN_INS) else value for name, value in members.items()
+    }
 
 
 def is_text(value):
@@ -60,11 +70,44 @@ def before_load_schema(context, raw_schema):
     # Credentials are before_call's business.
     for name in ("IssuerCredentials", "ClientCredentials"):
         schemas[name] = {"type": "object"}
+    sign_in(raw_schema)
     parameters = raw_schema["paths"]["/sessions"]["parameters"]
     next(one for one in parameters if one["name"] == "client_id")["schema"] = {"enum": ["", *CALLERS.kinds]}
     # What has no value counts as left out.
     for parameter in raw_schema["paths"]["/sessions"]["get"]["parameters"]:
         parameter["schema"] = {"anyOf": [{"const": ""}, parameter["schema"]]}
+
+
+def sign_in(raw_schema):
+    """before_call says for whom. All parameters together have 4 KiB: free text is short."""
+    paths, schemas = raw_schema["paths"], raw_schema["components"]["schemas"]
+    form = schemas["AuthorizeForm"]["properties"]
+    for parameter in paths["/authorize"]["get"]["parameters"]:
+        short = {"type": "string", "maxLength": 32}
+        narrowed = {
+            "client_id": {"enum": list(CALLBACKS)},
+            "redirect_uri": {"const": BACK},
+            "scope": {"enum": ["", "openid", "openid email agents"]},
+            **{name: short for name in ("state", "nonce", "prompt", "login_hint", "ui_locales", "acr_values")},
+        }
+        name = parameter["name"]
+        parameter["schema"] = form[name] = narrowed.get(name, parameter["schema"])
+    schemas["AcceptMembers"]["properties"]["scope"] = {"enum": ["", "openid", "openid email"]}
+    claims = {"email": "alice@example.org", "shoe_size": 38}
+    schemas["AcceptRequest"]["properties"]["claims"] = {"enum": [{}, claims]}
+    schemas["AcceptForm"]["properties"]["claims"] = {"enum": ["", "{}", json.dumps(claims)]}
+    # Not in the future.
+    schemas["AcceptRequest"]["properties"]["auth_time"] = {"enum": [0, 1_790_000_000]}
+    schemas["AcceptForm"]["properties"]["auth_time"] = {"enum": ["", "0", "1790000000"]}
+    form = schemas["SignOutForm"]["properties"]
+    for parameter in paths["/sign-out"]["get"]["parameters"]:
+        narrowed = {
+            "client_id": {"enum": ["", "librechat"]},
+            "post_logout_redirect_uri": {"enum": ["", AFTERWARDS, BACK]},
+            "state": {"type": "string", "maxLength": 32, "pattern": "^[ -~]*$"},
+        }
+        name = parameter["name"]
+        parameter["schema"] = form[name] = narrowed.get(name, parameter["schema"])
 
 
 @schemathesis.auth().apply_to(path=["/sessions", "/sessions/{session_id}"])
@@ -76,7 +119,7 @@ class IssuerAuth:
         case.headers["Authorization"] = data
 
 
-@schemathesis.auth().apply_to(path="/demo/me")
+@schemathesis.auth().apply_to(path=["/demo/me", "/userinfo"], method="GET")
 class BearerAuth:
     def get(self, case, context):
         return "Bearer " + remember(CALLERS.issue("librechat"))["access_token"]
@@ -99,6 +142,18 @@ def before_call(context, case, kwargs):
             renew(case, body, choice)
         case "/token/revoke" | "/token/introspect":
             about_a_token(case, body, choice)
+        case "/authorize":
+            begin(case, case.query if case.method == "GET" else body, choice)
+        case "/authorize/inspect" | "/authorize/accept" | "/authorize/reject":
+            issuer_answers(case, body, choice)
+        case "/authorize/return":
+            come_back(case)
+        case "/userinfo" if case.method == "POST":
+            userinfo(case, body)
+        case "/sign-out":
+            if case.method == "GET":
+                case.query = dict(case.query or {})
+            sign_out(case.query if case.method == "GET" else body)
         case "/sessions":
             case.query = dict(case.query or {})
             if is_text(case.query.get("subject")):
@@ -124,7 +179,65 @@ def issue(case, body, choice):
         authenticate(case, body, choice, "issuer", "portal", CALLERS.issuers["portal"])
 
 
+def begin(case, asked, choice):
+    # A client's own address; another one stays as it is.
+    if asked and is_text(asked.get("client_id")) and asked.get("redirect_uri") == BACK:
+        asked["redirect_uri"] = CALLBACKS.get(asked["client_id"], BACK)
+    if choice.random() < 0.7:
+        header(case, "Cookie", CALLERS.begin("librechat").cookie)
+
+
+def issuer_answers(case, body, choice):
+    if body and is_text(body.get("ticket")):
+        body["ticket"] = CALLERS.begin(choice.choice(list(CALLBACKS)), scope="openid email").ticket
+        SIGN_INS.add(body["ticket"])
+    if body and is_text(body.get("subject")):
+        cut_to_bytes(body, "subject")
+    authenticate(case, body, choice, "issuer", "portal", CALLERS.issuers["portal"])
+
+
+def come_back(case):
+    if case.query and str(case.query.get("answer")).startswith("lka1_"):
+        answer, cookie = CALLERS.answer("librechat")
+        SIGN_INS.add(answer)
+        case.query = dict(case.query) | {"answer": answer}
+        header(case, "Cookie", cookie)
+
+
+def userinfo(case, body):
+    token = remember(CALLERS.issue("librechat"))["access_token"]
+    if body and is_text(body.get("access_token")):
+        body["access_token"] = token
+    else:
+        authorization(case, "Bearer " + token)
+
+
+def sign_out(asked):
+    if asked and is_text(asked.get("id_token_hint")):
+        asked["id_token_hint"] = remember(CALLERS.issue("librechat"))["id_token"]
+        SIGN_INS.add(asked["id_token_hint"])
+    elif asked is not None and asked.get("client_id", "") == "":
+        # One of the two names the client.
+        asked["client_id"] = "librechat"
+
+
+def exchange(case, body, choice):
+    wants_verifier = is_text(body.get("code_verifier"))
+    client = choice.choice(["librechat", "app"]) if wants_verifier else "actions"
+    if is_text(body.get("code")):
+        members = CALLERS.code(client)
+        SIGN_INS.update(members.values())
+        body |= {name: members[name] for name in members if is_text(body.get(name))}
+    if client in CALLERS.clients:
+        authenticate(case, body, choice, "client", client, CALLERS.clients[client])
+    else:
+        body["client_id"] = client
+
+
 def renew(case, body, choice):
+    if body and body.get("grant_type") == "authorization_code":
+        exchange(case, body, choice)
+        return
     client = "librechat"
     if body and is_text(body.get("refresh_token")):
         wants_access_token = is_text(body.get("access_token"))
@@ -168,7 +281,11 @@ def authenticate(case, body, choice, kind, name, secret):
 
 
 def authorization(case, value):
-    case.headers = dict(case.headers or {}) | {"Authorization": value}
+    header(case, "Authorization", value)
+
+
+def header(case, name, value):
+    case.headers = dict(case.headers or {}) | {name: value}
 
 
 def cut_to_bytes(members, name):
@@ -198,3 +315,7 @@ def holds_what_schemas_cannot_say(ctx, response, case):
     """For every answer, those included that schemathesis sends probes for and looks no further at."""
     check_no_null(response)
     check_probe(response, case)
+    for address in response.headers.get("location", []):
+        # No open redirect, whatever was asked for.
+        known = (SIGN_IN, SIGN_OUT, *CALLBACKS.values(), AFTERWARDS, f"{CALLERS.url}/authorize")
+        assert address.partition("?")[0] in known, f"{case.path}: to {address}"

@@ -15,15 +15,17 @@ from openapi_spec_validator import validate
 
 from callers import Callers
 from contract import METHODS, documented, load
-from directed import Directed
 from server import DOCUMENT, Registrations, Server, write_private
+from sign_in import DirectedSignIn
 
 SUITE = Path(__file__).resolve().parent
 LEAST_CASES = 2000
 # Issue, and everything that the document's links lead to from there.
 CHAINED = {"POST /token", "POST /token/renew", "POST /token/revoke", "POST /token/introspect", "DELETE /sessions/{session_id}"}
-# Locally the published keys are those that the server has started with; on AWS they are a secret that may be out of reach.
+# Locally the keys are those that the server has started with; on AWS they are a secret that may be out of reach. These need no table.
 NOT_HERE = {("GET " + path, 503) for path in load()["paths"] if path.startswith("/.well-known/")}
+NOT_HERE |= {(f"POST /authorize/{name}", 503) for name in ("inspect", "reject")}
+NOT_HERE |= {(label, 503) for label in ("GET /authorize", "POST /authorize", "GET /authorize/return")}
 
 
 def main():
@@ -52,7 +54,7 @@ def run(folder, options):
     with Server(options.latchkey, folder, "server", *files) as server:
         callers = Callers(server.url, **registrations.parties())
         stage("requests whose answers are known")
-        directed = Directed(callers, seen)
+        directed = DirectedSignIn(callers, seen)
         directed.run()
         unavailable(folder, options, files, registrations, directed)
         print(f"   {directed.count} requests")
@@ -77,10 +79,14 @@ def unavailable(folder, options, files, registrations, directed):
     table = Server(options.latchkey, folder, "table", *files, "--dynamodb-listen", f"127.0.0.1:{port}")
     aws = {"AWS_ENDPOINT_URL_DYNAMODB": f"http://127.0.0.1:{port}", "AWS_REGION": "local"}
     aws |= {"AWS_ACCESS_KEY_ID": "local", "AWS_SECRET_ACCESS_KEY": "local"}
+    # An issuer with a path besides, as behind a stage.
+    aws |= {"LATCHKEY_ISSUER": "https://id.example.org/prod"}
     with table, Server(options.latchkey, folder, "without-table", *files, env=aws) as server:
-        tokens = Callers(server.url, **registrations.parties()).issue("librechat")
+        callers = Callers(server.url, **registrations.parties())
+        tokens, ticket = callers.issue("librechat"), callers.begin("librechat").ticket
+        directed.metadata_of_a_path(server.url)
         table.stop()
-        directed.unavailable(server.url, tokens)
+        directed.unavailable(server.url, tokens, ticket)
 
 
 def schemathesis(folder, options, server, registrations):
@@ -112,7 +118,9 @@ def silence(folder, registrations):
     for log in folder.glob("*.log"):
         text = log.read_text()
         assert "token_issued" in text or log.name == "table.log", f"{log.name} has no audit lines"
-        found = re.findall(r"lk1_[A-Za-z0-9_-]{8}|eyJ[A-Za-z0-9_-]{8}", text) + [one for one in secrets if one in text]
+        # Refresh tokens, tickets, answers, codes; JWTs; cookies.
+        tokens = r"lk[tac]?1_[A-Za-z0-9_-]{8}|eyJ[A-Za-z0-9_-]{8}|latchkey-sign-in=[A-Za-z0-9_-]{8}"
+        found = re.findall(tokens, text) + [one for one in secrets if one in text]
         assert not found, f"{log.name}: {len(found)} tokens or secrets"
 
 

@@ -14,6 +14,9 @@ DOCUMENT = ROOT / "docs/openapi.yaml"
 
 SCOPES = ["openid", "profile", "email"]
 CLAIMS = ["email", "name"]
+# Where browsers may go. Nobody is there: the suite reads where it is sent, and does not follow.
+SIGN_IN, SIGN_OUT = "https://portal.example.org/sign-in", "https://portal.example.org/sign-out"
+BACK, AFTERWARDS = "https://chat.example.org/oauth/openid/callback", "https://chat.example.org/login"
 
 
 class Registrations:
@@ -25,14 +28,17 @@ class Registrations:
         self.assertion_secret = secrets.token_hex(32)
         # What a renewal must bring, the algorithm, the scopes; a client with a secret is confidential.
         self.kinds = {
-            "librechat": {"requires": "access_token", "alg": "RS256"},
+            "librechat": {"requires": "access_token", "alg": "RS256", "post_logout_redirect_uris": [AFTERWARDS]},
             "oauth": {"requires": "refresh_token", "alg": "RS256"},
             "browser": {"requires": "access_token", "alg": "ES256", "is_public": True},
-            "app": {"requires": "refresh_token", "alg": "EdDSA", "is_public": True},
-            "plain": {"requires": "access_token", "alg": "RS256", "scopes": []},
+            "app": {"requires": "refresh_token", "alg": "EdDSA", "is_public": True, "redirect_uris": ["http://127.0.0.1/callback"]},
+            "actions": {"requires": "refresh_token", "alg": "RS256", "pkce": "optional"},
+            "plain": {"requires": "access_token", "alg": "RS256", "scopes": [], "sign_in_issuer": "back-office"},
             "early": {"requires": "access_token", "alg": "RS256", "window_seconds": 60},
             "keyless": {"requires": "access_token", "alg": "PS256"},
         }
+        for name in ("librechat", "actions"):
+            self.kinds[name]["redirect_uris"] = [BACK]
         confidential = [name for name, kind in self.kinds.items() if not kind.get("is_public")]
         self.clients = {name: secrets.token_hex(32) for name in confidential}
 
@@ -53,6 +59,8 @@ class Registrations:
                 "claims": CLAIMS,
                 "renewal": {key: kind[key] for key in ("requires", "window_seconds") if key in kind},
             }
+            optional = ("redirect_uris", "post_logout_redirect_uris", "pkce", "sign_in_issuer")
+            registration |= {key: kind[key] for key in optional if key in kind}
             return registration | ({"secret_sha256": hashed(self.clients[name])} if name in self.clients else {})
 
         may = {"portal": list(self.kinds), "back-office": ["plain"]}
@@ -60,6 +68,9 @@ class Registrations:
             {"issuer_id": name, "secret_sha256": hashed(secret), "clients": may[name]}
             for name, secret in self.issuers.items()
         ]
+        # Both sign users of "plain" in, so it says whose they are; after a sign-out they have nowhere to go.
+        issuers[0] |= {"sign_in_url": SIGN_IN, "sign_out_url": SIGN_OUT}
+        issuers[1] |= {"sign_in_url": f"{SIGN_IN}/office"}
         asserting = {"assertion_iss": "old-portal", "assertion_aud": "latchkey", "hs256_secret": self.assertion_secret}
         return {
             "issuers": [*issuers, {"issuer_id": "old-portal", "clients": list(self.kinds), **asserting}],

@@ -8,7 +8,10 @@ use latchkey_token::keys::{Algorithm, thumbprint};
 use latchkey_token_lambda::system::generate_private_key;
 use serde_json::{Value, json};
 
-use crate::{ISSUER, secret_of};
+use crate::{
+    ISSUER, secret_of,
+    sign_in::{CALLBACK, SIGN_IN_URL, SIGN_OUT_URL, SIGNED_OUT},
+};
 
 pub struct Pair {
     pub kid: String,
@@ -117,12 +120,20 @@ fn client(id: &str, more: Value) -> Value {
     client
 }
 
+/// With the addresses of a client whose users sign in.
+fn signs_in(mut more: Value) -> Value {
+    more["redirect_uris"] = json!([CALLBACK, "http://127.0.0.1/callback"]);
+    more["post_logout_redirect_uris"] = json!([SIGNED_OUT]);
+    more
+}
+
 pub fn clients() -> Vec<Value> {
     vec![
         client("librechat", json!({"alg": "RS256"})),
-        client("librechat-oauth", json!({"renewal": {"requires": "refresh_token"}})),
+        client("librechat-oauth", signs_in(json!({"renewal": {"requires": "refresh_token"}}))),
         client("spa", json!({})),
-        client("spa-oauth", json!({"renewal": {"requires": "refresh_token"}})),
+        client("spa-oauth", signs_in(json!({"renewal": {"requires": "refresh_token"}}))),
+        client("actions", signs_in(json!({"pkce": "optional", "renewal": {"requires": "refresh_token"}}))),
         client("graceful", json!({"renewal": {"grace_seconds": 3600}})),
         client("windowed", json!({"renewal": {"window_seconds": 600}})),
         client("strict", json!({"renewal": {"retry_seconds": 0}})),
@@ -153,7 +164,8 @@ pub fn registrations_of(clients: &[Value]) -> String {
     let seconds: Vec<&&str> = ids.iter().filter(|id| **id == "other").collect();
     json!({
         "issuers": [
-            {"issuer_id": "portal", "secret_sha256": [sha256(&secret_of("portal"))], "clients": portals},
+            {"issuer_id": "portal", "secret_sha256": [sha256(&secret_of("portal"))], "clients": portals,
+                "sign_in_url": SIGN_IN_URL, "sign_out_url": SIGN_OUT_URL},
             {"issuer_id": "second", "secret_sha256": [sha256(&secret_of("second"))], "clients": seconds},
             {"issuer_id": "signing", "jwks": {"keys": [jwk(signing_issuer(), jsonwebtoken::Algorithm::ES256)]},
                 "assertion_iss": "https://portal.example", "assertion_aud": ISSUER,

@@ -4,6 +4,7 @@
 pub mod functions;
 pub mod keys;
 pub mod logs;
+pub mod sign_in;
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -238,13 +239,31 @@ impl App {
         parts.uri = format!("{}{path}", self.url).parse().unwrap();
         let response = self.http.request(Request::from_parts(parts, Full::from(body))).await.unwrap();
         let (parts, body) = response.into_parts();
+        self.remember_addresses(&parts.headers);
         let text = String::from_utf8(body.collect().await.unwrap().to_bytes().to_vec()).unwrap();
         if let Ok(json) = serde_json::from_str::<Value>(&text) {
             for name in ["access_token", "refresh_token", "id_token"] {
                 self.secrets.lock().unwrap().extend(json[name].as_str().map(str::to_owned));
             }
+            if let Some(address) = json["redirect_to"].as_str() {
+                self.remember(sign_in::query_of(address));
+            }
         }
         Answer { status: parts.status, headers: parts.headers, text }
+    }
+
+    /// Tickets, answers and codes are secrets, and so is a browser's cookie.
+    fn remember_addresses(&self, headers: &HeaderMap) {
+        if let Some(location) = headers.get("location") {
+            self.remember(sign_in::query_of(location.to_str().unwrap()));
+        }
+        let cookie = headers.get("set-cookie").and_then(|set| set.to_str().unwrap().split(['=', ';']).nth(1));
+        self.secrets.lock().unwrap().extend(cookie.map(str::to_owned));
+    }
+
+    fn remember(&self, carried: BTreeMap<String, String>) {
+        let secret = |(name, value)| ["ticket", "answer", "code"].contains(&String::as_str(&name)).then_some(value);
+        self.secrets.lock().unwrap().extend(carried.into_iter().filter_map(secret));
     }
 
     pub async fn post(
@@ -366,6 +385,15 @@ impl App {
         self.dynamodb.delete_table().table_name("latchkey").send().await.unwrap_err();
         let request = serde_json::from_value(serde_json::json!({"TableName": "latchkey"})).unwrap();
         self.database.delete_table(request).unwrap();
+    }
+
+    /// The path of a document that the server reads.
+    pub fn document(&self, name: &str) -> std::path::PathBuf {
+        self.files.path().join(name)
+    }
+
+    pub fn clock_millis(&self) -> i64 {
+        self.clock.now().unix_millis()
     }
 
     pub fn now(&self) -> i64 {

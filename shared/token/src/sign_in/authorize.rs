@@ -1,7 +1,7 @@
 //! The begin of a sign-in: checks what a client asks for, and sends the browser to the portal with a ticket.
 
 use super::{
-    Direction,
+    direction::Direction,
     request::{Asker, ClientError, PASSED_ON, Parameters, ticket, told},
 };
 use crate::{

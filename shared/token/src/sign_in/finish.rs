@@ -1,6 +1,6 @@
 //! The end of a sign-in: sends the browser on to the client with what the portal has said.
 
-use super::{Direction, request::told};
+use super::{direction::Direction, request::told};
 use crate::{
     audit::{Event, EventKind, Reason},
     documents::SignInDocuments,

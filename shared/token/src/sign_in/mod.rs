@@ -7,6 +7,7 @@
 
 mod accept;
 mod authorize;
+mod direction;
 mod finish;
 mod inspect;
 mod reject;
@@ -16,17 +17,9 @@ mod ticket_holder;
 pub use self::{
     accept::{Accept, AcceptRequest, Accepted},
     authorize::{Authorize, Begun},
+    direction::Direction,
     finish::Finish,
     inspect::{Inspect, Inspected},
     reject::{Reject, RejectRequest, Rejection},
     request::{MAX_NONCE_BYTES, MAX_REQUEST_BYTES, MAX_STATE_BYTES},
 };
-
-/// Where the browser goes.
-#[derive(Debug, PartialEq, Eq)]
-pub enum Direction {
-    /// To an address of a registration, with what it is to be told.
-    To(String),
-    /// Nowhere: what came is nothing that may send it anywhere. A page says so, and repeats nothing.
-    Page,
-}

@@ -16,13 +16,16 @@ use latchkey_token::{
 use serde_json::json;
 
 use super::{
-    document::{Checked, strings},
+    edits::{self, Party},
     party::{List, RotateSecret, reveal},
-    place::{Change, Location, read_file, read_json},
-    registrations::{self, Party},
+    sign_in::{ClientSignIn, ClientSignInChange, sign_in_issuer, warn_if_nobody_signs_in},
 };
 use crate::{
     console::{Failure, print, table},
+    operator::documents::{
+        document::{Checked, strings},
+        place::{Change, Location, read_file, read_json},
+    },
     secrets::{new_secret, sha256_hex},
 };
 
@@ -44,6 +47,7 @@ pub(crate) enum ClientCommand {
   # when LibreChat uses the new secret:
   latchkey client rotate-secret librechat --file clients.json --finish")]
     RotateSecret(RotateSecret),
+    SignIn(ClientSignInChange),
 }
 
 /// Remove a client's registration
@@ -71,6 +75,10 @@ pub(crate) struct Disable {
     --scope openid profile email --claim email name --access-token-seconds 3600
   latchkey client add librechat-oauth --secret-id latchkey/clients --issuer portal \\
     --requires refresh_token
+  latchkey client add librechat-openid --file clients.json --issuer portal \\
+    --scope openid profile email --requires refresh_token \\
+    --redirect-uri https://chat.example.org/oauth/openid/callback \\
+    --post-logout-redirect-uri https://chat.example.org/login
   latchkey client add librechat-own --file clients.json --keys signing-keys.json --issuer portal \\
     --profile librechat --kid librechat-hs
   latchkey client add agents --file clients.json --issuer portal --jwks agents-jwks.json")]
@@ -130,6 +138,8 @@ pub(crate) struct Add {
     /// Print {"client_id":…,"client_secret":…} instead of the secret alone
     #[arg(long)]
     json: bool,
+    #[command(flatten)]
+    sign_in: ClientSignIn,
 }
 
 impl ClientCommand {
@@ -141,6 +151,7 @@ impl ClientCommand {
             }),
             Self::Disable(disable) => disable.run(),
             Self::RotateSecret(rotate) => rotate.run(Party::Client),
+            Self::SignIn(sign_in) => sign_in.run(),
         }
     }
 }
@@ -148,7 +159,7 @@ impl ClientCommand {
 impl Disable {
     fn run(&self) -> Result<(), Failure> {
         self.change.make(|draft| {
-            registrations::remove(draft, Party::Client, &self.id);
+            edits::remove(draft, Party::Client, &self.id);
             Ok(())
         })?;
         eprintln!(
@@ -173,8 +184,8 @@ impl Add {
         let keys = self.keys.as_deref().map(read_key_ring).transpose()?;
         let (checked, ()) = place.edit_if(
             |draft| {
-                registrations::add(draft, Party::Client, &self.id, registration.clone());
-                registrations::entitle(draft, &self.issuer, &self.id);
+                edits::add(draft, Party::Client, &self.id, registration.clone());
+                edits::entitle(draft, &self.issuer, &self.id);
                 Ok(())
             },
             // What no server would start with is refused.
@@ -190,6 +201,7 @@ impl Add {
                 self.id
             );
         }
+        warn_if_nobody_signs_in(&checked.parsed, &self.id);
         match secret {
             Some(secret) => {
                 eprintln!("its secret is shown this once:");
@@ -237,6 +249,7 @@ impl Add {
         ] {
             registration.extend(value.map(|value| (member.to_owned(), value)));
         }
+        self.sign_in.put_into(&mut registration);
         Value::Object(registration)
     }
 
@@ -284,10 +297,28 @@ fn as_table(checked: &Checked<Registrations>) -> String {
             requires.to_owned(),
             strings(client, "secret_sha256").len().to_string(),
             issuers_of(checked, id).join(" "),
+            sign_in_issuer(&checked.parsed, id).unwrap_or("-").to_owned(),
+            text(client, "pkce", "required").to_owned(),
+            strings(client, "redirect_uris").join(" "),
+            strings(client, "post_logout_redirect_uris").join(" "),
         ]
     };
-    let heading =
-        ["CLIENT", "TYPE", "PROFILE", "ALG", "KID", "AUDIENCE", "SCOPES", "RENEWAL REQUIRES", "SECRETS", "ISSUERS"];
+    let heading = [
+        "CLIENT",
+        "TYPE",
+        "PROFILE",
+        "ALG",
+        "KID",
+        "AUDIENCE",
+        "SCOPES",
+        "RENEWAL REQUIRES",
+        "SECRETS",
+        "ISSUERS",
+        "SIGN-IN ISSUER",
+        "PKCE",
+        "REDIRECT URIS",
+        "AFTER SIGN-OUT",
+    ];
     table(heading, checked.list("clients").iter().map(row))
 }
 

@@ -11,14 +11,17 @@ use latchkey_token::{
 use serde_json::json;
 
 use super::{
-    document::{Checked, strings},
+    edits::{self, Party},
     epochs::{self, Governed},
     party::{List, RotateSecret, reveal},
-    place::{Change, Location, read_file, read_json},
-    registrations::{self, Party},
+    sign_in::{IssuerSignIn, IssuerSignInChange},
 };
 use crate::{
     console::{Failure, print, table},
+    operator::documents::{
+        document::{Checked, strings},
+        place::{Change, Location, read_file, read_json},
+    },
     secrets::{new_secret, sha256_hex},
 };
 
@@ -45,6 +48,7 @@ pub(crate) enum IssuerCommand {
   # when the portal uses the new secret:
   latchkey issuer rotate-secret portal --file clients.json --finish")]
     RotateSecret(RotateSecret),
+    SignIn(IssuerSignInChange),
 }
 
 /// Shut an issuer out: it is answered as an unknown one
@@ -106,6 +110,10 @@ pub(crate) struct Remove {
   latchkey issuer add portal --file clients.json
   latchkey issuer add back-office --secret-id latchkey/clients --json \\
     --client librechat librechat-oauth
+  # whose portal signs users in:
+  latchkey issuer add portal --file clients.json \\
+    --sign-in-url https://portal.example.org/sign-in \\
+    --sign-out-url https://portal.example.org/sign-out
   # by assertion, with the issuer's public keys:
   latchkey issuer add signing --jwks jwks.json --assertion-iss https://portal.example.org \\
     --assertion-aud https://id.example.org --client librechat --file clients.json
@@ -124,6 +132,8 @@ pub(crate) struct Add {
     /// Print {"issuer_id":…,"issuer_secret":…} instead of the secret alone
     #[arg(long)]
     json: bool,
+    #[command(flatten)]
+    sign_in: IssuerSignIn,
     #[command(flatten)]
     assertions: Assertions,
 }
@@ -185,6 +195,7 @@ impl IssuerCommand {
             Self::Enable(enable) => enable.run(now),
             Self::Remove(remove) => remove.run(now),
             Self::RotateSecret(rotate) => rotate.run(Party::Issuer),
+            Self::SignIn(sign_in) => sign_in.run(),
         }
     }
 }
@@ -226,7 +237,7 @@ impl Remove {
     fn run(&self, now: Timestamp) -> Result<(), Failure> {
         self.change.make(|draft| {
             epochs::has_outlived(draft, &self.id, self.absolute_seconds, now);
-            registrations::remove(draft, Party::Issuer, &self.id);
+            edits::remove(draft, Party::Issuer, &self.id);
             Ok(())
         })?;
         let (is, place) = (self.change.verb("is", "would be"), self.change.place());
@@ -243,8 +254,9 @@ impl Add {
             Map::from_iter([("issuer_id".to_owned(), json!(self.id)), ("clients".to_owned(), json!(self.client))]);
         registration.extend(secret.as_deref().map(|secret| ("secret_sha256".to_owned(), json!([sha256_hex(secret)]))));
         registration.extend(self.assertions.members()?);
+        self.sign_in.put_into(&mut registration);
         place.edit(|draft| {
-            registrations::add(draft, Party::Issuer, &self.id, Value::Object(registration.clone()));
+            edits::add(draft, Party::Issuer, &self.id, Value::Object(registration.clone()));
             Ok(())
         })?;
         match secret {
@@ -262,12 +274,18 @@ impl Add {
 
 fn as_table(checked: &Checked<Registrations>) -> String {
     let row = |issuer: &Value| {
+        let text = |member| issuer.get(member).and_then(Value::as_str).unwrap_or_default().to_owned();
         [
-            issuer.get("issuer_id").and_then(Value::as_str).unwrap_or_default().to_owned(),
+            text("issuer_id"),
             strings(issuer, "secret_sha256").len().to_string(),
             strings(issuer, "clients").join(" "),
             if issuer.get("disabled") == Some(&Value::Bool(true)) { "disabled" } else { "issues" }.to_owned(),
+            text("sign_in_url"),
+            text("sign_out_url"),
         ]
     };
-    table(["ISSUER", "SECRETS", "CLIENTS", "STATE"], checked.list("issuers").iter().map(row))
+    table(
+        ["ISSUER", "SECRETS", "CLIENTS", "STATE", "SIGN-IN URL", "SIGN-OUT URL"],
+        checked.list("issuers").iter().map(row),
+    )
 }

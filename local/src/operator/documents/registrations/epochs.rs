@@ -10,12 +10,14 @@ use latchkey_token::{
 };
 use serde_json::json;
 
-use super::{
-    document::Draft,
-    place::{Change, Place},
-    registrations::{Party, registration},
+use super::edits::{Party, registration};
+use crate::{
+    console::{Failure, Moment, issuer_id, moment},
+    operator::documents::{
+        document::Draft,
+        place::{Change, Place},
+    },
 };
-use crate::console::{Failure, Moment, issuer_id, moment};
 
 /// The functions' cache time: until then another instance may issue without knowing of the epoch.
 const CACHE_SECONDS: Seconds = 300;

@@ -5,41 +5,41 @@ use latchkey_token::{
     registrations::Registrations,
 };
 
-use super::document::{Draft, leniently, strings};
+use crate::operator::documents::document::{Draft, leniently, strings};
 
 const SECRET_SHA256: &str = "secret_sha256";
 const HS256_SECRET: &str = "hs256_secret";
 
 /// Who has a registration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Party {
+pub(crate) enum Party {
     Client,
     Issuer,
 }
 
 impl Party {
-    pub(super) const fn noun(self) -> &'static str {
+    pub(crate) const fn noun(self) -> &'static str {
         match self {
             Self::Client => "client",
             Self::Issuer => "issuer",
         }
     }
 
-    pub(super) const fn list(self) -> &'static str {
+    pub(crate) const fn list(self) -> &'static str {
         match self {
             Self::Client => "clients",
             Self::Issuer => "issuers",
         }
     }
 
-    pub(super) const fn id_member(self) -> &'static str {
+    pub(crate) const fn id_member(self) -> &'static str {
         match self {
             Self::Client => "client_id",
             Self::Issuer => "issuer_id",
         }
     }
 
-    pub(super) const fn secret_member(self) -> &'static str {
+    pub(crate) const fn secret_member(self) -> &'static str {
         match self {
             Self::Client => "client_secret",
             Self::Issuer => "issuer_secret",
@@ -56,7 +56,7 @@ pub(super) fn add(draft: &mut Draft<Registrations>, party: Party, id: &str, regi
         let noun = party.noun();
         draft.fault(format!(
             "{noun} {id:?} is registered already: `latchkey {noun} rotate-secret` gives it another secret, `latchkey \
-             {noun} disable` shuts it out"
+             {noun} sign-in` changes its sign-in, `latchkey {noun} disable` shuts it out"
         ));
     }
     if let Some(list) = draft.list_mut(party.list()) {
@@ -68,13 +68,11 @@ pub(super) fn add(draft: &mut Draft<Registrations>, party: Party, id: &str, regi
 pub(super) fn entitle(draft: &mut Draft<Registrations>, issuers: &[String], client_id: &str) {
     for issuer in issuers {
         let Some(registration) = registration(draft, Party::Issuer, issuer) else { continue };
-        if !strings(&Value::Object(registration.clone()), "clients").contains(&client_id) {
-            push(registration, "clients", client_id);
-        }
+        push_if_missing(registration, "clients", client_id);
     }
 }
 
-/// Removes a registration, and a client from the issuers' lists as well.
+/// Removes a registration: a client from the issuers' lists as well, an issuer from the clients whose users it signs in.
 pub(super) fn remove(draft: &mut Draft<Registrations>, party: Party, id: &str) {
     draft.forgive();
     if registration(draft, party, id).is_none() {
@@ -87,6 +85,13 @@ pub(super) fn remove(draft: &mut Draft<Registrations>, party: Party, id: &str) {
         for issuer in draft.list_mut(Party::Issuer.list()).into_iter().flatten() {
             if let Some(clients) = issuer.get_mut("clients").and_then(Value::as_array_mut) {
                 clients.retain(|client| client.as_str() != Some(id));
+            }
+        }
+    }
+    if party == Party::Issuer {
+        for client in draft.list_mut(Party::Client.list()).into_iter().flatten().filter_map(Value::as_object_mut) {
+            if client.get("sign_in_issuer").and_then(Value::as_str) == Some(id) {
+                client.remove("sign_in_issuer");
             }
         }
     }
@@ -139,6 +144,23 @@ pub(super) fn registration<'a>(
     draft.list_mut(party.list())?.get_mut(index)?.as_object_mut()
 }
 
+/// Puts `item` at the end of a list that does not have it.
+pub(super) fn push_if_missing(registration: &mut Map<String, Value>, member: &str, item: &str) {
+    let has_it =
+        registration.get(member).and_then(Value::as_array).is_some_and(|list| list.iter().any(|own| own == item));
+    if !has_it {
+        push(registration, member, item);
+    }
+}
+
+/// Takes `item` out of a list; whether it was there.
+pub(super) fn pull(registration: &mut Map<String, Value>, member: &str, item: &str) -> bool {
+    let Some(list) = registration.get_mut(member).and_then(Value::as_array_mut) else { return false };
+    let before = list.len();
+    list.retain(|own| own != item);
+    list.len() < before
+}
+
 fn push(registration: &mut Map<String, Value>, member: &str, item: &str) {
     let list = registration.entry(member).or_insert(Value::Null);
     if list.is_null() {
@@ -184,6 +206,34 @@ mod tests {
         assert_eq!(after["issuers"][0]["clients"], serde_json::json!(["a"]));
         assert_eq!(after["clients"].as_array().unwrap().len(), 1);
         assert_eq!(after["clients"][0]["access_token_seconds"], 60);
+    }
+
+    #[test]
+    fn a_removed_issuer_is_named_by_no_client() {
+        let mut draft = registrations();
+        let names = |draft: &mut Draft<Registrations>, issuer: &str| {
+            let client = registration(draft, Party::Client, "a").unwrap();
+            client.insert("sign_in_issuer".into(), issuer.into());
+        };
+        names(&mut draft, "portal");
+        remove(&mut draft, Party::Issuer, "portal");
+        assert!(checked(draft)["clients"][0].get("sign_in_issuer").is_none());
+        let mut draft = registrations();
+        names(&mut draft, "portal");
+        remove(&mut draft, Party::Issuer, "office");
+        assert!(faults(draft).contains(r#"names the sign_in_issuer "portal""#), "another one stays");
+    }
+
+    #[test]
+    fn an_item_is_added_to_a_list_once_and_taken_out() {
+        let mut registration = Map::new();
+        for item in ["x", "y", "x"] {
+            push_if_missing(&mut registration, "list", item);
+        }
+        assert_eq!(registration["list"], serde_json::json!(["x", "y"]));
+        assert!(pull(&mut registration, "list", "x") && !pull(&mut registration, "list", "x"));
+        assert!(!pull(&mut registration, "other", "x"));
+        assert_eq!(registration["list"], serde_json::json!(["y"]));
     }
 
     #[test]

@@ -4,13 +4,10 @@ use clap::Args;
 use latchkey_token::{json::Value, registrations::Registrations};
 use serde_json::json;
 
-use super::{
-    document::Checked,
-    place::Location,
-    registrations::{self, Party},
-};
+use super::edits::{self, Party};
 use crate::{
     console::{self, Failure, print},
+    operator::documents::{document::Checked, place::Location},
     secrets::{new_secret, sha256_hex},
 };
 
@@ -50,7 +47,7 @@ impl List {
             return print(&table(&checked));
         }
         let registrations = checked.list(party.list()).iter().map(|registration| {
-            let mut shown = registrations::shown(registration);
+            let mut shown = edits::shown(registration);
             shown.extend(more(&checked, registration).map(|(member, value)| (member.to_owned(), value)));
             shown
         });
@@ -68,7 +65,7 @@ impl RotateSecret {
         let secret = new_secret()?;
         let hash = sha256_hex(&secret);
         place.edit(|draft| {
-            registrations::add_hash(draft, party, &self.id, &hash);
+            edits::add_hash(draft, party, &self.id, &hash);
             Ok(())
         })?;
         let noun = party.noun();
@@ -82,7 +79,7 @@ impl RotateSecret {
 
     fn finish(&self, party: Party) -> Result<(), Failure> {
         let place = self.location.place();
-        let (_, dropped) = place.edit(|draft| Ok(registrations::keep_newest_hash(draft, party, &self.id)))?;
+        let (_, dropped) = place.edit(|draft| Ok(edits::keep_newest_hash(draft, party, &self.id)))?;
         let noun = party.noun();
         if dropped == 0 {
             eprintln!("{noun} {:?} has no older secret: nothing to finish", self.id);

@@ -1,0 +1,11 @@
+//! The registrations: clients and issuers, and the commands that edit them.
+
+mod client;
+mod edits;
+mod epochs;
+mod issuer;
+mod party;
+mod sign_in;
+
+pub(super) use self::edits::Party;
+pub(crate) use self::{client::ClientCommand, epochs::AllSessions, issuer::IssuerCommand};
