@@ -176,6 +176,7 @@ pub struct System {
     pub answers: Vec<String>,
     pub codes: BTreeMap<usize, String>,
     cookies: [Option<String>; BROWSERS],
+    restarts: u64,
 }
 
 impl System {
@@ -205,6 +206,7 @@ impl System {
             answers: Vec::new(),
             codes: BTreeMap::new(),
             cookies: [const { None }; BROWSERS],
+            restarts: 0,
         }
     }
 
@@ -219,9 +221,10 @@ impl System {
         let now = self.world.clock.now();
         let mut world = World::new(store, documents(&self.ring, life), ISSUER, now);
         world.policy = policy(&life.settings);
-        // Not the same random numbers again.
-        world.randomness = SeededRandomness::new(now.unix_millis().unsigned_abs() + self.keys.len() as u64);
-        Self { world, ..self }
+        // Never the same random numbers again: a function knows its own write by them.
+        let restarts = self.restarts + 1;
+        world.randomness = SeededRandomness::new(1 + restarts);
+        Self { world, restarts, ..self }
     }
 
     /// What the rotation function makes of the ring, in one go.
