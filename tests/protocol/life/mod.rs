@@ -165,6 +165,7 @@ impl StateMachineTest for Lives {
             }
             Step::Clock(_) => system.clock().set(Timestamp::from_unix_millis(world.now)),
             Step::RotateKeys => system.rotate_keys(world),
+            Step::Restart => system = system.restarted(world),
             Step::Settings(_) | Step::Epoch { .. } => system.set(world),
         }
         checked(system, world)

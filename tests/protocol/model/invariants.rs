@@ -260,7 +260,7 @@ pub fn properties(protocol: &Protocol) -> Vec<Property<Protocol>> {
         11 "nothing is renewed after a revocation",
         12 "nothing succeeds after the idle or the absolute expiry, with the record or without",
         13 "the absolute expiry does not move, and no access token passes it",
-        24 "no code, no tokens: a code is no refresh token, and no refresh token a code",
+        24 "no code, no tokens: a code is good for nothing as a refresh token",
         25 "a code yields tokens once, with its redirect URI and its verifier",
         26 "a code used twice ends the session, whoever was first",
         28 "a code with another redirect URI or verifier writes nothing, used or not",

@@ -159,6 +159,20 @@ async fn an_accept_narrows_the_scope_and_never_widens_it() {
 }
 
 #[tokio::test]
+async fn an_accept_shortens_the_sessions_access_tokens_and_never_lengthens_them() {
+    let world = World::new();
+    for (expires_in, expected) in [(None, 86_400), (Some(600), 600), (Some(604_800), 86_400)] {
+        let begin = world.begin(&[]).await;
+        let request = AcceptRequest { expires_in, ..accepting(&begin.ticket, "alice") };
+        let answer = parameter(&ok(world.accept(request).await).redirect_to, "answer").unwrap();
+        let code = parameter(&address(world.finish(&answer, Some(&begin.cookie)).await), "code").unwrap();
+        let tokens = ok(world.exchange(exchanging(&code)).await);
+        let renewed = ok(world.renew(authenticated("chat"), &tokens.refresh_token).await);
+        assert_eq!((tokens.expires_in, renewed.expires_in), (expected, expected), "{expires_in:?}");
+    }
+}
+
+#[tokio::test]
 async fn nothing_is_accepted_while_an_epoch_lies_ahead_or_after_the_registration_is_gone() {
     let mut world = World::new();
     let ticket = world.begin(&[]).await.ticket;

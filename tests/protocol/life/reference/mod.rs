@@ -272,6 +272,8 @@ pub enum Step {
     /// Milliseconds; a little backwards, too.
     Clock(i64),
     RotateKeys,
+    /// Of every function: what they had in memory is gone.
+    Restart,
     Settings(Settings),
     /// So many seconds from now; an epoch never goes back.
     Epoch {
@@ -640,6 +642,7 @@ impl ReferenceStateMachine for World {
                 world.rotations += 1;
                 world.say(Expected::Nothing, None);
             }
+            Step::Restart => world.say(Expected::Nothing, None),
             Step::Settings(settings) => {
                 world.settings = settings;
                 world.say(Expected::Nothing, None);

@@ -76,6 +76,7 @@ impl World {
             (2, subject().prop_map(|subject| Step::List { subject }).boxed()),
             (12, clock().prop_map(Step::Clock).boxed()),
             (1, Just(Step::RotateKeys).boxed()),
+            (1, Just(Step::Restart).boxed()),
             (2, settings().prop_map(Step::Settings).boxed()),
             (1, (governed(), from_now()).prop_map(|(whose, from_now)| Step::Epoch { whose, from_now }).boxed()),
         ]);

@@ -22,7 +22,7 @@ use latchkey_token::{
     management::{CallerIdentification, ListedPage, PageLimit, SessionFilter, SubjectSessions},
     policy::Policy,
     ports::{
-        Audit, InsertSession, ListSessions, Page, ReadSession, RedeemAssertion, RedemptionFailure, RenewSession,
+        Audit, Clock, InsertSession, ListSessions, Page, ReadSession, RedeemAssertion, RedemptionFailure, RenewSession,
         RenewalOutcome, RevokeSession,
     },
     registrations::Credentials,
@@ -32,7 +32,7 @@ use latchkey_token::{
     values::{Owner, SessionKey, Sid, Subject, Timestamp},
 };
 use latchkey_token_lambda::system::generate_private_key;
-use latchkey_token_testkit::{FixedDocuments, InMemorySessions, SettableClock, World, statement};
+use latchkey_token_testkit::{FixedDocuments, InMemorySessions, SeededRandomness, SettableClock, World, statement};
 use serde_json::json;
 
 pub use sign_ins::{NONCE, Place};
@@ -176,6 +176,7 @@ pub struct System {
     pub answers: Vec<String>,
     pub codes: BTreeMap<usize, String>,
     cookies: [Option<String>; BROWSERS],
+    restarts: u64,
 }
 
 impl System {
@@ -205,12 +206,25 @@ impl System {
             answers: Vec::new(),
             codes: BTreeMap::new(),
             cookies: [const { None }; BROWSERS],
+            restarts: 0,
         }
     }
 
     pub fn set(&mut self, life: &reference::World) {
         self.world.policy = policy(&life.settings);
         self.world.documents = documents(&self.ring, life);
+    }
+
+    /// Nothing is left of the functions but the table, and nothing of the others but what they hold.
+    pub fn restarted(self, life: &reference::World) -> Self {
+        let store = self.world.store;
+        let now = self.world.clock.now();
+        let mut world = World::new(store, documents(&self.ring, life), ISSUER, now);
+        world.policy = policy(&life.settings);
+        // Never the same random numbers again: a function knows its own write by them.
+        let restarts = self.restarts + 1;
+        world.randomness = SeededRandomness::new(1 + restarts);
+        Self { world, restarts, ..self }
     }
 
     /// What the rotation function makes of the ring, in one go.
