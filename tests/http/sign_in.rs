@@ -364,6 +364,45 @@ async fn the_cookie_is_the_hosts_own_and_shared_by_tabs_and_one_of_another_form_
     planted.sign_in("librechat-oauth").await;
 }
 
+/// Cookies of other sites below the same domain come along, and may hold any bytes.
+#[tokio::test]
+async fn a_foreign_cookie_keeps_nobody_from_signing_in() {
+    let app = App::start().await;
+    let browser = app.browser();
+    let back = browser.accepted("librechat-oauth", &[]).await;
+    let both = [b"name=J\xc3\xbcrgen; x=\xff\xfe; ".as_slice(), browser.cookie_text().as_bytes()].concat();
+    let address = back.strip_prefix(ISSUER).unwrap();
+    let cookies = lambda_http::http::HeaderValue::from_bytes(&both).unwrap();
+    let request = Request::get(address).header("cookie", cookies).body(vec![]).unwrap();
+    app.send(request).await.carried_to(CALLBACK);
+}
+
+/// What is 4 KiB long is so whether or not its characters need encoding.
+#[tokio::test]
+async fn a_form_and_the_address_that_it_becomes_may_be_as_long() {
+    let app = App::start().await;
+    let hint = "\"".repeat(1_500);
+    let address =
+        app.browser().post_form("/authorize", authorization("librechat-oauth", &[("login_hint", &hint)])).await;
+    assert_eq!(app.browser().get(&address.location()).await.carried_to(SIGN_IN_URL)["login_hint"], hint);
+    let long = "x".repeat(4_000);
+    app.browser().post_form("/authorize", authorization("librechat-oauth", &[("login_hint", &long)])).await.page(400);
+}
+
+/// A faulty entry costs what needs it. The client is known, so it is told.
+#[tokio::test]
+async fn while_the_portals_entry_is_faulty_the_client_is_told_to_try_again() {
+    let app = App::start().await;
+    let mut registrations: serde_json::Value = serde_json::from_str(&keys::registrations()).unwrap();
+    registrations["issuers"][0]["assertions_not_before"] = json!("never");
+    app.rewrite("clients.json", &registrations.to_string());
+    let carried = app.browser().begin("librechat-oauth", &[]).await.carried_to(CALLBACK);
+    assert_eq!(
+        (carried["error"].as_str(), carried["state"].as_str()),
+        ("temporarily_unavailable", "the-clients-state")
+    );
+}
+
 #[tokio::test]
 async fn a_form_without_the_cookie_is_sent_on_as_an_address() {
     let app = App::start().await;

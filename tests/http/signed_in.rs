@@ -168,3 +168,46 @@ async fn the_browser_goes_to_registered_addresses_only() {
     page.page(200);
     assert!(page.text.contains("Nobody was signed out"), "{page:?}");
 }
+
+/// Signing out fails safe: whatever is wrong with the way afterwards, the session is over.
+#[tokio::test]
+async fn a_session_ends_although_the_browser_cannot_be_sent_where_it_should() {
+    let app = App::start().await;
+    let state = "s".repeat(1_025);
+    let tokens = app.browser().sign_in("librechat-oauth").await;
+    let hint = tokens.0["id_token"].as_str().unwrap();
+    let answer =
+        sign_out(&app, &[("id_token_hint", hint), ("post_logout_redirect_uri", SIGNED_OUT), ("state", &state)]).await;
+    assert_eq!(answer.carried_to(SIGN_OUT_URL)["return_to"], SIGNED_OUT);
+    app.renew_oauth("librechat-oauth", tokens.refresh()).await.invalid_grant();
+
+    let tokens = app.browser().sign_in("librechat-oauth").await;
+    let mut registrations: serde_json::Value = serde_json::from_str(&keys::registrations()).unwrap();
+    registrations["issuers"][0]["assertions_not_before"] = json!("never");
+    app.rewrite("clients.json", &registrations.to_string());
+    sign_out(&app, &[("id_token_hint", tokens.0["id_token"].as_str().unwrap())]).await.page(503);
+    app.renew_oauth("librechat-oauth", tokens.refresh()).await.invalid_grant();
+}
+
+#[tokio::test]
+async fn addresses_after_a_sign_out_are_compared_whole_the_port_of_a_loopback_address_too() {
+    let app = App::start().await;
+    let registrations = keys::registrations_with("librechat-oauth", |client| {
+        client["post_logout_redirect_uris"] = json!(["http://localhost:3080/login"]);
+    });
+    app.rewrite("clients.json", &registrations);
+    for (asked, is_registered) in [("http://localhost:3080/login", true), ("http://localhost:3081/login", false)] {
+        let answer = sign_out(&app, &[("client_id", "librechat-oauth"), ("post_logout_redirect_uri", asked)]).await;
+        assert_eq!(answer.carried_to(SIGN_OUT_URL).contains_key("return_to"), is_registered, "{asked}");
+    }
+}
+
+/// RFC 6750 §3.1.
+#[tokio::test]
+async fn a_request_for_userinfo_that_cannot_be_read_is_challenged_too() {
+    let app = App::start().await;
+    for answer in [userinfo(&app, "Bearer ").await, app.post("/userinfo", None, "text/plain", "x").await] {
+        assert!(answer.status.is_client_error());
+        assert_eq!(answer.headers["www-authenticate"], "Bearer error=\"invalid_request\"", "{answer:?}");
+    }
+}
