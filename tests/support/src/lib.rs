@@ -221,7 +221,7 @@ impl App {
             operations,
             files,
             http: Client::builder(TokioExecutor::new()).build_http(),
-            secrets: Mutex::new([secrets, keys::secrets()].concat()),
+            secrets: Mutex::new([secrets, keys::secrets(), vec![sign_in::VERIFIER.to_owned()]].concat()),
             logged_before,
         }
     }
