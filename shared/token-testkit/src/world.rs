@@ -3,15 +3,16 @@
 use std::sync::{Arc, atomic::AtomicBool};
 
 use latchkey_token::{
-    documents::Documents,
+    documents::{Documents, SignInDocuments},
     failure::Unavailable,
     grants::{Issue, IssueRequest, IssuerGrant, Renew},
     json::Map,
     keys::PublicKeys,
     management::{Admit, Introspect, Revoke, SubjectSessions},
     policy::Policy,
-    ports::{Audit, DocumentSource, PublicKeySource},
+    ports::{Audit, DocumentSource, PublicKeySource, SignInDocumentSource},
     registrations::Credentials,
+    tickets::TicketKeys,
     values::{Subject, Timestamp},
 };
 
@@ -41,6 +42,13 @@ impl DocumentSource for FixedDocuments {
 impl PublicKeySource for FixedDocuments {
     async fn public_keys(&self, now: Timestamp) -> Result<Arc<PublicKeys>, Unavailable> {
         Ok(Arc::new(self.0.keys.public_keys(now.unix_seconds())))
+    }
+}
+
+impl SignInDocumentSource for FixedDocuments {
+    async fn sign_in_documents(&self, _: Timestamp) -> Result<SignInDocuments, Unavailable> {
+        let Documents { keys, registrations } = &*self.0;
+        Ok(SignInDocuments { ticket_keys: Arc::new(TicketKeys::of(keys)), registrations: Arc::clone(registrations) })
     }
 }
 
