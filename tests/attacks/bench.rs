@@ -356,7 +356,6 @@ impl Bench {
     }
 
     /// For a row about access tokens at these places; a hint has its own.
-
     pub fn at(&self, places: &[Place], what: impl Display, token: &str) -> Vec<Attempt> {
         assert_ne!(token, self.genuine(), "{what}: this is the genuine token");
         let places = match self.row.kind() {

@@ -42,7 +42,7 @@ pub async fn login_csrf(row: Row) {
         [
             String::new(),
             value.to_owned(),
-            format!("{COOKIE}"),
+            COOKIE.to_owned(),
             format!("{COOKIE}="),
             format!("{COOKIE}={}", &value[1..]),
             format!("{COOKIE}={value}A"),

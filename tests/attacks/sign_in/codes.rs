@@ -252,7 +252,7 @@ pub async fn stolen_tag_key(row: Row) {
         code.expose(ring.tag_key(1, bench.app.now()).unwrap().unwrap(), &client)
     };
     let of_issue = SessionKey::parse(bench.tokens.0["session_id"].as_str().unwrap()).unwrap();
-    let of_code = SessionKey::parse(&bench.app.session_of(&genuine[1..])).unwrap();
+    let of_code = SessionKey::parse(&test_support::session_of_code(&genuine)).unwrap();
     let unknown = SessionKey::parse(&"A".repeat(43)).unwrap();
     let mut attempts = Vec::new();
     for (what, session) in

@@ -278,10 +278,8 @@ pub async fn faults_go_back_to_the_client(row: Row) {
     }
     let neither = authorization(CLIENT, &[("code_challenge", ""), ("code_challenge_method", "")]);
     all.extend(attempts("no PKCE", &neither, &Expected::back("invalid_request", STATE)));
-    for public in ["spa-oauth"] {
-        let query = authorization(public, &[("code_challenge", ""), ("code_challenge_method", "")]);
-        all.extend(attempts("no PKCE, public", &query, &Expected::back("invalid_request", STATE)));
-    }
+    let query = authorization("spa-oauth", &[("code_challenge", ""), ("code_challenge_method", "")]);
+    all.extend(attempts("no PKCE, public", &query, &Expected::back("invalid_request", STATE)));
     let honest = authorization(CLIENT, &[]);
     for name in [
         "response_type",
