@@ -7,7 +7,7 @@ use test_support::{ISSUER, keys};
 use crate::{
     bench::{Attempt, Bench, Expected, Place},
     forge::{attackers, changed, compact, hmac_key, ring, without},
-    ledger::Row,
+    ledger::{Kind, Row},
 };
 
 /// LibreChat ships this value in its example environment; installations that keep it are an old finding.
@@ -16,7 +16,7 @@ const LIBRECHATS_EXAMPLE: &str = concat!("16f8c0ef4a5d391b26034086c628469d", "3f
 pub async fn none(row: Row) {
     let bench = Bench::start(row).await;
     let forge = bench.forge();
-    let genuine: Vec<u8> = signature_of(bench.tokens.access());
+    let genuine: Vec<u8> = signature_of(bench.genuine());
     let mut spellings: Vec<String> = (0..16)
         .map(|upper| {
             "none"
@@ -204,7 +204,7 @@ pub async fn weak_secrets(row: Row) {
                 [(keys::rs256().kid.as_str(), "at+jwt"), ("librechat-hs", "JWT"), ("librechat-hs", "at+jwt")]
             {
                 let key = hmac_key(kid, typ, secret.as_bytes());
-                let header = json!({"alg": "HS256", "kid": kid, "typ": typ});
+                let header = forge.header_for(&key);
                 // A secret of this run is not to be printed.
                 let shown = if keys::JWT_SECRET.contains(secret.trim()) { "nearly ours" } else { secret };
                 tokens.push((format!("{client}: secret {shown:?}, kid {kid}"), forge.signed_by(&key, &header)));
@@ -241,7 +241,7 @@ pub async fn public_key_as_secret(row: Row) {
             // The header still claims the public key's own algorithm.
             tokens.push((
                 format!("{:?} {encoding}, header untouched", key.algorithm),
-                forge.signed_by(&hmac, &key.header()),
+                forge.signed_by(&hmac, &forge.header_for(&key)),
             ));
         }
     }
@@ -275,12 +275,13 @@ pub async fn confusion(row: Row) {
         for signer in &keys {
             for named in &keys {
                 for claimed in CLAIMED {
-                    // An asymmetric key vouches for every client but hs, and hs's own key for hs.
+                    // An asymmetric key vouches for every client but hs, and hs's own key for hs; for ID tokens no other.
                     let is_genuine = signer.kid == named.kid && named.header()["alg"] == claimed;
-                    if is_genuine && (client == "hs") == (named.kid == "librechat-hs") {
+                    let is_hs = client == "hs" && row.kind() == Kind::AccessTokens;
+                    if is_genuine && is_hs == (named.kid == "librechat-hs") {
                         continue;
                     }
-                    let header = json!({"alg": claimed, "kid": named.kid, "typ": named.typ});
+                    let header = changed(&forge.header_for(named), json!({"alg": claimed}));
                     let what = format!(
                         "{client}: {:?} signs, header says {claimed} and {:?}'s kid",
                         signer.algorithm, named.algorithm
@@ -326,12 +327,12 @@ pub async fn strangers_keys(row: Row) {
         let bench = Bench::of(row, client, &[]).await;
         let forge = bench.forge();
         let own = attackers(algorithm, &forge.key.kid);
-        let mut tokens = vec![(format!("{client}: our kid"), forge.signed_by(&own, &own.header()))];
+        let mut tokens = vec![(format!("{client}: our kid"), forge.signed_by(&own, &forge.header_for(&own)))];
         for kid in ["attacker", "", "librechat-hs", &own.jwk()["kid"].as_str().unwrap().to_uppercase()] {
             let key = attackers(algorithm, kid);
-            tokens.push((format!("{client}: kid {kid:?}"), forge.signed_by(&key, &key.header())));
+            tokens.push((format!("{client}: kid {kid:?}"), forge.signed_by(&key, &forge.header_for(&key))));
         }
-        let without_kid = without(&own.header(), "kid");
+        let without_kid = without(&forge.header_for(&own), "kid");
         tokens.push((format!("{client}: no kid"), forge.signed_by(&own, &without_kid)));
         bench.refuse_tokens(tokens).await;
         bench.session_has_survived().await;

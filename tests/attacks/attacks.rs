@@ -22,6 +22,7 @@ mod log_lines;
 mod refresh_tokens;
 mod requests;
 mod sessions;
+mod sign_in;
 mod signatures;
 mod trap;
 mod vectors;
@@ -32,14 +33,14 @@ use libtest_mimic::{Arguments, Trial};
 use test_support::logs;
 use tokio::runtime::Runtime;
 
-use crate::ledger::{Report, Row};
+use crate::ledger::{Kind, Report, Row};
 
 static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| Runtime::new().unwrap());
 
 macro_rules! rows {
-    ($($rule:literal => $attack:path),* $(,)?) => {
+    ($kind:ident: $($rule:literal => $attack:path),* $(,)?) => {
         vec![$(Trial::test($rule, || {
-            let row = Row::open($rule);
+            let row = Row::open($rule, Kind::$kind);
             RUNTIME.block_on(Box::pin($attack(row)));
             row.close()
         })),*]
@@ -47,7 +48,7 @@ macro_rules! rows {
 }
 
 fn rows() -> Vec<Trial> {
-    rows![
+    rows![AccessTokens:
         "alg none, in every spelling (RFC 8725 3.1, ASVS 9.1.2, PortSwigger 2, jwt_tool -X a)" => algorithms::none,
         "alg is unknown, missing or no string (RFC 8725 3.1, ASVS 9.1.2)" => algorithms::unknown,
         "a weak or blank HMAC secret (RFC 8725 3.5, PortSwigger 3, jwt_tool -X b, -C)" => algorithms::weak_secrets,
@@ -117,10 +118,69 @@ fn rows() -> Vec<Trial> {
     ]
 }
 
+/// What an access token must not be, an ID token must not be either where it says whose session a browser ends.
+fn rows_of_hints() -> Vec<Trial> {
+    rows![Hints:
+        "hint: alg none, in every spelling (RFC 8725 3.1, RP-Initiated Logout 2)" => algorithms::none,
+        "hint: alg is unknown, missing or no string (RFC 8725 3.1)" => algorithms::unknown,
+        "hint: a weak or blank HMAC secret (RFC 8725 3.5)" => algorithms::weak_secrets,
+        "hint: HMAC with a public key, in every encoding (RFC 8725 2.1)" => algorithms::public_key_as_secret,
+        "hint: one key, one algorithm; no HMAC key vouches (RFC 8725 3.1 and 3.2)" => algorithms::confusion,
+        "hint: a key that nobody configured (RFC 8725 3.10)" => algorithms::strangers_keys,
+        "hint: kid: traversal, injection, confusion (RFC 8725 3.10)" => headers::kid,
+        "hint: jku, x5u, jwk, x5c: keys that the token brings (RFC 8725 3.10)" => headers::key_in_token,
+        "hint: crit, b64, zip and whatever else a header may hold (RFC 7515 4.1.11)" => headers::extensions,
+        "hint: typ: another kind of token (RFC 8725 3.11 and 3.12)" => headers::typ,
+        "hint: JWE, nested, JSON serialisation, detached (RFC 8725 3.3, RFC 7515 7.2)" => headers::other_serialisations,
+        "hint: no signature, or that of another token (RFC 8725 3.3)" => signatures::missing_or_foreign,
+        "hint: ECDSA: r and s at the edges, DER (RFC 8725 3.4)" => signatures::ecdsa,
+        "hint: RSA and Ed25519: signatures at the edges (RFC 8725 3.4)" => signatures::rsa_and_ed25519,
+        "hint: every byte of every algorithm's signature altered (RFC 8725 3.3)" => signatures::altered_bytes,
+        "hint: every character altered (RFC 8725 3.3)" => compact_form::altered_characters,
+        "hint: compact form: parts, padding, white space, spare bits, alphabet (RFC 7515 7.1)" => compact_form::malformed,
+        "hint: header and claims that are no JSON object in UTF-8 (RFC 8725 3.7)" => compact_form::not_json,
+        "hint: members that stand twice, at any level (RFC 8725 2.4, RFC 7519 4)" => compact_form::duplicates,
+        "hint: iss, aud, sub, sid, of another client or deployment (RP-Initiated Logout 2)" => sign_in::sign_out::identity,
+    ]
+}
+
+/// Sign-in: what a browser, a portal and a client are tricked into.
+fn rows_of_sign_in() -> Vec<Trial> {
+    rows![AccessTokens:
+        "sign-in: who is no client, or wants the browser elsewhere, gets a page (RFC 9700 2.1, RFC 6749 10.15)"
+            => sign_in::requests::nobody_is_sent_elsewhere,
+        "sign-in: twice, other response types, request objects, PKCE (RFC 9700 2.1.1, OpenID Connect Core 3.1.2.1)"
+            => sign_in::requests::faults_go_back_to_the_client,
+        "sign-in: script, headers and markup in every parameter (RFC 9700 4.2, ASVS 3.2.2)" => sign_in::requests::injection,
+        "sign-in: two authorization servers mixed up (RFC 9207, RFC 9700 4.4)" => sign_in::requests::mix_up,
+        "sign-in: a flood writes nothing and reads no secret (ASVS 2.4.1)" => sign_in::requests::flood,
+        "sign-in: login CSRF, answers in another browser (RFC 6749 10.12, RFC 9700 4.7)" => sign_in::browsers::login_csrf,
+        "sign-in: a cookie that somebody planted (ASVS 3.3.3, 7.2.4)" => sign_in::browsers::planted_cookies,
+        "ticket: every bit altered" => sign_in::tickets::altered_bits,
+        "ticket: every character, every length" => sign_in::tickets::altered_text,
+        "ticket: of another deployment, of other keys, after its time, after its key's" => sign_in::tickets::not_ours_now,
+        "ticket: by another issuer, by a client, by nobody (RFC 6749 10.1)" => sign_in::tickets::by_others,
+        "ticket: accepted again: another code, and the first dies unused" => sign_in::tickets::replayed,
+        "answer: every bit and character altered" => sign_in::browsers::altered_answers,
+        "answer: replayed, of another deployment, a minute old, another kind of text" => sign_in::browsers::old_answers,
+        "code: every bit altered (RFC 6749 10.10, ASVS 10.4.2)" => sign_in::codes::altered_bits,
+        "code: every character, every length; guessed (RFC 6749 10.10)" => sign_in::codes::altered_text,
+        "code: by another client, verifier or redirect (RFC 6749 4.1.3, RFC 7636 4.6, ASVS 10.4.6)" => sign_in::codes::misfits,
+        "code: for a refresh token, and a refresh token for a code (RFC 8725 3.12)" => sign_in::codes::other_kinds,
+        "code: made with a stolen tag key (RFC 9700 4.14)" => sign_in::codes::stolen_tag_key,
+        "code: used twice, whoever is first (RFC 6749 4.1.2, RFC 9700 4.5, ASVS 10.4.2)" => sign_in::codes::used_twice,
+        "code: sixteen times at once, tokens once (RFC 6749 4.1.2)" => sign_in::codes::raced,
+        "code: a minute old (RFC 6749 4.1.2, ASVS 10.4.3)" => sign_in::codes::old,
+        "sign-out: to registered addresses only (RP-Initiated Logout 3, RFC 9700 4.11)" => sign_in::sign_out::addresses,
+        "sign-out: a link ends nobody's session (RP-Initiated Logout 6)" => sign_in::sign_out::links,
+    ]
+}
+
 fn main() -> ExitCode {
     let arguments = Arguments::from_args();
     let is_complete = arguments.filter.is_none() && arguments.skip.is_empty() && !arguments.list;
-    let conclusion = libtest_mimic::run(&arguments, rows());
+    let all = [rows(), rows_of_hints(), rows_of_sign_in()].into_iter().flatten().collect();
+    let conclusion = libtest_mimic::run(&arguments, all);
     if arguments.list {
         return ExitCode::SUCCESS;
     }

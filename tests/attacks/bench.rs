@@ -5,20 +5,40 @@ use std::{borrow::Cow, fmt::Display, sync::Mutex};
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use lambda_http::http::{Method, Request};
+use latchkey_token_lambda::response;
 use serde_json::json;
-use test_support::{Answer, App, FORM, JSON, Tokens, basic, form, secret_of};
+use test_support::{
+    Answer, App, FORM, ISSUER, JSON, Tokens, basic, form, secret_of,
+    sign_in::{CALLBACK, SIGN_IN_URL, SIGN_OUT_URL, SIGNED_OUT, query_of},
+};
 
 use crate::{
     forge::Forge,
-    ledger::{Fault, Row},
+    ledger::{Fault, Kind, Row},
 };
+
+/// Every place a browser may be sent to.
+const ADDRESSES: [&str; 6] = [CALLBACK, "http://127.0.0.1", SIGN_IN_URL, SIGN_OUT_URL, SIGNED_OUT, ISSUER];
+
+/// What kind of answer it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Form {
+    Json,
+    /// A page for a browser, which stays where it is.
+    Page,
+    /// To exactly this address.
+    Redirect(String),
+    /// Back to the client with this error, and with this `state`.
+    Back(&'static str, Option<&'static str>),
+}
 
 /// The answer that an attempt must get, to the byte.
 #[derive(Clone, Debug)]
 pub struct Expected {
     status: u16,
+    form: Form,
     body: Cow<'static, str>,
-    /// Beyond those of every JSON answer.
+    /// Beyond those of every answer of its kind.
     header: Option<(&'static str, &'static str)>,
     /// Operations on the table that the refusal costs: reads, and writes whose condition fails.
     operations: &'static [&'static str],
@@ -26,7 +46,24 @@ pub struct Expected {
 
 impl Expected {
     pub fn new(status: u16, body: impl Into<Cow<'static, str>>) -> Self {
-        Self { status, body: body.into(), header: None, operations: &[] }
+        Self { status, form: Form::Json, body: body.into(), header: None, operations: &[] }
+    }
+
+    /// A page, byte for byte the same whatever was sent.
+    pub fn page(page: response::Page) -> Self {
+        let response = response::page(page);
+        let body = String::from_utf8(response.body().to_vec()).unwrap();
+        Self { form: Form::Page, ..Self::new(response.status().as_u16(), body) }
+    }
+
+    /// 302, to exactly this address.
+    pub fn redirect(address: impl Into<String>) -> Self {
+        Self { form: Form::Redirect(address.into()), ..Self::new(302, "") }
+    }
+
+    /// 302 to the client's callback with this error, with `state` if it is good, and with our issuer.
+    pub fn back(error: &'static str, state: Option<&'static str>) -> Self {
+        Self { form: Form::Back(error, state), ..Self::new(302, "") }
     }
 
     pub fn error(status: u16, error: &str, description: &str) -> Self {
@@ -93,21 +130,53 @@ impl Expected {
         let mut names: Vec<&str> =
             answer.headers.keys().map(|name| name.as_str()).filter(|name| *name != "date").collect();
         names.sort_unstable();
-        let mut expected = vec!["cache-control", "content-length", "content-type", "pragma"];
+        let mut expected = vec!["cache-control", "content-length", "pragma"];
+        expected.extend_from_slice(match self.form {
+            Form::Json => &["content-type"][..],
+            Form::Page => &["content-type", "content-security-policy", "referrer-policy", "x-content-type-options"],
+            Form::Redirect(_) | Form::Back(..) => &["location", "referrer-policy"],
+        });
         expected.extend(self.header.map(|(name, _)| name));
         expected.sort_unstable();
         let has = |name: &str, value: &str| answer.headers.get(name).is_some_and(|own| own == value);
         answer.status.as_u16() == self.status
             && answer.text == self.body
             && names == expected
-            && has("content-type", JSON)
             && has("cache-control", "no-store")
             && has("pragma", "no-cache")
+            && match &self.form {
+                Form::Json => has("content-type", JSON),
+                Form::Page => {
+                    has("content-type", "text/html; charset=utf-8")
+                        && has("content-security-policy", NO_FRAMES_NO_SCRIPT)
+                        && has("referrer-policy", "no-referrer")
+                        && has("x-content-type-options", "nosniff")
+                }
+                Form::Redirect(address) => has("location", address) && has("referrer-policy", "no-referrer"),
+                Form::Back(error, state) => is_back(answer, error, *state) && has("referrer-policy", "no-referrer"),
+            }
             && self.header.is_none_or(|(name, value)| has(name, value))
     }
 }
 
-/// Where an access token is verified.
+/// The policy of every page.
+const NO_FRAMES_NO_SCRIPT: &str = "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+
+/// The client is told an error, its own state, who says so, and nothing else.
+fn is_back(answer: &Answer, error: &str, state: Option<&str>) -> bool {
+    let Some(Ok(location)) = answer.headers.get("location").map(|location| location.to_str()) else { return false };
+    let Some(query) = location.strip_prefix(CALLBACK).filter(|query| query.starts_with('?')) else { return false };
+    // A second `iss` would be lost in a map.
+    let has_once = query.split(['?', '&']).filter(|pair| pair.starts_with("iss=")).count() == 1;
+    let carried = query_of(location);
+    let own = |name: &str| carried.get(name).map(String::as_str);
+    has_once
+        && (own("error"), own("state"), own("iss")) == (Some(error), state, Some(ISSUER))
+        && own("error_description").is_some_and(|text| !text.is_empty())
+        && carried.len() == 3 + usize::from(state.is_some())
+}
+
+/// Where a token is verified.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Place {
     Renewal,
@@ -122,10 +191,17 @@ pub enum Place {
     RevocationByClient,
     /// `/demo/me`: the authorizer's code.
     Resource,
+    Userinfo,
+    /// In the body of a POST.
+    UserinfoForm,
+    /// `id_token_hint` of `/sign-out`, in the address.
+    Hint,
+    HintForm,
 }
 
 impl Place {
-    pub const ALL: [Self; 9] = [
+    /// Where an access token is.
+    pub const ALL: [Self; 11] = [
         Self::Renewal,
         Self::RenewalJson,
         Self::RenewalBearer,
@@ -135,10 +211,15 @@ impl Place {
         Self::RevocationByIssuer,
         Self::RevocationByClient,
         Self::Resource,
+        Self::Userinfo,
+        Self::UserinfoForm,
     ];
 
+    /// Where an ID token is.
+    pub const OF_HINTS: [Self; 2] = [Self::Hint, Self::HintForm];
+
     fn is_in_header(self) -> bool {
-        matches!(self, Self::RenewalBearer | Self::Resource)
+        matches!(self, Self::RenewalBearer | Self::Resource | Self::Userinfo)
     }
 
     /// What a token that is not one of ours gets here.
@@ -147,7 +228,8 @@ impl Place {
             Self::Renewal | Self::RenewalJson | Self::RenewalBearer | Self::RenewalUnnamed => Expected::invalid_grant(),
             Self::IntrospectionByIssuer | Self::IntrospectionByClient => Expected::inactive(),
             Self::RevocationByIssuer | Self::RevocationByClient => Expected::nothing(),
-            Self::Resource => Expected::invalid_token(),
+            Self::Resource | Self::Userinfo | Self::UserinfoForm => Expected::invalid_token(),
+            Self::Hint | Self::HintForm => Expected::page(response::Page::SignOutStops),
         }
     }
 }
@@ -195,8 +277,16 @@ impl Bench {
         *self.snapshot.lock().unwrap() = self.app.snapshot();
     }
 
+    /// The genuine token that is forged in this row.
+    pub fn genuine(&self) -> &str {
+        match self.row.kind() {
+            Kind::AccessTokens => self.tokens.access(),
+            Kind::Hints => self.tokens.0["id_token"].as_str().unwrap(),
+        }
+    }
+
     pub fn forge(&self) -> Forge {
-        Forge::of(self.client, &self.tokens)
+        Forge::of(self.row.kind(), self.client, self.genuine())
     }
 
     fn is_public(&self) -> bool {
@@ -249,6 +339,14 @@ impl Bench {
                 post("/token/revoke", None, FORM, form(&[&client[..], &[("token", token)]].concat()))
             }
             Place::Resource => get("/demo/me", Some(&bearer)),
+            Place::Userinfo => get("/userinfo", Some(&bearer)),
+            Place::UserinfoForm => post("/userinfo", None, FORM, form(&[("access_token", token)])),
+            Place::Hint => {
+                let query = form(&[("id_token_hint", token), ("post_logout_redirect_uri", SIGNED_OUT)]);
+                // Clients of HTTP send no longer address.
+                return (query.len() < 60_000).then(|| get(&format!("/sign-out?{query}"), None));
+            }
+            Place::HintForm => post("/sign-out", None, FORM, form(&[("id_token_hint", token)])),
         })
     }
 
@@ -257,17 +355,23 @@ impl Bench {
         self.at(&Place::ALL, what, token)
     }
 
+    /// For a row about access tokens at these places; a hint has its own.
     pub fn at(&self, places: &[Place], what: impl Display, token: &str) -> Vec<Attempt> {
-        assert_ne!(token, self.tokens.access(), "{what}: this is the genuine token");
+        assert_ne!(token, self.genuine(), "{what}: this is the genuine token");
+        let places = match self.row.kind() {
+            Kind::AccessTokens => places,
+            Kind::Hints => &Place::OF_HINTS,
+        };
         let attempt = |place: &Place| {
             let request = self.bring(*place, token)?;
-            let expected = if request.body().len() > 16 * 1024 { Expected::too_large() } else { place.refusal() };
+            let is_too_large = request.body().len() > 16 * 1024 && !Place::OF_HINTS.contains(place);
+            let expected = if is_too_large { Expected::too_large() } else { place.refusal() };
             Some(Attempt::new(format_args!("{what} at {place:?}"), request, expected))
         };
         places.iter().filter_map(attempt).collect()
     }
 
-    /// Forged access tokens, at every place. Before and after, the genuine one is let in.
+    /// Forged tokens, at every place. Before and after, the genuine one is let in.
     pub async fn refuse_tokens(&self, tokens: Vec<(String, String)>) {
         let attempts = tokens.iter().flat_map(|(what, token)| self.everywhere(what, token)).collect();
         self.genuine_is_let_in().await;
@@ -303,8 +407,17 @@ impl Bench {
 
     /// What is refused to everybody proves nothing: the session's own tokens must be good where the forged ones are not.
     pub async fn genuine_is_let_in(&self) {
+        if self.row.kind() == Kind::Hints {
+            return self.genuine_hint_is_believed().await;
+        }
         let access = self.tokens.access();
-        for place in [Place::Resource, Place::IntrospectionByIssuer, Place::IntrospectionByClient] {
+        for place in [
+            Place::Resource,
+            Place::Userinfo,
+            Place::UserinfoForm,
+            Place::IntrospectionByIssuer,
+            Place::IntrospectionByClient,
+        ] {
             let Some(request) = self.bring(place, access) else { continue };
             let path = request.uri().path().to_owned();
             let answer = self.app.send(request).await;
@@ -314,6 +427,18 @@ impl Bench {
         let scratch = self.app.issue_for(self.client).await;
         self.app.renew_as(self.client, &scratch).await.tokens();
         self.row.controlled();
+        self.settle();
+    }
+
+    async fn genuine_hint_is_believed(&self) {
+        for place in Place::OF_HINTS {
+            let scratch = self.app.issue_for(self.client).await;
+            let hint = scratch.0["id_token"].as_str().unwrap();
+            let answer = self.app.send(self.bring(place, hint).unwrap()).await;
+            assert_eq!(answer.location(), SIGN_OUT_URL, "control at {place:?}: {answer:?}");
+            self.app.renew_as(self.client, &scratch).await.invalid_grant();
+            self.row.controlled();
+        }
         self.settle();
     }
 
@@ -328,10 +453,26 @@ impl Bench {
 fn is_let_in(path: &str, answer: &Answer) -> bool {
     match path {
         "/token/introspect" => answer.text.contains(r#""active":true"#),
-        "/demo/me" => answer.status == 200,
+        "/demo/me" | "/userinfo" => answer.status == 200,
         "/sessions" => answer.text.contains("session_id"),
-        _ => answer.text.contains("_token\":\""),
+        _ => answer.text.contains("_token\":\"") || has_code(answer) || leads_elsewhere(answer),
     }
+}
+
+/// A code on its way.
+fn has_code(answer: &Answer) -> bool {
+    let location = answer.headers.get("location").and_then(|location| location.to_str().ok()).unwrap_or_default();
+    location.contains("lkc1_") || answer.text.contains("lka1_")
+}
+
+/// To where no registration sends a browser.
+fn leads_elsewhere(answer: &Answer) -> bool {
+    let Some(location) = answer.headers.get("location") else { return false };
+    let is_below = |address: &&str| {
+        let rest = location.to_str().ok().and_then(|location| location.strip_prefix(*address));
+        rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(['?', '/', ':']))
+    };
+    !ADDRESSES.iter().any(is_below)
 }
 
 pub fn post(path: &str, authorization: Option<&str>, content_type: &str, body: impl Into<Vec<u8>>) -> Request<Vec<u8>> {

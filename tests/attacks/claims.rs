@@ -249,9 +249,7 @@ pub async fn identity(row: Row) {
             Place::Renewal | Place::RenewalJson | Place::RenewalBearer => place.refusal(),
             // An update that must not create the record.
             Place::RevocationByIssuer | Place::RevocationByClient => place.refusal().after(&["UpdateItem", "GetItem"]),
-            Place::IntrospectionByIssuer | Place::IntrospectionByClient | Place::Resource => {
-                place.refusal().after(&["GetItem"])
-            }
+            _ => place.refusal().after(&["GetItem"]),
         };
         attempts.push(Attempt::new(
             format_args!("unknown session at {place:?}"),

@@ -108,7 +108,7 @@ pub async fn kid(row: Row) {
         // What a server would read from there: nothing, or the number that Linux has in randomize_va_space.
         for secret in ["", "2", "2\n", "key"] {
             let key = hmac_key(kid, "at+jwt", secret.as_bytes());
-            let header = json!({"alg": "HS256", "kid": kid, "typ": "at+jwt"});
+            let header = forge.header_for(&key);
             tokens.push((format!("kid {shown:?}, secret {secret:?}"), forge.signed_by(&key, &header)));
         }
     }
@@ -179,7 +179,7 @@ pub async fn key_in_token(row: Row) {
             }
             for (name, value) in &members {
                 let shown: String = value.to_string().chars().take(48).collect();
-                let header = changed(&key.header(), json!({name: value}));
+                let header = changed(&forge.header_for(&key), json!({name: value}));
                 tokens.push((format!("{algorithm:?}, kid {kid}, {name}: {shown}"), forge.signed_by(&key, &header)));
             }
         }
@@ -192,7 +192,8 @@ pub async fn key_in_token(row: Row) {
     let key = attackers(Algorithm::RS256, "attacker");
     for claims in claims {
         let claims = changed(&forge.claims, claims);
-        tokens.push(("an issuer to discover".into(), key.sign(&key.header().to_string(), &claims.to_string())));
+        tokens
+            .push(("an issuer to discover".into(), key.sign(&forge.header_for(&key).to_string(), &claims.to_string())));
     }
     bench.refuse_tokens(tokens).await;
     bench.session_has_survived().await;
@@ -293,7 +294,9 @@ pub async fn typ(row: Row) {
         tokens.push((format!("{client}: typ missing"), forge.without_header("typ")));
         let renamed = changed(&without(&forge.header, "typ"), json!({"Typ": right}));
         tokens.push((format!("{client}: Typ"), forge.signed_by(&forge.key, &renamed)));
-        tokens.push((format!("{client}: the ID token"), bench.tokens.0["id_token"].as_str().unwrap().to_owned()));
+        let id_token = bench.tokens.0["id_token"].as_str().unwrap();
+        let other = if bench.genuine() == id_token { bench.tokens.access() } else { id_token };
+        tokens.push((format!("{client}: the other token"), other.to_owned()));
         bench.refuse_tokens(tokens).await;
         bench.session_has_survived().await;
     }
@@ -302,7 +305,7 @@ pub async fn typ(row: Row) {
 pub async fn other_serialisations(row: Row) {
     let bench = Bench::start(row).await;
     let forge = bench.forge();
-    let genuine = bench.tokens.access();
+    let genuine = bench.genuine();
     let parts: Vec<&str> = genuine.split('.').collect();
     let [protected, payload, signature] = parts[..] else { panic!("three parts") };
     let flattened = json!({"protected": protected, "payload": payload, "signature": signature});

@@ -45,14 +45,26 @@ pub enum Fault {
     StateChange,
 }
 
+/// What a row forges, where forgeries are of any kind of token.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    AccessTokens,
+    /// ID tokens, as `id_token_hint`.
+    Hints,
+}
+
 /// A row of the threat table while it is being worked through.
 #[derive(Clone, Copy)]
-pub struct Row(&'static str);
+pub struct Row(&'static str, Kind);
 
 impl Row {
-    pub fn open(rule: &'static str) -> Self {
+    pub fn open(rule: &'static str, kind: Kind) -> Self {
         ROWS.lock().unwrap().entry(rule).or_default();
-        Self(rule)
+        Self(rule, kind)
+    }
+
+    pub fn kind(self) -> Kind {
+        self.1
     }
 
     fn count(self, change: impl FnOnce(&mut Counts)) {

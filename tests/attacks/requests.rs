@@ -585,8 +585,23 @@ pub async fn routes_and_methods(row: Row) {
         "/sessions/a/b",
         "/sessions//",
         "/oauth/token",
-        "/userinfo",
-        "/authorize",
+        "/oauth/authorize",
+        "/userinfo/",
+        "/Userinfo",
+        "/userinfo.json",
+        "/authorize/",
+        "/authorize//accept",
+        "/authorize/accept/",
+        "/authorize/Accept",
+        "/authorize/x/../accept",
+        "/authorize/%61ccept",
+        "/authorize/return/",
+        "/authorize/callback",
+        "/authorize;x=y",
+        "/sign-out/",
+        "/signout",
+        "/logout",
+        "/sign-out%00",
         "/register",
         "/latest/meta-data/",
     ] {
@@ -605,6 +620,13 @@ pub async fn routes_and_methods(row: Row) {
         ("/token/introspect", "POST"),
         ("/demo/me", "GET"),
         ("/sessions", "GET, DELETE"),
+        ("/authorize", "GET, POST"),
+        ("/authorize/accept", "POST"),
+        ("/authorize/reject", "POST"),
+        ("/authorize/inspect", "POST"),
+        ("/authorize/return", "GET"),
+        ("/userinfo", "GET, POST"),
+        ("/sign-out", "GET, POST"),
         ("/.well-known/jwks.json", "GET, HEAD"),
         ("/.well-known/openid-configuration", "GET, HEAD"),
     ] {
@@ -821,7 +843,8 @@ pub async fn issuing(row: Row) {
     }
     for grant in [
         "password",
-        "authorization_code",
+        "Authorization_code",
+        "authorization_code ",
         "client_credentials",
         "Refresh_token",
         "refresh_token ",
@@ -834,6 +857,9 @@ pub async fn issuing(row: Row) {
         let request = post("/token/renew", Some(&bench.basic("librechat")), FORM, form(&pairs));
         attempts.push(Attempt::new(format!("renewal with grant_type {grant}"), request, unsupported()));
     }
+    let pairs = [("grant_type", "authorization_code"), ("refresh_token", bench.tokens.refresh())];
+    let request = post("/token/renew", Some(&bench.basic("librechat")), FORM, form(&pairs));
+    attempts.push(Attempt::new("a refresh token for a code", request, Expected::invalid_request("code is missing")));
     bench.genuine_is_let_in().await;
     bench.refuse(attempts).await;
     bench.session_has_survived().await;

@@ -3,11 +3,12 @@
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use jsonwebtoken::Algorithm;
 use serde_json::json;
+use test_support::Tokens;
 
 use crate::{
     bench::{Bench, Place},
     forge::{attackers, key_of},
-    ledger::Row,
+    ledger::{Kind, Row},
 };
 
 /// The order of P-256, and the prime beneath it.
@@ -55,10 +56,15 @@ pub async fn missing_or_foreign(row: Row) {
     for client in ["librechat", "spa", "ps", "ed", "hs"] {
         let bench = Bench::of(row, client, &[]).await;
         let forge = bench.forge();
-        let (input, signature) = split(bench.tokens.access());
+        let (input, signature) = split(bench.genuine());
         let other = bench.app.issue_for(client).await;
-        let (_, others) = split(other.access());
-        let (_, of_id_token) = split(bench.tokens.0["id_token"].as_str().unwrap());
+        let id_token = |tokens: &Tokens| tokens.0["id_token"].as_str().unwrap().to_owned();
+        let is_hint = row.kind() == Kind::Hints;
+        let (own_other, others) = match is_hint {
+            true => (bench.tokens.access().to_owned(), id_token(&other)),
+            false => (id_token(&bench.tokens), other.access().to_owned()),
+        };
+        let ((_, others), (_, of_the_other)) = (split(&others), split(&own_other));
         bench.settle();
         let half = signature.len() / 2;
         let tampered = crate::forge::changed(&forge.claims, json!({"sub": "admin"}));
@@ -67,7 +73,7 @@ pub async fn missing_or_foreign(row: Row) {
             ("empty".into(), joined(input, &[])),
             ("missing, with its dot".into(), input.to_owned()),
             ("another token's".into(), joined(input, &others)),
-            ("the ID token's".into(), joined(input, &of_id_token)),
+            ("the session's other token's".into(), joined(input, &of_the_other)),
             ("cut in half".into(), joined(input, &signature[..half])),
             ("without its first byte".into(), joined(input, &signature[1..])),
             ("without its last byte".into(), joined(input, &signature[..signature.len() - 1])),
@@ -95,7 +101,7 @@ pub async fn missing_or_foreign(row: Row) {
 /// same token.
 pub async fn ecdsa(row: Row) {
     let bench = Bench::of(row, "spa", &[]).await;
-    let (input, genuine) = split(bench.tokens.access());
+    let (input, genuine) = split(bench.genuine());
     let (r, s) = genuine.split_at(32);
     let (n, p) = (hex(P256_N), hex(P256_P));
     let mut one = vec![0; 32];
@@ -157,7 +163,7 @@ pub async fn ecdsa(row: Row) {
 pub async fn rsa_and_ed25519(row: Row) {
     for client in ["librechat", "ps"] {
         let bench = Bench::of(row, client, &[]).await;
-        let (input, genuine) = split(bench.tokens.access());
+        let (input, genuine) = split(bench.genuine());
         let n = URL_SAFE_NO_PAD.decode(key_of(client).jwk()["n"].as_str().unwrap()).unwrap();
         let mut one = vec![0; n.len()];
         *one.last_mut().unwrap() = 1;
@@ -194,7 +200,7 @@ pub async fn rsa_and_ed25519(row: Row) {
         bench.session_has_survived().await;
     }
     let bench = Bench::of(row, "ed", &[]).await;
-    let (input, genuine) = split(bench.tokens.access());
+    let (input, genuine) = split(bench.genuine());
     let (r, s) = genuine.split_at(32);
     let order = hex(ED25519_L);
     let plus_order = |times: usize| {
@@ -228,7 +234,7 @@ pub async fn rsa_and_ed25519(row: Row) {
 pub async fn altered_bytes(row: Row) {
     for client in ["librechat", "ps", "spa", "ed", "hs"] {
         let bench = Bench::of(row, client, &[]).await;
-        let (input, genuine) = split(bench.tokens.access());
+        let (input, genuine) = split(bench.genuine());
         let altered = |at: usize| {
             let mut altered = genuine.clone();
             altered[at] ^= 1 << (at % 8);

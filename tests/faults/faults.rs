@@ -12,6 +12,7 @@ mod functions;
 mod proxy;
 mod report;
 mod secret_faults;
+mod sign_in_faults;
 mod store_faults;
 
 use std::{future::Future, process::ExitCode, sync::LazyLock};
@@ -70,6 +71,23 @@ fn trials() -> Vec<Trial> {
         trials.push(trial(format!("secrets, warm: {fault:?}"), move || secret_faults::warm(kind, fault)));
         let name = format!("secrets, unknown key: {fault:?}");
         trials.push(trial(name, move || secret_faults::rotation_unseen(kind, fault)));
+    }
+    for (kind, fault) in on_new_connections.enumerate() {
+        for secret in ["latchkey/ticket-keys", "latchkey/clients"] {
+            for duration in [Duration::Once, Duration::ForGood] {
+                let number = trials.len();
+                let name = format!("sign-in, cold: {fault:?} at {secret}, {duration:?}");
+                trials.push(trial(name, move || sign_in_faults::cold(number, secret, fault, duration)));
+            }
+        }
+        trials.push(trial(format!("sign-in, warm: {fault:?}"), move || sign_in_faults::warm(kind, fault)));
+    }
+    for number in 0..sign_in_faults::useless_texts().len() {
+        let case = move || {
+            let (secret, text, is_served) = sign_in_faults::useless_texts().remove(number);
+            sign_in_faults::useless(number, secret, text, is_served)
+        };
+        trials.push(trial(format!("sign-in: useless {number}"), case));
     }
     trials.push(trial("secrets, cold: every function".into(), || secret_faults::cold_everywhere(0)));
     trials.push(trial("secrets: rotation in mid flight".into(), || secret_faults::rotation(0)));

@@ -16,9 +16,13 @@ use latchkey_token::{
     values::SessionKey,
 };
 use latchkey_token_aws::{CachedDocuments, DocumentSecrets, DynamoDbSessions, SecretText, sdk, table};
+use latchkey_token_lambda::response::{Page, page};
 use latchkey_token_testkit::SettableClock;
 use serde_json::{Value, json};
-use test_support::{FORM, ISSUER, START, Tokens, basic, form, keys, secret_of};
+use test_support::{
+    FORM, ISSUER, START, Tokens, basic, form, keys, secret_of,
+    sign_in::{CALLBACK, VERIFIER, authorization, query_of},
+};
 use tokio::{net::TcpListener, sync::OnceCell};
 
 use crate::report::Outcome;
@@ -50,8 +54,11 @@ pub async fn store() -> &'static Store {
 impl Store {
     /// The record of the session that these tokens belong to.
     pub async fn record(&self, tokens: &Tokens) -> Session {
-        let key = SessionKey::parse(tokens.0["session_id"].as_str().unwrap()).unwrap();
-        self.direct.read(&key).await.unwrap().unwrap()
+        self.record_of(tokens.0["session_id"].as_str().unwrap()).await
+    }
+
+    pub async fn record_of(&self, session_id: &str) -> Session {
+        self.direct.read(&SessionKey::parse(session_id).unwrap()).await.unwrap().unwrap()
     }
 }
 
@@ -80,11 +87,12 @@ pub fn authority_at_hand() -> Arc<CachedDocuments> {
     Arc::clone(AUTHORITY.get_or_init(made))
 }
 
-/// What a client sees.
+/// What a client or a browser sees.
 #[derive(Clone)]
 pub struct Answer {
     pub status: u16,
     pub retry_after: Option<String>,
+    /// The body, or where a redirect leads.
     pub text: String,
 }
 
@@ -95,17 +103,22 @@ impl std::fmt::Debug for Answer {
 }
 
 impl Answer {
-    fn of(response: Response<Body>) -> Self {
-        let retry_after = response.headers().get("retry-after").map(|value| value.to_str().unwrap().to_owned());
-        let Body::Text(text) = response.body() else { panic!("no text") };
-        Self { status: response.status().as_u16(), retry_after, text: text.clone() }
+    pub fn of(response: Response<Body>) -> Self {
+        let header = |name: &str| response.headers().get(name).map(|value| value.to_str().unwrap().to_owned());
+        let text = header("location").unwrap_or_else(|| String::from_utf8(response.body().to_vec()).unwrap());
+        Self { status: response.status().as_u16(), retry_after: header("retry-after"), text }
     }
 
     /// The one answer to trouble that is not the client's.
     pub fn is_unavailable(&self) -> bool {
         let body = r#"{"error":"temporarily_unavailable","error_description":"the service cannot answer at the moment; nothing was lost, try again"}"#;
         let is_503 = (self.status, self.retry_after.as_deref()) == (503, Some("2"));
-        is_503 && (self.text == body || self.asks_for_a_new_assertion())
+        is_503 && (self.text == body || self.asks_for_a_new_assertion() || self.is_page_of_a_browser())
+    }
+
+    /// The same, where it is a browser that has asked.
+    pub fn is_page_of_a_browser(&self) -> bool {
+        self.status == 503 && self.text.as_bytes() == page(Page::Unavailable).body().as_ref()
     }
 
     /// A 503 after which the same request cannot be repeated.
@@ -135,6 +148,40 @@ impl Answer {
 pub struct Functions {
     pub clock: Arc<SettableClock>,
     functions: test_support::functions::Functions,
+}
+
+/// A sign-in that the portal has the say of.
+pub struct Begun {
+    pub cookie: String,
+    pub ticket: String,
+}
+
+impl Begun {
+    /// What `/authorize` answered to a browser without a cookie.
+    pub fn of(response: &Response<Body>) -> Self {
+        let header = |name: &str| response.headers()[name].to_str().unwrap().to_owned();
+        let cookie = header("set-cookie").split(';').next().unwrap().to_owned();
+        Self { cookie, ticket: query_of(&header("location"))["ticket"].clone() }
+    }
+}
+
+/// How a browser asks for a sign-in of `client`.
+pub fn begin(client: &str) -> Request {
+    get(&format!("/authorize?{}", authorization(client, &[])), None)
+}
+
+/// How it comes back from the portal.
+pub fn come_back(redirect_to: &str, cookie: &str) -> Request {
+    get(redirect_to.strip_prefix(ISSUER).unwrap(), Some(cookie))
+}
+
+fn get(path: &str, cookie: Option<&str>) -> Request {
+    let request = http::Request::get(path);
+    let request = match cookie {
+        Some(cookie) => request.header("cookie", cookie),
+        None => request,
+    };
+    request.body(Body::Empty).unwrap()
 }
 
 impl Functions {
@@ -185,6 +232,45 @@ impl Functions {
 
     pub async fn introspect(&self, token: &str) -> Answer {
         Answer::of(introspect::handle(&self.functions.tokens, post("portal", &[("token", token)])).await)
+    }
+
+    /// The begin of a sign-in at `librechat-oauth`, which no store has a part in.
+    pub async fn begin(&self) -> Begun {
+        Begun::of(&authorize::handle(&self.functions.sign_ins, begin("librechat-oauth")).await)
+    }
+
+    pub async fn accept(&self, ticket: &str, subject: &str) -> Answer {
+        let mut request = post("portal", &[("ticket", ticket), ("subject", subject)]);
+        *request.uri_mut() = "/authorize/accept".parse().unwrap();
+        Answer::of(issue::handle(&self.functions.tokens, request).await)
+    }
+
+    /// The code that an acceptance brings to the client.
+    pub async fn code(&self, accepted: &Answer, cookie: &str) -> String {
+        let accepted = accepted.json();
+        let request = come_back(accepted["redirect_to"].as_str().unwrap(), cookie);
+        let answer = Answer::of(authorize::handle(&self.functions.sign_ins, request).await);
+        query_of(&answer.text)["code"].clone()
+    }
+
+    pub async fn exchange(&self, code: &str) -> Answer {
+        let pairs = [
+            ("grant_type", "authorization_code"),
+            ("code", code),
+            ("redirect_uri", CALLBACK),
+            ("code_verifier", VERIFIER),
+        ];
+        Answer::of(renew::handle(&self.functions.tokens, post("librechat-oauth", &pairs)).await)
+    }
+
+    pub async fn userinfo(&self, access_token: &str) -> Answer {
+        let request = http::Request::get("/userinfo").header("authorization", format!("Bearer {access_token}"));
+        Answer::of(introspect::handle(&self.functions.tokens, request.body(Body::Empty).unwrap()).await)
+    }
+
+    pub async fn sign_out(&self, id_token: &str) -> Answer {
+        let request = get(&format!("/sign-out?id_token_hint={id_token}"), None);
+        Answer::of(revoke::handle(&self.functions.tokens, request).await)
     }
 
     pub async fn sessions(&self, method: &str, path_and_query: &str) -> Answer {

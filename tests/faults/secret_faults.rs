@@ -1,6 +1,9 @@
 //! Secrets Manager fails: before the first request of a function, and after it.
 
-use std::sync::{Arc, Mutex};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex},
+};
 
 use latchkey_token_aws::{CachedDocuments, DocumentSecrets, SecretText};
 use latchkey_token_lambda::system::generate_private_key;
@@ -16,28 +19,27 @@ use crate::{
 };
 
 const SIGNING_KEYS: &str = "latchkey/signing-keys";
-const CLIENTS: &str = "latchkey/clients";
+pub const CLIENTS: &str = "latchkey/clients";
 
 /// Answers GetSecretValue.
-struct Secrets {
-    texts: Arc<Mutex<[Value; 2]>>,
-    address: String,
+pub struct Secrets {
+    texts: Arc<Mutex<BTreeMap<String, Value>>>,
+    pub address: String,
 }
 
 impl Secrets {
-    async fn start() -> Self {
-        let texts = Arc::new(Mutex::new([Value::from(keys::ring()), Value::from(keys::registrations())]));
+    pub async fn start() -> Self {
+        let texts = Arc::default();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap().to_string();
-        let shared = Arc::clone(&texts);
+        let shared: Arc<Mutex<BTreeMap<String, Value>>> = Arc::clone(&texts);
         tokio::spawn(async move {
             while let Ok((mut connection, _)) = listener.accept().await {
                 let texts = Arc::clone(&shared);
                 tokio::spawn(async move {
                     while let Ok(Some(request)) = Message::read(&mut connection).await {
                         let asked: Value = serde_json::from_slice(&request.body).unwrap();
-                        let is_keys = asked["SecretId"] == SIGNING_KEYS;
-                        let text = texts.lock().unwrap()[usize::from(!is_keys)].clone();
+                        let text = texts.lock().unwrap()[asked["SecretId"].as_str().unwrap()].clone();
                         let mut answer = json!({"ARN": "arn", "Name": asked["SecretId"], "VersionId": "v", "VersionStages": ["AWSCURRENT"]});
                         // Anything but a string stands for a secret that holds bytes.
                         match text {
@@ -49,11 +51,18 @@ impl Secrets {
                 });
             }
         });
-        Self { texts, address }
+        let secrets = Self { texts, address };
+        secrets.set(keys::ring(), keys::registrations());
+        secrets
     }
 
     fn set(&self, signing_keys: impl Into<Value>, clients: impl Into<Value>) {
-        *self.texts.lock().unwrap() = [signing_keys.into(), clients.into()];
+        self.put(SIGNING_KEYS, signing_keys);
+        self.put(CLIENTS, clients);
+    }
+
+    pub fn put(&self, id: &str, text: impl Into<Value>) {
+        self.texts.lock().unwrap().insert(id.to_owned(), text.into());
     }
 }
 
@@ -106,7 +115,7 @@ async fn functions_on(secrets: &Proxy, name: &str) -> Functions {
     Functions::new(&store, documents)
 }
 
-fn site(secret: &'static str) -> Site {
+pub fn site(secret: &'static str) -> Site {
     Site { operation: "GetSecretValue", marker: secret }
 }
 

@@ -1,10 +1,10 @@
 //! DynamoDB fails, in every way and at every request.
 
 use latchkey_token::session::Session;
-use test_support::{Tokens, logs};
+use test_support::{Tokens, logs, sign_in::SIGN_OUT_URL};
 
 use crate::{
-    functions::{Answer, Functions, answered, authority_at_hand, reached, sdk_at, store},
+    functions::{Answer, Begun, Functions, answered, authority_at_hand, reached, sdk_at, store},
     proxy::{Fault, Proxy, Site},
     report::{self, Outcome},
 };
@@ -37,10 +37,14 @@ pub enum Call {
     SessionsEndAllUpdate,
     SessionsEndOneRead,
     AuthorizerRead,
+    AcceptPut,
+    ExchangeUpdate,
+    UserinfoRead,
+    SignOutUpdate,
 }
 
 impl Call {
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 17] = [
         Self::IssuePut,
         Self::AssertionTransaction,
         Self::RenewalUpdate,
@@ -54,21 +58,28 @@ impl Call {
         Self::SessionsEndAllUpdate,
         Self::SessionsEndOneRead,
         Self::AuthorizerRead,
+        Self::AcceptPut,
+        Self::ExchangeUpdate,
+        Self::UserinfoRead,
+        Self::SignOutUpdate,
     ];
 
     fn site(self) -> Site {
         let (operation, marker) = match self {
-            Self::IssuePut => ("PutItem", ""),
+            Self::IssuePut | Self::AcceptPut => ("PutItem", ""),
             Self::AssertionTransaction => ("TransactWriteItems", ""),
-            Self::RenewalUpdate => ("UpdateItem", "sealed_successor"),
-            Self::ReuseUpdate | Self::RevocationUpdate | Self::SessionsEndAllUpdate => ("UpdateItem", "revoked_reason"),
+            Self::RenewalUpdate | Self::ExchangeUpdate => ("UpdateItem", "sealed_successor"),
+            Self::ReuseUpdate | Self::RevocationUpdate | Self::SessionsEndAllUpdate | Self::SignOutUpdate => {
+                ("UpdateItem", "revoked_reason")
+            }
             Self::SessionsQuery => ("Query", ""),
             Self::RefusalRead
             | Self::RetryRead
             | Self::RevocationRead
             | Self::IntrospectionRead
             | Self::SessionsEndOneRead
-            | Self::AuthorizerRead => ("GetItem", ""),
+            | Self::AuthorizerRead
+            | Self::UserinfoRead => ("GetItem", ""),
         };
         Site { operation, marker }
     }
@@ -80,6 +91,10 @@ struct Before {
     subject: String,
     /// Oldest first.
     chain: Vec<Tokens>,
+    /// A sign-in that has been begun.
+    begun: Begun,
+    /// One that has been accepted: its code, which nobody has used.
+    code: String,
 }
 
 impl Before {
@@ -124,6 +139,10 @@ impl Before {
                 }
                 None => unavailable(),
             },
+            Call::AcceptPut => functions.accept(&self.begun.ticket, &self.subject).await,
+            Call::ExchangeUpdate => functions.exchange(&self.code).await,
+            Call::UserinfoRead => functions.userinfo(self.last().access()).await,
+            Call::SignOutUpdate => functions.sign_out(self.first().0["id_token"].as_str().unwrap()).await,
         }
     }
 }
@@ -137,8 +156,16 @@ fn unavailable() -> Answer {
 async fn prepare(call: Call, functions: Functions, subject: String) -> Before {
     let more: &[(&str, &str)] = if call == Call::RetryRead { &[("expires_in", "600")] } else { &[] };
     let issued = answered(async || functions.issue("librechat", &subject, more).await).await;
-    let mut before =
-        Before { chain: vec![issued.tokens().unwrap_or_else(|| panic!("{issued:?}"))], functions, subject };
+    let issued = issued.tokens().unwrap_or_else(|| panic!("{issued:?}"));
+    let begun = functions.begin().await;
+    let code = match call {
+        Call::ExchangeUpdate => {
+            let accepted = answered(async || functions.accept(&begun.ticket, &subject).await).await;
+            functions.code(&accepted, &begun.cookie).await
+        }
+        _ => String::new(),
+    };
+    let mut before = Before { chain: vec![issued], functions, subject, begun, code };
     let renewals = match call {
         Call::ReuseUpdate => 3,
         Call::RetryRead => 1,
@@ -160,7 +187,12 @@ async fn prepare(call: Call, functions: Functions, subject: String) -> Before {
 /// What the request gets when nothing fails.
 fn is_ordinary(call: Call, before: &Before, answer: &Answer) -> bool {
     match call {
-        Call::IssuePut | Call::AssertionTransaction | Call::RenewalUpdate => answer.status == 200,
+        Call::IssuePut | Call::AssertionTransaction | Call::RenewalUpdate | Call::ExchangeUpdate => {
+            answer.status == 200
+        }
+        Call::AcceptPut => answer.status == 200 && answer.json()["redirect_to"].is_string(),
+        Call::UserinfoRead => answer.status == 200 && answer.json()["sub"] == before.subject,
+        Call::SignOutUpdate => answer.status == 302 && answer.text == SIGN_OUT_URL,
         Call::RetryRead => answer.tokens().is_some_and(|tokens| tokens.refresh() == before.last().refresh()),
         Call::RefusalRead | Call::ReuseUpdate => answer.status == 400 && answer.text == test_support::INVALID_GRANT,
         Call::RevocationRead | Call::RevocationUpdate => answer.status == 200 && answer.text == "{}",
@@ -185,6 +217,7 @@ fn ends_the_session(call: Call) -> bool {
             | Call::RevocationUpdate
             | Call::SessionsEndAllUpdate
             | Call::SessionsEndOneRead
+            | Call::SignOutUpdate
     )
 }
 
@@ -216,6 +249,10 @@ pub async fn case(number: usize, call: Call, fault: Fault, duration: Duration) {
     // That the same request may be sent again is not promised only where it cannot be.
     let is_unrepeatable = call == Call::AssertionTransaction && outcome == Outcome::Unavailable;
     assert!(is_unrepeatable || !first.asks_for_a_new_assertion(), "{what}: {first:?}");
+    assert!(first.status != 503 || first.is_page_of_a_browser() == (call == Call::SignOutUpdate), "{what}: {first:?}");
+    if call == Call::ExchangeUpdate {
+        return after_an_exchange(&before, fault, &first, &what).await;
+    }
     let record = before.record().await;
     if !ends_the_session(call) && record.revocation.is_some() {
         report::ended();
@@ -241,7 +278,15 @@ pub async fn case(number: usize, call: Call, fault: Fault, duration: Duration) {
         Call::IssuePut | Call::AssertionTransaction | Call::RetryRead => {
             renews(&before, &again.tokens().unwrap(), &what).await;
         }
-        Call::IntrospectionRead | Call::SessionsQuery | Call::AuthorizerRead => {
+        Call::AcceptPut => {
+            // Whichever acceptance was answered: its code is good, and one that was lost dies unused.
+            let code = before.functions.code(&again, &before.begun.cookie).await;
+            let answer = answered(async || before.functions.exchange(&code).await).await;
+            let tokens = answer.tokens().unwrap_or_else(|| panic!("{what}: {answer:?}"));
+            renews_by(&before, "librechat-oauth", &tokens, &what).await;
+        }
+        Call::ExchangeUpdate => unreachable!("it has its own end"),
+        Call::IntrospectionRead | Call::SessionsQuery | Call::AuthorizerRead | Call::UserinfoRead => {
             renews(&before, before.last(), &what).await;
         }
         Call::RefusalRead => assert!(before.record().await.revocation.is_none(), "{what}"),
@@ -249,7 +294,8 @@ pub async fn case(number: usize, call: Call, fault: Fault, duration: Duration) {
         | Call::RevocationRead
         | Call::RevocationUpdate
         | Call::SessionsEndAllUpdate
-        | Call::SessionsEndOneRead => {
+        | Call::SessionsEndOneRead
+        | Call::SignOutUpdate => {
             assert!(before.record().await.revocation.is_some(), "{what}: the session goes on");
             let answer = before.functions.renew("librechat", before.last()).await;
             assert!(answer.text == test_support::INVALID_GRANT || answer.is_unavailable(), "{what}: {answer:?}");
@@ -264,8 +310,40 @@ async fn retried(before: &Before, call: Call, what: &str) -> Answer {
     answer
 }
 
+/// A code is good once. An answer that came gives tokens that renew, also where the SDK's retry met its own write. A 503 keeps
+/// the code, unless the write was done and its answer lost: then the client's repetition is the code's second use, which ends
+/// the session, and the user signs in once more.
+async fn after_an_exchange(before: &Before, fault: Fault, first: &Answer, what: &str) {
+    if let Some(tokens) = first.tokens() {
+        return renews_by(before, "librechat-oauth", &tokens, what).await;
+    }
+    if fault == Fault::RequestDelayed {
+        // What was given up may still arrive.
+        tokio::time::sleep(std::time::Duration::from_secs(3)).await;
+    }
+    let session = test_support::session_of_code(&before.code);
+    let record = store().await.record_of(&session).await;
+    assert!(record.revocation.is_none(), "{what}: a 503 has ended the session");
+    let is_committed = record.generation.number() == 1;
+    let again = answered(async || before.functions.exchange(&before.code).await).await;
+    match is_committed {
+        false => {
+            let tokens = again.tokens().unwrap_or_else(|| panic!("{what}: the code is lost: {again:?}"));
+            renews_by(before, "librechat-oauth", &tokens, what).await;
+        }
+        true => {
+            assert_eq!((again.status, again.text.as_str()), (400, test_support::INVALID_GRANT), "{what}");
+            assert!(store().await.record_of(&session).await.revocation.is_some(), "{what}");
+        }
+    }
+}
+
 async fn renews(before: &Before, tokens: &Tokens, what: &str) {
-    let answer = answered(async || before.functions.renew("librechat", tokens).await).await;
+    renews_by(before, "librechat", tokens, what).await;
+}
+
+async fn renews_by(before: &Before, client: &str, tokens: &Tokens, what: &str) {
+    let answer = answered(async || before.functions.renew(client, tokens).await).await;
     let renewed = answer.tokens().unwrap_or_else(|| panic!("{what}, afterwards: {answer:?}"));
     assert!(store().await.record(&renewed).await.revocation.is_none(), "{what}: ended");
 }

@@ -11,6 +11,7 @@ use serde_json::Value;
 use crate::{
     cloud::{Cloud, Consumed},
     installation::{self, Installation, Secrets, Session, client_of, issue_event, renew_event},
+    sign_in::{self, Browser},
 };
 use aws_config::Region;
 use aws_sdk_dynamodb::config::Credentials;
@@ -36,7 +37,8 @@ impl From<Consumed> for Counts {
     }
 }
 
-/// Issue, renewal, retry and reuse, in this order, on one session with claims as LibreChat has them.
+/// Issue, renewal, retry and reuse, in this order, on one session with claims as LibreChat has them; then a sign-in, from the
+/// browser's first request to its last.
 pub async fn count(secrets: &Secrets) -> BTreeMap<String, Counts> {
     let clock = Arc::new(SettableClock::at(fixture::NOW));
     let stored = Installation::new(secrets.clone()).await;
@@ -65,5 +67,19 @@ pub async fn count(secrets: &Secrets) -> BTreeMap<String, Counts> {
     let reused: Value = installation::invoke(&tokens, &renew_event(&issued)).await;
     assert_eq!(reused["statusCode"], 400);
     note("reuse");
+
+    let browser = Browser::new(&tokens);
+    let ticket = browser.begin(&client, "openid profile email").await;
+    note("authorize");
+    let answer = sign_in::accept(&tokens, &ticket).await;
+    note("accept");
+    let code = browser.come_back(&answer).await;
+    note("return");
+    let exchanged = installation::invoke(&tokens, &sign_in::exchange_event(&client, &code)).await;
+    note("exchange");
+    sign_in::userinfo(&tokens, &exchanged).await;
+    note("userinfo");
+    sign_in::sign_out(&tokens, &exchanged).await;
+    note("sign-out");
     counts
 }

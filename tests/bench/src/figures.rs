@@ -9,6 +9,10 @@ use serde_json::{Value, json};
 pub struct Samples(Vec<Duration>);
 
 impl Samples {
+    pub const fn new() -> Self {
+        Self(Vec::new())
+    }
+
     pub fn push(&mut self, sample: Duration) {
         self.0.push(sample);
     }

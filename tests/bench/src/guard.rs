@@ -33,13 +33,15 @@ pub struct Baseline {
 }
 
 /// The kinds of invocations whose instructions are counted: name and arguments of `invocations`.
-const CASES: [(&str, &[&str]); 6] = [
+const CASES: [(&str, &[&str]); 8] = [
     ("renewal, HS256", &["--algorithm", "HS256", "--scope", "profile email"]),
     ("renewal, RS256", &["--algorithm", "RS256", "--scope", "profile email"]),
     ("renewal, ES256", &["--algorithm", "ES256", "--scope", "profile email"]),
     ("renewal, EdDSA", &["--algorithm", "EdDSA", "--scope", "profile email"]),
     ("renewal with ID token, RS256", &["--algorithm", "RS256", "--scope", "openid profile email"]),
     ("issue, RS256", &["--algorithm", "RS256", "--scope", "profile email", "--issue"]),
+    ("exchange, RS256", &["--algorithm", "RS256", "--scope", "profile email", "--exchange"]),
+    ("exchange with ID token, RS256", &["--algorithm", "RS256", "--scope", "openid profile email", "--exchange"]),
 ];
 
 /// What there is to count, on this machine, now. No instructions without valgrind.

@@ -25,6 +25,11 @@ use latchkey_token_lambda::{
 };
 use serde_json::{Value, json};
 
+use crate::sign_in;
+
+/// Where sign-ins come back to, and where the portal is.
+pub const CALLBACK: &str = "https://chat.example.org/oauth/openid/callback";
+const SIGN_IN_URL: &str = "https://portal.example.org/sign-in";
 pub const ISSUER: &str = "https://latchkey.example";
 pub const TABLE: &str = "latchkey";
 pub const SIGNING_KEYS: &str = "latchkey/signing-keys";
@@ -97,14 +102,14 @@ fn registrations() -> Value {
                 "client_id": client_of(algorithm), "type": "confidential", "secret_sha256": [sha256_of_secret()],
                 "alg": algorithm.name(), "kid": algorithm.is_symmetric().then_some("librechat-hs"),
                 "audience": ["librechat"], "scopes": ["openid", "profile", "email"],
-                "claims": ["email", "name", "preferred_username"],
+                "claims": ["email", "name", "preferred_username"], "redirect_uris": [CALLBACK],
             })
         })
         .collect();
     json!({
         "issuers": [{
             "issuer_id": "portal", "secret_sha256": [sha256_of_secret()],
-            "clients": ALGORITHMS.into_iter().map(client_of).collect::<Vec<_>>(),
+            "clients": ALGORITHMS.into_iter().map(client_of).collect::<Vec<_>>(), "sign_in_url": SIGN_IN_URL,
         }],
         "clients": clients,
     })
@@ -242,7 +247,7 @@ pub async fn invoke(tokens: &Tokens, event: &Value) -> Value {
 }
 
 /// An event of an HTTP API, payload 2.0.
-fn http_event(method: &str, path: &str, query: &str, basic: Option<&str>, body: Option<&Value>) -> Value {
+pub(crate) fn http_event(method: &str, path: &str, query: &str, basic: Option<&str>, body: Option<&Value>) -> Value {
     let mut event = json!({
         "version": "2.0", "routeKey": format!("{method} {path}"), "rawPath": path, "rawQueryString": query,
         "headers": {
@@ -299,6 +304,7 @@ pub fn other_event(function: &str, session: &Session) -> Value {
         }
         "sessions" => http_event("GET", "/sessions", "subject=alice", Some("portal"), None),
         "discovery" => http_event("GET", "/.well-known/jwks.json", "", None, None),
+        "authorize" => sign_in::begin_event(&session.client, "openid profile email"),
         "authorizer" => {
             let bearer = format!("Bearer {}", session.access_token);
             let mut event = http_event("GET", "/agents", "", None, None);
@@ -320,6 +326,7 @@ pub fn accept(function: &str, answer: &Value) {
         "authorizer" => answer["isAuthorized"] == true,
         "introspect" => answer["body"].as_str().is_some_and(|body| body.contains(r#""active":true"#)),
         "hello" | "hello-aws" => answer["body"] == "hello",
+        "authorize" => answer["statusCode"] == 302,
         _ => answer["statusCode"] == 200,
     };
     assert!(is_success, "{function}: {answer}");

@@ -14,4 +14,5 @@ pub mod quota;
 pub mod report;
 pub mod runtime_api;
 pub mod serving;
+pub mod sign_in;
 pub mod warm;

@@ -32,8 +32,8 @@ use latchkey_token_lambda::{
 };
 use serde_json::{Map, Value, json};
 
-const FUNCTIONS: [&str; 8] =
-    ["issue", "renew", "revoke", "introspect", "sessions", "discovery", "authorizer", "rotate-keys"];
+const FUNCTIONS: [&str; 9] =
+    ["issue", "renew", "revoke", "introspect", "sessions", "discovery", "authorize", "authorizer", "rotate-keys"];
 const MEGABYTES: [u64; 6] = [128, 256, 512, 1024, 1769, 3008];
 
 #[derive(Parser)]
@@ -61,6 +61,8 @@ enum Part {
     Warm,
     /// Renewals per second of the local server and of oidc-provider
     Server,
+    /// From the click to the tokens, at the local server
+    SignIn,
     /// Binary, zip and peak memory of every function
     Memory,
     /// Requests to the table
@@ -86,6 +88,7 @@ async fn main() -> ExitCode {
         Part::Sizes => ("sizes", sizes(&arguments).await),
         Part::Warm => ("warm", warm(&arguments).await),
         Part::Server => ("server", server(&arguments).await),
+        Part::SignIn => ("sign-in", sign_in(&arguments).await),
         Part::Memory => ("memory", memory(&arguments).await),
         Part::Requests => ("requests", serde_json::to_value(counts::count(&Secrets::generate()).await).unwrap()),
         Part::Report => {
@@ -312,6 +315,36 @@ async fn server(arguments: &Arguments) -> Value {
             }),
         );
         algorithms.insert(algorithm.name().to_owned(), results.into());
+    }
+    algorithms.into()
+}
+
+/// Whole sign-ins one after another: each leg of the browser, the portal and the client is a request over HTTP; nobody reads
+/// a page or types.
+async fn sign_in(arguments: &Arguments) -> Value {
+    let (secrets, executable) = (Secrets::generate(), arguments.builds.join("latchkey"));
+    let mut algorithms = Map::new();
+    for algorithm in [Algorithm::Rs256, Algorithm::Es256] {
+        let subject = Subject::latchkey(&executable, &secrets, algorithm, true).await;
+        let (mut whole, mut legs) = (Samples::default(), [const { Samples::new() }; 4]);
+        let rounds = arguments.samples(500);
+        for round in 0..rounds + rounds.div_ceil(10) {
+            let times = subject.sign_in(&client_of(algorithm), &format!("user-{round}")).await;
+            // The first tenth warms caches up.
+            if round >= rounds.div_ceil(10) {
+                whole.push(times.iter().sum());
+                legs.iter_mut().zip(times).for_each(|(samples, time)| samples.push(time));
+            }
+        }
+        subject.stop().await;
+        let [authorize, accept, come_back, exchange] = legs.map(|samples| samples.summary());
+        algorithms.insert(
+            algorithm.name().to_owned(),
+            json!({
+                "whole": whole.summary(), "authorize": authorize, "accept": accept, "return": come_back,
+                "exchange": exchange,
+            }),
+        );
     }
     algorithms.into()
 }

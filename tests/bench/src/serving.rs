@@ -8,8 +8,12 @@ use std::{
 };
 
 use base64::{Engine, engine::general_purpose::STANDARD};
+use form_urlencoded::Serializer;
 use http_body_util::{BodyExt, Full};
-use hyper::{Request, body::Bytes};
+use hyper::{
+    Request, Response,
+    body::{Bytes, Incoming},
+};
 use hyper_util::{
     client::legacy::{Client, connect::HttpConnector},
     rt::TokioExecutor,
@@ -24,6 +28,7 @@ use tokio::{
 use crate::{
     figures::Samples,
     installation::{SECRET, Secrets, client_of},
+    sign_in::{authorization_query, carried, exchange_form},
 };
 
 pub const CONNECTIONS: usize = 16;
@@ -36,6 +41,7 @@ pub struct Subject {
     /// HTTP Basic credentials of the client.
     authorization: String,
     sessions: Vec<Tokens>,
+    http: HttpClient,
     _folder: tempfile::TempDir,
 }
 
@@ -112,6 +118,7 @@ impl Subject {
             renewal_url: format!("{url}/token/renew"),
             authorization: basic(&client, SECRET),
             sessions,
+            http,
             _folder: folder,
         }
     }
@@ -139,6 +146,7 @@ impl Subject {
                 .iter()
                 .map(|token| Tokens { refresh_token: token.as_str().unwrap().to_owned(), access_token: None })
                 .collect(),
+            http: http_client(),
             _folder: tempfile::tempdir().unwrap(),
         }
     }
@@ -159,6 +167,33 @@ impl Subject {
             latencies.extend(times);
         }
         Throughput { per_second: latencies.len() as f64 / begin.elapsed().as_secs_f64(), latencies }
+    }
+
+    /// A whole sign-in of `subject`: how long the browser's begin, the portal's acceptance, the browser's return and the
+    /// client's exchange took.
+    pub async fn sign_in(&self, client: &str, subject: &str) -> [Duration; 4] {
+        let url = self.renewal_url.strip_suffix("/token/renew").unwrap();
+        let http = &self.http;
+        let mut begin = Instant::now();
+        let mut leg = || std::mem::replace(&mut begin, Instant::now()).elapsed();
+
+        let query = authorization_query(client, SCOPE);
+        let begun = get(http, &format!("{url}/authorize?{query}"), None).await;
+        let begun_in = leg();
+        let header = |answer: &Response<Incoming>, name: &str| answer.headers()[name].to_str().unwrap().to_owned();
+        let cookie = header(&begun, "set-cookie").split(';').next().unwrap().to_owned();
+        let told = [("ticket", carried(&header(&begun, "location"), "ticket")), ("subject", subject.to_owned())];
+        let form = Serializer::new(String::new()).extend_pairs(told).finish();
+        let accepted = post(http, &format!("{url}/authorize/accept"), &basic("portal", SECRET), form).await;
+        let accepted_in = leg();
+        let back = get(http, accepted["redirect_to"].as_str().unwrap(), Some(&cookie)).await;
+        let code = carried(&header(&back, "location"), "code");
+        let back_in = leg();
+        let form = exchange_form(&code);
+        let tokens = post(http, &self.renewal_url, &basic(client, SECRET), form).await;
+        let exchanged_in = leg();
+        assert!(tokens["id_token"].is_string(), "{tokens}");
+        [begun_in, accepted_in, back_in, exchanged_in]
     }
 
     pub async fn stop(mut self) {
@@ -195,6 +230,18 @@ async fn chain(
         tokens = Tokens::from_answer(&answer, tokens.access_token.is_some());
     }
     (tokens, times)
+}
+
+/// Where a browser is sent.
+async fn get(http: &HttpClient, url: &str, cookie: Option<&str>) -> Response<Incoming> {
+    let request = Request::get(url);
+    let request = match cookie {
+        Some(cookie) => request.header("cookie", cookie),
+        None => request,
+    };
+    let answer = http.request(request.body(Full::default()).unwrap()).await.unwrap();
+    assert_eq!(answer.status(), 302, "{url}");
+    answer
 }
 
 async fn post(http: &HttpClient, url: &str, authorization: &str, form: String) -> Value {

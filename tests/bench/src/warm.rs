@@ -36,6 +36,7 @@ use serde_json::Value;
 use crate::{
     figures::Samples,
     installation::{self, Secrets, Session, TABLE, Tokens, client_of, issue_event, renew_event},
+    sign_in::{Browser, accept, exchange_event},
 };
 
 /// Performs each operation once, and then repeats the answer.
@@ -94,6 +95,8 @@ pub struct Warm {
 pub enum Request {
     Issue,
     Renewal,
+    /// The exchange of a code, which is the first renewal of its session.
+    Exchange,
 }
 
 impl Warm {
@@ -109,13 +112,19 @@ impl Warm {
         let tokens = installation::tokens(&sdk, secrets, clock, randomness).await;
         let client = client_of(algorithm);
         let meter = Meter::default();
-        let issue = issue_event(&client, "alice", scope).to_string().into_bytes();
-        let answer: Value = serde_json::from_slice(&installation::invoke_bytes(&tokens, &meter, &issue).await).unwrap();
-        let session = Session::from_answer(&client, &answer);
         let event = match request {
-            Request::Issue => issue,
-            Request::Renewal => renew_event(&session).to_string().into_bytes(),
+            Request::Issue => issue_event(&client, "alice", scope),
+            Request::Renewal => {
+                let answer = installation::invoke(&tokens, &issue_event(&client, "alice", scope)).await;
+                renew_event(&Session::from_answer(&client, &answer))
+            }
+            Request::Exchange => {
+                let browser = Browser::new(&tokens);
+                let ticket = browser.begin(&client, scope).await;
+                exchange_event(&client, &browser.come_back(&accept(&tokens, &ticket).await).await)
+            }
         };
+        let event = event.to_string().into_bytes();
         let warm = Self { tokens, meter, event };
         let answer: Value = serde_json::from_slice(&warm.invoke().await).unwrap();
         Session::from_answer(&client, &answer);

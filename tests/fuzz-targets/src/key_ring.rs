@@ -5,6 +5,7 @@ use latchkey_token::{
     keys::{Algorithm, KeyRing, PublicKeys},
     ports::DerivedDocument,
     rotation::{Derived, RingDocument},
+    tickets::TicketKeys,
     values::Subject,
 };
 
@@ -101,7 +102,8 @@ fn assert_publishes_well(ring: &KeyRing, now: i64) {
     assert_eq!(PublicKeys::parse(&json), Some(public.clone()));
 }
 
-/// Who has what is derived from a ring verifies all that it signs, and signs nothing.
+/// Who has what is derived from a ring verifies all that it signs, and signs nothing; who seals sign-ins, seals them with the
+/// key of the tag key in use.
 fn assert_derives_well(ring: &KeyRing, text: &str) {
     let derived = Derived::of(ring, text).expect("a ring is a JSON object");
     for document in [DerivedDocument::VerificationKeys, DerivedDocument::PublicKeys] {
@@ -112,6 +114,12 @@ fn assert_derives_well(ring: &KeyRing, text: &str) {
             assert_eq!(read.value.public_keys(now), ring.public_keys(now));
             assert!(Algorithm::ALL.iter().all(|algorithm| read.value.signer(*algorithm, None, now).is_none()));
         }
+    }
+    let sealing = TicketKeys::read(&derived.text(DerivedDocument::TicketKeys)).expect("what is written is read");
+    assert!(sealing.faults.is_empty(), "{:?}", sealing.faults);
+    assert_eq!(format!("{:?}", sealing.value), format!("{:?}", TicketKeys::of(ring)));
+    for now in MOMENTS {
+        assert_eq!(sealing.value.in_use(now).is_ok(), ring.tagger(now).is_some());
     }
     let verifying = KeyRing::read_derived(&derived.text(DerivedDocument::VerificationKeys)).unwrap().value;
     for now in MOMENTS {

@@ -1,7 +1,11 @@
 //! API Gateway's events, from the bytes that Lambda hands over to the answer in API Gateway's form.
 
 use lambda_http::{Context, LambdaEvent, aws_lambda_events::apigw::ApiGatewayV2httpRequest};
-use latchkey_token_lambda::lambda;
+use latchkey_token::routes::{self, Function, Route};
+use latchkey_token_lambda::{
+    lambda,
+    response::{Page, page},
+};
 use serde_json::Value;
 
 use crate::{
@@ -9,7 +13,19 @@ use crate::{
     world::{Issued, World, block_on},
 };
 
-const CODES: [&str; 8] = [
+/// Routes that answer browsers.
+const OF_BROWSERS: [Route; 3] = [routes::AUTHORIZE, routes::RETURN_SIGN_IN, routes::SIGN_OUT];
+/// Every place a browser may be sent to.
+const ADDRESSES: [&str; 6] = [
+    "https://portal.example.org/sign-in",
+    "https://portal.example.org/sign-out",
+    "https://chat.example.org/oauth/openid/callback",
+    "https://chat.example.org/api/admin/oauth/openid/callback",
+    "http://127.0.0.1",
+    "https://latchkey.example/authorize",
+];
+
+const CODES: [&str; 9] = [
     "invalid_request",
     "invalid_client",
     "invalid_grant",
@@ -17,12 +33,14 @@ const CODES: [&str; 8] = [
     "unauthorized_client",
     "unsupported_grant_type",
     "invalid_token",
+    "insufficient_scope",
     "temporarily_unavailable",
 ];
 
 /// Every event that can be read at all is answered, by the functions together as by each alone: in API Gateway's form,
-/// not to be cached, tokens or a well-formed error; the same event gets the same answer; a refusal quotes no token and
-/// no secret, and costs nobody a session.
+/// not to be cached, tokens or a well-formed error; browsers are answered with a page that is always the same, or sent to an
+/// address of a registration; the same event gets the same answer; a refusal quotes no token and no secret, and costs
+/// nobody a session.
 ///
 /// Placeholders as in `events/` stand for tokens of sessions that exist.
 pub fn lambda_event(data: &[u8]) -> Outcome {
@@ -56,13 +74,19 @@ async fn invoke(world: &World, event: &str) -> Option<(String, Value)> {
             serde_json::to_value(lambda::answer(event, |request| $handler($service, request)).await.unwrap())
         };
     }
-    let answer = match path.as_str() {
-        path if path.ends_with("/token") => answer!(issue::handle, tokens),
-        path if path.ends_with("/token/renew") => answer!(renew::handle, tokens),
-        path if path.ends_with("/token/revoke") => answer!(revoke::handle, tokens),
-        path if path.ends_with("/token/introspect") => answer!(introspect::handle, tokens),
-        path if path.contains("/sessions") => answer!(sessions::handle, tokens),
-        _ => answer!(discovery::handle, &world.discovery),
+    let function = match routes::ALL.iter().find(|route| route.ends(&path)) {
+        Some(route) => route.function,
+        None if path.contains("/sessions") => Function::Sessions,
+        None => Function::Discovery,
+    };
+    let answer = match function {
+        Function::Issue => answer!(issue::handle, tokens),
+        Function::Renew => answer!(renew::handle, tokens),
+        Function::Revoke => answer!(revoke::handle, tokens),
+        Function::Introspect => answer!(introspect::handle, tokens),
+        Function::Sessions => answer!(sessions::handle, tokens),
+        Function::Discovery => answer!(discovery::handle, &world.discovery),
+        Function::Authorize => answer!(authorize::handle, &world.sign_ins),
     };
     Some((path, answer.unwrap()))
 }
@@ -70,12 +94,16 @@ async fn invoke(world: &World, event: &str) -> Option<(String, Value)> {
 /// Returns the status.
 fn assert_well_formed(path: &str, answer: &Value, issued: &[Issued]) -> u64 {
     let status = answer["statusCode"].as_u64().unwrap();
-    assert!([200, 304, 400, 401, 404, 413, 415].contains(&status), "{status}");
+    assert!([200, 302, 303, 304, 400, 401, 403, 404, 413, 415].contains(&status), "{status}");
     assert_eq!(answer["isBase64Encoded"], false);
     let header = |name: &str| answer["headers"][name].as_str();
     let may_be_kept = path.contains("/.well-known/") && status < 400;
     assert_eq!(header("cache-control"), Some(if may_be_kept { "public, max-age=300" } else { "no-store" }));
     if status == 304 {
+        return status;
+    }
+    if OF_BROWSERS.iter().any(|route| route.ends(path)) {
+        assert_is_for_browsers(status, answer);
         return status;
     }
     assert_eq!(header("content-type"), Some("application/json"));
@@ -92,12 +120,35 @@ fn assert_well_formed(path: &str, answer: &Value, issued: &[Issued]) -> u64 {
     let description = members["error_description"].as_str().unwrap();
     // RFC 6749 §5.2.
     assert!(description.bytes().all(|byte| (0x20..=0x7e).contains(&byte) && byte != b'"' && byte != b'\\'), "{body}");
-    assert_eq!(status == 401, members["error"] == "invalid_client");
-    assert!(status == 401 || header("www-authenticate").is_none());
+    let code = members["error"].as_str().unwrap();
+    assert_eq!(status == 401, ["invalid_client", "invalid_token"].contains(&code));
+    assert_eq!(status == 403, code == "insufficient_scope");
+    assert!([401, 403].contains(&status) || header("www-authenticate").is_none());
     // A claim's name is repeated to the issuer that has sent it, whatever it is.
     assert!(description.starts_with("claim '") || !body.contains("-secret"), "a secret is quoted");
-    for token in issued.iter().flat_map(|issued| [&issued.tokens["refresh_token"], &issued.tokens["access_token"]]) {
+    let names = ["refresh_token", "access_token", "id_token"];
+    for token in issued.iter().flat_map(|issued| names.map(|name| &issued.tokens[name])) {
         assert!(!body.contains(token.as_str().unwrap()), "a token is quoted");
     }
     status
+}
+
+/// A page that is always the same, or a way to a place that a registration names.
+fn assert_is_for_browsers(status: u64, answer: &Value) {
+    let header = |name: &str| answer["headers"][name].as_str();
+    assert_eq!(header("referrer-policy"), Some("no-referrer"));
+    let body = answer["body"].as_str().unwrap_or_default();
+    let Some(location) = header("location") else {
+        let pages = [Page::SignInStops, Page::SignedOut, Page::NobodySignedOut, Page::SignOutStops];
+        let is_known = |kind: Page| {
+            let page = page(kind);
+            page.status().as_u16() == u16::try_from(status).unwrap() && page.body().as_ref() == body.as_bytes()
+        };
+        assert!(pages.into_iter().any(is_known), "{status}: something of the request: {body}");
+        return;
+    };
+    assert!([302, 303].contains(&status) && body.is_empty());
+    let leads = ADDRESSES.iter().find_map(|address| location.strip_prefix(address));
+    let leads = leads.unwrap_or_else(|| panic!("elsewhere: {location}"));
+    assert!(leads.is_empty() || leads.starts_with(['?', '&', ':', '/']), "elsewhere: {location}");
 }

@@ -3,6 +3,7 @@
 
 mod access_token;
 mod assertion;
+mod authorization_request;
 mod authorizer_event;
 mod key_ring;
 mod lambda_event;
@@ -11,12 +12,16 @@ mod refresh_token;
 mod registrations;
 mod request_body;
 mod rotation_event;
+mod ticket;
+mod ticket_keys;
+mod web_url;
 mod world;
 
 pub use self::{
-    access_token::access_token, assertion::assertion, authorizer_event::authorizer_event, key_ring::key_ring,
-    lambda_event::lambda_event, refresh_token::refresh_token, registrations::registrations, request_body::request_body,
-    rotation_event::rotation_event,
+    access_token::access_token, assertion::assertion, authorization_request::authorization_request,
+    authorizer_event::authorizer_event, key_ring::key_ring, lambda_event::lambda_event, refresh_token::refresh_token,
+    registrations::registrations, request_body::request_body, rotation_event::rotation_event, ticket::ticket,
+    ticket_keys::ticket_keys, web_url::web_url,
 };
 
 /// Longest input that is looked at, in bytes: a little more than the longest body.
@@ -37,9 +42,10 @@ pub enum Outcome {
 pub type Target = fn(&[u8]) -> Outcome;
 
 /// All targets, by the name of their fuzz binary, seeds and corpus.
-pub const TARGETS: [(&str, Target); 9] = [
+pub const TARGETS: [(&str, Target); 13] = [
     ("access_token", access_token),
     ("assertion", assertion),
+    ("authorization_request", authorization_request),
     ("authorizer_event", authorizer_event),
     ("key_ring", key_ring),
     ("lambda_event", lambda_event),
@@ -47,6 +53,9 @@ pub const TARGETS: [(&str, Target); 9] = [
     ("registrations", registrations),
     ("request_body", request_body),
     ("rotation_event", rotation_event),
+    ("ticket", ticket),
+    ("ticket_keys", ticket_keys),
+    ("web_url", web_url),
 ];
 
 /// The input as text, if it is some and not too long.

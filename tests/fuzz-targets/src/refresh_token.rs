@@ -1,11 +1,14 @@
-//! Refresh tokens: read, made, forged.
+//! Refresh tokens and codes: read, made, forged, taken for each other.
 
 use std::sync::OnceLock;
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use latchkey_token::{
     keys::KeyRing,
-    tokens::{REFRESH_TOKEN_LENGTH, RefreshSecret, RefreshToken, UnverifiedRefreshToken},
+    tokens::{
+        AuthorizationCode, CODE_LENGTH, REFRESH_TOKEN_LENGTH, RefreshSecret, RefreshToken, UnverifiedCode,
+        UnverifiedRefreshToken,
+    },
     values::{ClientId, Generation, Owner, SessionKey, Sid},
 };
 
@@ -15,7 +18,8 @@ use crate::Outcome;
 const PARTS: usize = 16 + 16 + 4 + 32;
 
 /// Text is read only in its one canonical form, and what is read and verified is written as it was. A token made of the
-/// input reads back as made, for its client alone, and no bit of it can change.
+/// input reads back as made, for its client alone, and no bit of it can change; with the prefix of the other kind it is no
+/// token of that kind.
 pub fn refresh_token(data: &[u8]) -> Outcome {
     let outcome = match std::str::from_utf8(data) {
         Ok(text) => read(text),
@@ -40,15 +44,24 @@ fn client(id: &str) -> ClientId {
 }
 
 fn read(text: &str) -> Outcome {
-    let Ok(token) = UnverifiedRefreshToken::parse(text) else { return Outcome::Refused };
-    assert_eq!(text.len(), REFRESH_TOKEN_LENGTH);
-    let bytes = URL_SAFE_NO_PAD.decode(&text[4..]).unwrap();
-    assert_eq!(format!("lk1_{}", URL_SAFE_NO_PAD.encode(&bytes)), text, "another spelling of the same token");
-    assert_eq!(token.tag_kid(), bytes[0]);
-    if let Some(token) = token.verify(ring(), &client("librechat"), 0).unwrap() {
-        assert_eq!(token.expose(ring().tagger(0).unwrap(), &client("librechat")), text);
+    macro_rules! read {
+        ($kind:ident, $prefix:literal, $length:ident) => {
+            if let Ok(token) = $kind::parse(text) {
+                assert_eq!(text.len(), $length);
+                let bytes = URL_SAFE_NO_PAD.decode(&text[$prefix.len()..]).unwrap();
+                let again = format!("{}{}", $prefix, URL_SAFE_NO_PAD.encode(&bytes));
+                assert_eq!(again, text, "another spelling of the same token");
+                assert_eq!(token.tag_kid(), bytes[0]);
+                if let Some(token) = token.verify(ring(), &client("librechat"), 0).unwrap() {
+                    assert_eq!(token.expose(ring().tagger(0).unwrap(), &client("librechat")), text);
+                }
+                return Outcome::Accepted;
+            }
+        };
     }
-    Outcome::Accepted
+    read!(UnverifiedRefreshToken, "lk1_", REFRESH_TOKEN_LENGTH);
+    read!(UnverifiedCode, "lkc1_", CODE_LENGTH);
+    Outcome::Refused
 }
 
 fn make(parts: &[u8; PARTS], flip: &[u8]) {
@@ -61,11 +74,18 @@ fn make(parts: &[u8; PARTS], flip: &[u8]) {
     let made = RefreshToken::new(session, generation, secret);
     let text = made.expose(ring().tagger(0).unwrap(), &client("librechat"));
 
+    let code = AuthorizationCode::new(session, generation, made.secret().clone());
+    let code = code.expose(ring().tagger(0).unwrap(), &client("librechat"));
+    let is_code = |text: &str| UnverifiedCode::parse(text).unwrap().verify(ring(), &client("librechat"), 0).unwrap();
+    assert!(is_code(&code).is_some_and(|code| code.secret().hash() == made.secret().hash()));
+    assert!(is_code(&text.replacen("lk1_", "lkc1_", 1)).is_none(), "a refresh token taken for a code");
+
     let verified = |text: &str, id| UnverifiedRefreshToken::parse(text).ok()?.verify(ring(), &client(id), 0).unwrap();
     let again = verified(&text, "librechat").expect("a token of our own");
     assert_eq!((again.session, again.generation), (session, generation));
     assert_eq!(again.secret().hash(), made.secret().hash());
     assert!(verified(&text, "librechat2").is_none(), "another client's");
+    assert!(verified(&code.replacen("lkc1_", "lk1_", 1), "librechat").is_none(), "a code taken for a refresh token");
 
     let mut bytes = URL_SAFE_NO_PAD.decode(&text[4..]).unwrap();
     let bit = flip.iter().fold(0, |bit, byte| (bit * 256 + usize::from(*byte)) % (bytes.len() * 8));

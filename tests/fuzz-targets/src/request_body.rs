@@ -2,7 +2,10 @@
 
 use std::sync::OnceLock;
 
-use latchkey_token::json::{self, Map, Value};
+use latchkey_token::{
+    json::{self, Map, Value},
+    values::Timestamp,
+};
 use latchkey_token_lambda::{
     Body, Request,
     request::{MAX_BODY_BYTES, Parameters, RequestFault},
@@ -14,7 +17,8 @@ use crate::{MAX_INPUT_BYTES, Outcome};
 const FORM: &str = "application/x-www-form-urlencoded";
 const JSON: &str = "application/json";
 /// Parameters that requests have, and one that they do not.
-const NAMES: [&str; 6] = ["subject", "claims", "expires_in", "refresh_token", "client_secret", "unknown"];
+const NAMES: [&str; 9] =
+    ["subject", "claims", "expires_in", "refresh_token", "client_secret", "ticket", "auth_time", "amr", "unknown"];
 
 /// What a handler can learn of a body, each member read in each of the ways there are.
 #[derive(Debug, PartialEq)]
@@ -22,6 +26,8 @@ struct Seen {
     texts: Vec<Result<Option<String>, RequestFault>>,
     seconds: Vec<Result<Option<u32>, RequestFault>>,
     objects: Vec<Result<Map<String, Value>, RequestFault>>,
+    times: Vec<Result<Option<Timestamp>, RequestFault>>,
+    words: Vec<Result<Vec<String>, RequestFault>>,
 }
 
 /// Reading says the same every time; what was read can be written in the other encoding and means the same; the strict
@@ -72,12 +78,14 @@ fn request(content_type: &str, body: &[u8]) -> Option<Request> {
 }
 
 fn see(request: &Request) -> Result<Seen, RequestFault> {
-    let (mut texts, mut seconds, mut objects) =
-        (Parameters::read(request)?, Parameters::read(request)?, Parameters::read(request)?);
+    let read = || Parameters::read(request);
+    let (mut texts, mut seconds, mut objects, mut times, mut words) = (read()?, read()?, read()?, read()?, read()?);
     Ok(Seen {
         texts: NAMES.map(|name| texts.text(name)).into(),
         seconds: NAMES.map(|name| seconds.seconds(name)).into(),
         objects: NAMES.map(|name| objects.object(name)).into(),
+        times: NAMES.map(|name| times.time(name)).into(),
+        words: NAMES.map(|name| words.words(name)).into(),
     })
 }
 
@@ -86,7 +94,9 @@ impl Seen {
         let texts = self.texts.iter().filter_map(|read| read.as_ref().err());
         let seconds = self.seconds.iter().filter_map(|read| read.as_ref().err());
         let objects = self.objects.iter().filter_map(|read| read.as_ref().err());
-        texts.chain(seconds).chain(objects)
+        let times = self.times.iter().filter_map(|read| read.as_ref().err());
+        let words = self.words.iter().filter_map(|read| read.as_ref().err());
+        texts.chain(seconds).chain(objects).chain(times).chain(words)
     }
 }
 

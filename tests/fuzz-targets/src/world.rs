@@ -3,9 +3,10 @@
 
 use std::sync::{Arc, OnceLock};
 
+use authorize::SignIns;
 use discovery::Discovery;
 use latchkey_token::{documents::Documents, policy::Policy};
-use latchkey_token_lambda::{Body, Request, Service, response::Cors};
+use latchkey_token_lambda::{Body, Request, Response, Service, response::Cors};
 use latchkey_token_testkit::{FixedDocuments, InMemorySessions, SeededRandomness, SettableClock, fixture::NOW};
 use serde_json::Value;
 
@@ -24,6 +25,7 @@ const CLIENTS: [(&str, &str, &str); 4] = [
 pub(crate) struct World {
     pub tokens: Service<InMemorySessions, FixedDocuments>,
     pub discovery: Discovery<FixedDocuments>,
+    pub sign_ins: SignIns<FixedDocuments>,
 }
 
 /// Tokens that were issued for an input.
@@ -47,6 +49,12 @@ impl World {
             cors: Cors::default(),
             clock: clock.clone(),
         };
+        let sign_ins = SignIns {
+            documents: documents.clone(),
+            issuer: ISSUER.into(),
+            clock: clock.clone(),
+            randomness: Arc::new(SeededRandomness::new(2)),
+        };
         let tokens = Service {
             store: InMemorySessions::default(),
             documents,
@@ -55,14 +63,28 @@ impl World {
             clock,
             randomness: Arc::new(SeededRandomness::new(1)),
         };
-        Self { tokens, discovery }
+        Self { tokens, discovery, sign_ins }
+    }
+
+    /// `/authorize` and `/authorize/return`.
+    pub(crate) async fn browse(&self, request: Request) -> Response<Body> {
+        authorize::handle(&self.sign_ins, request).await
+    }
+
+    /// A call of the portal.
+    pub(crate) async fn portal(&self, path: &str, mut body: Value) -> (u16, Value) {
+        body["issuer_id"] = "portal".into();
+        body["issuer_secret"] = "example-issuer-secret".into();
+        let mut request = request(&body);
+        *request.uri_mut() = path.parse().unwrap();
+        read(issue::handle(&self.tokens, request).await)
     }
 
     /// Puts tokens of sessions of `alice` into the placeholders of `text`.
     pub(crate) async fn filled(&self, text: &str) -> (String, Vec<Issued>) {
         let (mut filled, mut all) = (text.to_owned(), Vec::new());
         for (client, prefix, secret) in CLIENTS {
-            let names = ["refresh_token", "access_token", "session_id"];
+            let names = ["refresh_token", "access_token", "id_token", "session_id"];
             let placeholder = |name: &str| format!("{{{{{prefix}{name}}}}}");
             if !names.iter().any(|name| text.contains(&placeholder(name))) {
                 continue;
@@ -100,7 +122,13 @@ impl World {
 
 fn documents() -> FixedDocuments {
     static DOCUMENTS: OnceLock<FixedDocuments> = OnceLock::new();
-    DOCUMENTS.get_or_init(|| FixedDocuments::new(Documents::parse(&ring(), &example_registrations()).unwrap())).clone()
+    DOCUMENTS.get_or_init(|| FixedDocuments::new(parsed_documents().clone())).clone()
+}
+
+/// The documents of every world.
+pub(crate) fn parsed_documents() -> &'static Documents {
+    static DOCUMENTS: OnceLock<Documents> = OnceLock::new();
+    DOCUMENTS.get_or_init(|| Documents::parse(&ring(), &example_registrations()).unwrap())
 }
 
 /// With EdDSA, which signs in a fraction of RS256's time, and the same thing every time.

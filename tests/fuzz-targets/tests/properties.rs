@@ -178,13 +178,17 @@ macro_rules! properties {
 properties!(
     access_token,
     assertion,
+    authorization_request,
     authorizer_event,
     key_ring,
     lambda_event,
     refresh_token,
     registrations,
     request_body,
-    rotation_event
+    rotation_event,
+    ticket,
+    ticket_keys,
+    web_url
 );
 
 #[test]

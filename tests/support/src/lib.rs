@@ -163,6 +163,16 @@ pub fn form(pairs: &[(&str, &str)]) -> String {
     pairs.iter().map(|(name, value)| format!("{}={}", encode(name), encode(value))).collect::<Vec<_>>().join("&")
 }
 
+/// The session of a code, by its own bytes.
+pub fn session_of_code(code: &str) -> String {
+    session_in(&code[5..])
+}
+
+fn session_in(encoded: &str) -> String {
+    let bytes = URL_SAFE_NO_PAD.decode(encoded).unwrap();
+    URL_SAFE_NO_PAD.encode(&bytes[1..33])
+}
+
 impl App {
     pub async fn start() -> Self {
         Self::with(&[]).await
@@ -221,7 +231,7 @@ impl App {
             operations,
             files,
             http: Client::builder(TokioExecutor::new()).build_http(),
-            secrets: Mutex::new([secrets, keys::secrets()].concat()),
+            secrets: Mutex::new([secrets, keys::secrets(), vec![sign_in::VERIFIER.to_owned()]].concat()),
             logged_before,
         }
     }
@@ -357,8 +367,7 @@ impl App {
 
     /// The session of a refresh token, by its own bytes.
     pub fn session_of(&self, refresh_token: &str) -> String {
-        let bytes = URL_SAFE_NO_PAD.decode(&refresh_token[4..]).unwrap();
-        URL_SAFE_NO_PAD.encode(&bytes[1..33])
+        session_in(&refresh_token[4..])
     }
 
     /// The generation that the record of a session has reached.

@@ -76,8 +76,8 @@ pub fn check(text: &str) -> Result<usize, String> {
             parsed["jti"].take();
         }
         let rest = parsed.to_string();
-        // The beginning of every JWT, and of every refresh token.
-        if let Some(token) = ["eyJ", "lk1_"].into_iter().find(|token| rest.contains(token)) {
+        // The beginning of every JWT, and of everything else that is sealed or tagged here.
+        if let Some(token) = ["eyJ", "lk1_", "lkt1_", "lka1_", "lkc1_"].into_iter().find(|token| rest.contains(token)) {
             return Err(format!("something like a token: {token}"));
         }
     }
@@ -121,6 +121,8 @@ mod tests {
             assert!(checked(member, &id).is_err(), "{member}");
         }
         assert!(checked("jti", &token).is_err());
-        assert!(checked("jti", "lk1_a").is_err());
+        for token in ["lk1_a", "lkt1_a", "lka1_a", "lkc1_a"] {
+            assert!(checked("jti", token).is_err() && checked("path", token).is_err());
+        }
     }
 }

@@ -20,6 +20,9 @@ struct Arguments {
     /// A new session instead of a renewal
     #[arg(long)]
     issue: bool,
+    /// The exchange of a code instead of a renewal
+    #[arg(long, conflicts_with = "issue")]
+    exchange: bool,
     #[arg(long)]
     scope: String,
     /// The signing-keys secret in a file
@@ -40,7 +43,11 @@ async fn main() {
         signing_keys: std::fs::read_to_string(&arguments.signing_keys).unwrap(),
         clients: std::fs::read_to_string(&arguments.clients).unwrap(),
     };
-    let request = if arguments.issue { Request::Issue } else { Request::Renewal };
+    let request = match (arguments.issue, arguments.exchange) {
+        (true, _) => Request::Issue,
+        (_, true) => Request::Exchange,
+        (false, false) => Request::Renewal,
+    };
     let clock = Arc::new(SettableClock::at(fixture::NOW));
     let randomness = Arc::new(SeededRandomness::new(1));
     let warm = Warm::new(request, algorithm, &arguments.scope, &secrets, clock, randomness).await;
