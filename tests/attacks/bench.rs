@@ -365,7 +365,13 @@ impl Bench {
         let attempt = |place: &Place| {
             let request = self.bring(*place, token)?;
             let is_too_large = request.body().len() > 16 * 1024 && !Place::OF_HINTS.contains(place);
-            let expected = if is_too_large { Expected::too_large() } else { place.refusal() };
+            let expected = match place {
+                Place::UserinfoForm if is_too_large => {
+                    Expected::too_large().with_header("www-authenticate", "Bearer error=\"invalid_request\"")
+                }
+                _ if is_too_large => Expected::too_large(),
+                place => place.refusal(),
+            };
             Some(Attempt::new(format_args!("{what} at {place:?}"), request, expected))
         };
         places.iter().filter_map(attempt).collect()

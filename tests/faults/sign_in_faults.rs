@@ -112,8 +112,12 @@ fn is_code(answer: &Answer) -> bool {
     answer.status == 302 && answer.text.starts_with(&format!("{CALLBACK}?code=lkc1_"))
 }
 
-/// Served as ever, or the page that says that it cannot be now; never the page of a request that is at fault.
+/// Served as ever, or the page that says that it cannot be now; never the page of a request that is at fault. Where the
+/// registrations are there, the client is known, and told instead.
 fn judged(answer: &Answer, is_ordinary: bool, what: &str) -> Outcome {
+    if answer.status == 302 && answer.text.starts_with(&format!("{CALLBACK}?error=temporarily_unavailable&")) {
+        return report::answered(Outcome::Unavailable);
+    }
     let outcome = report::answered(answer.outcome(is_ordinary));
     assert!(outcome == Outcome::Served || answer.is_page_of_a_browser(), "{what}: {answer:?}");
     outcome
