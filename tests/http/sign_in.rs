@@ -385,6 +385,12 @@ async fn a_form_and_the_address_that_it_becomes_may_be_as_long() {
     let address =
         app.browser().post_form("/authorize", authorization("librechat-oauth", &[("login_hint", &hint)])).await;
     assert_eq!(app.browser().get(&address.location()).await.carried_to(SIGN_IN_URL)["login_hint"], hint);
+    // Encoded, it would not fit into API Gateway's headers.
+    let growing = "\u{e9}".repeat(1_700);
+    app.browser()
+        .post_form("/authorize", authorization("librechat-oauth", &[("login_hint", &growing)]))
+        .await
+        .page(400);
     let long = "x".repeat(4_000);
     app.browser().post_form("/authorize", authorization("librechat-oauth", &[("login_hint", &long)])).await.page(400);
 }

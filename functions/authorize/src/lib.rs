@@ -9,12 +9,12 @@ use latchkey_token::{
     failure::Failure,
     ports::{Clock, Randomness, SignInDocumentSource},
     routes,
-    sign_in::{Authorize, Direction, Finish, MAX_REQUEST_BYTES},
+    sign_in::{Authorize, Direction, Finish, MAX_ADDRESS_BYTES, MAX_REQUEST_BYTES},
     values::with_query,
 };
 use latchkey_token_lambda::{
     Body, Request, Response,
-    request::{BrowserCookie, MAX_BODY_BYTES, browser_parameters, only},
+    request::{BrowserCookie, MAX_BODY_BYTES, RequestFault, browser_parameters, only},
     response::{self, EdgeError, Page},
     telemetry::RequestAudit,
     within_deadline,
@@ -59,6 +59,9 @@ async fn begin<D: SignInDocumentSource>(
         // A form from another site brings no cookie (SameSite=Lax), and a new one would break the browser's other sign-ins.
         let parameters: Vec<_> = parameters.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
         let address = with_query(&routes::AUTHORIZE.url(&sign_ins.issuer), &parameters);
+        if address.len() > MAX_ADDRESS_BYTES {
+            return Err(RequestFault::TooLarge.into());
+        }
         return Ok(response::redirect(StatusCode::SEE_OTHER, &address).map_err(Failure::from)?);
     }
     let use_case = Authorize {

@@ -15,7 +15,7 @@ use crate::{
 };
 
 /// Longest address that a browser is sent to, in bytes: API Gateway's headers end at 10 KiB.
-const MAX_ADDRESS_BYTES: usize = 9 * 1024;
+pub const MAX_ADDRESS_BYTES: usize = 9 * 1024;
 
 /// What the begin of a sign-in needs.
 pub struct Authorize<'a, D> {

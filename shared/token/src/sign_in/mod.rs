@@ -16,7 +16,7 @@ mod ticket_holder;
 
 pub use self::{
     accept::{Accept, AcceptRequest, Accepted},
-    authorize::{Authorize, Begun},
+    authorize::{Authorize, Begun, MAX_ADDRESS_BYTES},
     direction::Direction,
     finish::Finish,
     inspect::{Inspect, Inspected},
