@@ -147,9 +147,11 @@ fn fault_of(text: &str) -> Option<SecretFault> {
 fn is_assignment(text: &str) -> bool {
     let line = text.trim_start();
     let line = line.strip_prefix("export ").or_else(|| line.strip_prefix("- ")).unwrap_or(line);
-    let Some((name, _)) = line.split_once(['=', ':']) else { return false };
+    let Some((name, value)) = line.split_once(['=', ':']) else { return false };
     let name = name.trim().trim_matches('"').to_ascii_uppercase();
     !name.is_empty()
+        // The equals signs at the end of base64.
+        && !value.trim_matches('=').is_empty()
         && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
         && ["SECRET", "JWT_", "PASSWORD", "_KEY"].iter().any(|word| name.contains(word))
 }
