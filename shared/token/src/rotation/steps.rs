@@ -541,7 +541,7 @@ mod tests {
     fn librechats_secret_comes_in_the_place_of_a_faulty_one() {
         let faulty = r#"{"signing":[{"kid":"librechat-hs","alg":"HS256","secret":"short"},{"kid":"odd"}],"tagging":[{"kid":1,"secret":"CQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQk"}]}"#;
         let world = World::new(faulty);
-        world.versions.0.lock().unwrap().librechat = Some("a test secret of at least 32 bytes".into());
+        world.versions.0.lock().unwrap().librechat = Some(Ok("a test secret of at least 32 bytes".into()));
         world.rotate("v1");
         let ring = KeyRing::read(&world.text()).unwrap().value;
         assert!(ring.verifier("librechat-hs", NOW.unix_seconds()).unwrap().is_some());
@@ -850,24 +850,34 @@ mod tests {
         const SECRET: &str = "an example secret of 32+ bytes, kept elsewhere";
         let world = World::new(EMPTY);
         assert!(rotate_with(&world, "first", Ok(SECRET)).is_empty());
-        for (secret, named) in [
-            (Ok("too short"), "shorter than the 32 bytes"),
-            (Ok("'an example secret of 32+ bytes in quotes'"), "quotation marks"),
-            (Ok("\"an example secret of 32+ bytes in quotes\"\n"), "quotation marks"),
-            (Ok("JWT_SECRET=an example secret of 32+ bytes"), "NAME=VALUE"),
-            (Ok("an example secret of 32+ bytes\n\n"), "more than one line"),
-            (Ok(r#"{"JWT_SECRET":"an example secret of 32+ bytes","OTHER":"x"}"#), "JSON object"),
-            (Ok(r#"{"JWT_SECRET":7}"#), "JSON object"),
-            (Ok("changeme-changeme-changeme-changeme"), "well-known"),
-            (Err("Access to KMS is not allowed"), "cannot be read: Access to KMS is not allowed"),
+        for (version, secret, named) in [
+            ("v2", Ok("\"an example secret of 32+ bytes in quotes\"\n"), "quotation marks"),
+            ("v3", Err("Access to KMS is not allowed"), "cannot be read: Access to KMS is not allowed"),
         ] {
             let before = world.text();
-            let faults = rotate_with(&world, named, secret);
+            let faults = rotate_with(&world, version, secret);
             assert!(faults.len() == 1 && faults[0].starts_with("librechat-secret: "), "{faults:?}");
             assert!(faults[0].contains(named) && faults[0].contains("stays as it is"), "{faults:?}");
-            assert!(!secret.is_ok_and(|secret| faults[0].contains(secret)), "{faults:?}");
             assert_eq!(librechat_key(&world).as_deref(), Some(SECRET));
             assert_ne!(world.text(), before, "the other keys are rotated");
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_libre_chats_secret_is_named_and_not_quoted() {
+        for (secret, named) in [
+            ("too short", "shorter than the 32 bytes"),
+            ("'an example secret of 32+ bytes in quotes'", "quotation marks"),
+            ("JWT_SECRET=an example secret of 32+ bytes", "NAME=VALUE"),
+            ("an example secret of 32+ bytes\n\n", "more than one line"),
+            (r#"{"JWT_SECRET":"an example secret of 32+ bytes","OTHER":"x"}"#, "JSON object"),
+            (r#"{"JWT_SECRET":7}"#, "JSON object"),
+            ("changeme-changeme-changeme-changeme", "well-known"),
+        ] {
+            let mut ring = RingDocument::default();
+            let fault = import_librechat_secret(&mut ring, LibreChatSecret::Text(secret.to_owned())).unwrap_err();
+            assert!(fault.contains(named) && !fault.contains(secret), "{fault}");
+            assert!(ring.signing.is_empty());
         }
     }
 }
