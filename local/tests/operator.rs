@@ -129,7 +129,7 @@ fn a_weak_or_second_hs256_secret_is_refused_and_never_shown() {
     let weak = "0th weak secret of just 31 byte";
     let (code, out, said) = files.latchkey_fed(import, &format!("{weak}\n"));
     assert_eq!((code, out.as_str()), (1, ""));
-    assert!(said.contains("shorter than the 32 bytes") && !said.contains(&weak), "{said}");
+    assert!(said.contains("shorter than the 32 bytes") && !said.contains(weak), "{said}");
     assert!(!Path::new(&files.path("keys.json")).exists());
     let strong = "a test secret of at least 32 bytes";
     assert_eq!(files.latchkey_fed(import, strong).0, 0);
@@ -139,7 +139,7 @@ fn a_weak_or_second_hs256_secret_is_refused_and_never_shown() {
     assert_eq!(files.read("keys.json"), before);
     for line in ["keys show --file keys.json", "keys show --file keys.json --json"] {
         let shown = files.done(line);
-        assert!(shown.contains("HS256") && !shown.contains(&strong), "{shown}");
+        assert!(shown.contains("HS256") && !shown.contains(strong), "{shown}");
     }
 }
 
