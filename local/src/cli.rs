@@ -11,7 +11,7 @@ use std::{
 use clap::{Args, CommandFactory, Parser, Subcommand};
 use clap_complete::Shell;
 use latchkey_token::ports::Clock;
-use latchkey_token_lambda::{system::SystemClock, telemetry};
+use latchkey_token_lambda::{settings, system::SystemClock, telemetry};
 use tracing_subscriber::fmt::writer::MakeWriterExt;
 
 use crate::{
@@ -190,6 +190,7 @@ const ENGINE_THREADS: usize = 8;
 fn serve(arguments: ServeArguments) -> Result<(), String> {
     let audit_feed = AuditFeed::default();
     telemetry::init_with(std::io::stdout.and(audit_feed.clone()));
+    settings::warn_of_unknown_names();
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .max_blocking_threads(ENGINE_THREADS)

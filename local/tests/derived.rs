@@ -48,7 +48,7 @@ fn kids(document: &Value, list: &str) -> Vec<Value> {
 #[test]
 fn every_command_that_changes_the_ring_writes_what_is_derived_from_it() {
     let (stub, first, _) = with_two_keys();
-    let import = stub.latchkey(&keys("import-hs256 --kid hs"), &"s".repeat(32));
+    let import = stub.latchkey(&keys("import-hs256 --kid hs"), "a test secret of at least 32 bytes");
     assert_eq!(import.0, 0, "{}", import.2);
     assert_in_agreement(&stub);
     stub.done(&keys(&format!("revoke {first}")));
@@ -293,7 +293,7 @@ fn a_ring_that_others_change_meanwhile_is_derived_from_again() {
         }
         Fate::Answered
     });
-    let (code, _, said) = stub.latchkey(&keys("import-hs256 --kid hs"), &"s".repeat(32));
+    let (code, _, said) = stub.latchkey(&keys("import-hs256 --kid hs"), "a test secret of at least 32 bytes");
     assert_eq!(code, 1);
     assert!(said.contains("at the same time") || said.contains("in a row"), "{said}");
 }

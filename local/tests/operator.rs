@@ -65,7 +65,7 @@ fn registrations_made_by_command_serve_and_their_secrets_rotate() {
 #[test]
 fn librechats_own_secret_signs_for_the_client_that_names_it() {
     let files = Files::new();
-    let secret = "x".repeat(32);
+    let secret = "librechat's own secret, of a test";
     let import = "keys import-hs256 --kid librechat-hs --file keys.json";
     let (code, _, said) = files.latchkey_fed(import, &format!("{secret}\n"));
     assert_eq!(code, 0, "{said}");
@@ -126,20 +126,20 @@ fn an_issuer_registered_by_command_issues_with_the_tokens_that_it_signs_today() 
 fn a_weak_or_second_hs256_secret_is_refused_and_never_shown() {
     let files = Files::new();
     let import = "keys import-hs256 --kid hs --file keys.json";
-    let weak = "w".repeat(31);
+    let weak = "0th weak secret of just 31 byte";
     let (code, out, said) = files.latchkey_fed(import, &format!("{weak}\n"));
     assert_eq!((code, out.as_str()), (1, ""));
-    assert!(said.contains("shorter than the 32 bytes") && !said.contains(&weak), "{said}");
+    assert!(said.contains("shorter than the 32 bytes") && !said.contains(weak), "{said}");
     assert!(!Path::new(&files.path("keys.json")).exists());
-    let strong = "s".repeat(32);
-    assert_eq!(files.latchkey_fed(import, &strong).0, 0);
+    let strong = "a test secret of at least 32 bytes";
+    assert_eq!(files.latchkey_fed(import, strong).0, 0);
     let before = files.read("keys.json");
-    let (code, _, said) = files.latchkey_fed(import, &"t".repeat(32));
+    let (code, _, said) = files.latchkey_fed(import, "a second secret of at least 32 bytes");
     assert!(code == 1 && said.contains(r#"kid "hs" stands twice"#), "{said}");
     assert_eq!(files.read("keys.json"), before);
     for line in ["keys show --file keys.json", "keys show --file keys.json --json"] {
         let shown = files.done(line);
-        assert!(shown.contains("HS256") && !shown.contains(&strong), "{shown}");
+        assert!(shown.contains("HS256") && !shown.contains(strong), "{shown}");
     }
 }
 
@@ -219,7 +219,8 @@ fn every_command_that_prints_prints_json() {
     let key = json("keys generate --alg ES256 --file keys.json");
     assert_eq!(key["kid"], files.json("keys.json")["signing"][0]["kid"]);
     assert_eq!(key["sign_from"].as_str().unwrap().len(), "2026-01-31T09:30:00Z".len());
-    let (_, out, _) = files.latchkey_fed("keys import-hs256 --kid hs --file keys.json --json", &"s".repeat(32));
+    let (_, out, _) =
+        files.latchkey_fed("keys import-hs256 --kid hs --file keys.json --json", "a test secret of at least 32 bytes");
     assert_eq!(out, "{\"kid\":\"hs\"}\n");
     files.secret("issuer add portal --file clients.json");
     files.secret("client add app --file clients.json --issuer portal");
@@ -361,7 +362,10 @@ fn keys_are_added_in_secrets_manager() {
     let first = stub.done(&format!("keys generate --alg ES256 {places}"));
     let weak = stub.latchkey(&format!("keys import-hs256 --kid hs {places}"), "short");
     assert_eq!(weak.0, 1, "{}", weak.2);
-    assert_eq!(stub.latchkey(&format!("keys import-hs256 --kid hs {places}"), &"s".repeat(32)).0, 0);
+    assert_eq!(
+        stub.latchkey(&format!("keys import-hs256 --kid hs {places}"), "a test secret of at least 32 bytes").0,
+        0
+    );
     assert_eq!(stub.current()["signing"][0]["kid"], first.trim());
     let shown: Value =
         serde_json::from_str(&stub.done("keys show --secret-id latchkey/one --json")).expect("one JSON object");

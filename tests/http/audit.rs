@@ -18,7 +18,7 @@ use lambda_http::{Context, LambdaEvent, aws_lambda_events::apigw::ApiGatewayV2ht
 use latchkey::serve::dynamodb::embedded;
 use latchkey_token::{
     failure::Unavailable,
-    ports::{CurrentRing, DerivedDocument, Promotion, RingVersions, VersionStages},
+    ports::{CurrentRing, DerivedDocument, LibreChatSecret, Promotion, RingVersions, VersionStages},
     rotation::RotationLimits,
     routes::{self, Found},
 };
@@ -132,8 +132,13 @@ impl Deployment {
             .unwrap();
             self.invoke("rotate-keys", async |context| {
                 let audit = RequestAudit::of_invocation("rotate-keys", context.request_id);
-                let machine =
-                    Machine { clock: &*self.clock, randomness: &SystemRandomness, keys: &SystemKeys, audit: &audit };
+                let machine = Machine {
+                    clock: &*self.clock,
+                    randomness: &SystemRandomness,
+                    keys: &SystemKeys,
+                    audit: &audit,
+                    faulty: |_, _| (),
+                };
                 rotate_keys::handle(&rotator, machine, event).await.unwrap();
                 Value::Null
             })
@@ -238,7 +243,7 @@ impl RingVersions for Versions {
         Ok(())
     }
 
-    async fn librechat_secret(&self) -> Result<Option<String>, Unavailable> {
+    async fn librechat_secret(&self) -> Result<Option<LibreChatSecret>, Unavailable> {
         Ok(None)
     }
 }

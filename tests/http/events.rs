@@ -304,7 +304,13 @@ async fn every_rotation_event_is_understood_or_refused_by_name() {
         count += 1;
         let event: RotationEvent = serde_json::from_str(&read(&file)).unwrap();
         let audit = RequestAudit::of_invocation("rotate-keys", "r".into());
-        let machine = Machine { clock: &SystemClock, randomness: &SystemRandomness, keys: &SystemKeys, audit: &audit };
+        let machine = Machine {
+            clock: &SystemClock,
+            randomness: &SystemRandomness,
+            keys: &SystemKeys,
+            audit: &audit,
+            faulty: |_, _| (),
+        };
         let fault = rotate_keys::handle(&rotator, machine, event).await.unwrap_err();
         match file.as_str() {
             "rotate-keys-unknown-step.json" => assert!(matches!(fault, StepFault::UnknownStep(_)), "{fault}"),

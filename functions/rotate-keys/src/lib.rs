@@ -1,6 +1,7 @@
 //! Secrets Manager's rotation of the key ring, one step per invocation.
 
 use latchkey_token::{
+    json::Faults,
     ports::{Audit, Clock, GenerateKey, Randomness, RingVersions},
     rotation::{Rotation, RotationFault, RotationLimits, Step},
 };
@@ -40,6 +41,8 @@ pub struct Machine<'a> {
     pub randomness: &'a dyn Randomness,
     pub keys: &'a dyn GenerateKey,
     pub audit: &'a dyn Audit,
+    /// Is told of faults in a secret of others, which stops no rotation.
+    pub faulty: fn(&'static str, &Faults),
 }
 
 /// Takes one step.
@@ -53,8 +56,9 @@ pub async fn handle<V: RingVersions>(
         let expected = rotator.signing_keys.clone();
         return Err(StepFault::UnknownSecret { expected, requested: event.secret_id });
     }
-    let Machine { clock, randomness, keys, audit } = machine;
-    let rotation = Rotation { versions: &rotator.versions, limits: rotator.limits, clock, randomness, keys, audit };
+    let Machine { clock, randomness, keys, audit, faulty } = machine;
+    let rotation =
+        Rotation { versions: &rotator.versions, limits: rotator.limits, clock, randomness, keys, audit, faulty };
     Ok(rotation.run(step, &event.client_request_token).await?)
 }
 

@@ -25,7 +25,13 @@ async fn main() -> Result<(), Error> {
     let rotator = Rotator { versions: SecretsManagerRing::new(&sdk::config().await, secrets), signing_keys, limits };
     lambda::run_events(async |event: LambdaEvent<RotationEvent>| {
         let audit = RequestAudit::of_invocation("rotate-keys", event.context.request_id);
-        let machine = Machine { clock: &SystemClock, randomness: &SystemRandomness, keys: &SystemKeys, audit: &audit };
+        let machine = Machine {
+            clock: &SystemClock,
+            randomness: &SystemRandomness,
+            keys: &SystemKeys,
+            audit: &audit,
+            faulty: telemetry::OBSERVER.faulty,
+        };
         handle(&rotator, machine, event.payload).await.map_err(Error::from)
     })
     .await

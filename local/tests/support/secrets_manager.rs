@@ -59,6 +59,11 @@ impl Secret {
     }
 
     /// Secrets Manager may do so at any time.
+    /// Puts a byte order mark in front of every value.
+    pub fn mark(&mut self) {
+        self.values.values_mut().for_each(|text| text.insert(0, '\u{feff}'));
+    }
+
     pub fn remove_what_has_no_label(&mut self) {
         self.values.retain(|version, _| self.labels.values().any(|labelled| labelled == version));
     }

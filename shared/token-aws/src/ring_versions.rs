@@ -6,12 +6,13 @@ use std::collections::HashMap;
 use aws_config::SdkConfig;
 use aws_sdk_secretsmanager::{
     Client,
-    error::SdkError,
+    error::{ProvideErrorMetadata, SdkError},
     operation::get_secret_value::{GetSecretValueError, GetSecretValueOutput},
 };
 use latchkey_token::{
     failure::Unavailable,
-    ports::{CurrentRing, DerivedDocument, Promotion, RingVersions, VersionStages},
+    ports::{CurrentRing, DerivedDocument, LibreChatSecret, Promotion, RingVersions, VersionStages},
+    values::without_mark,
 };
 
 use crate::sdk;
@@ -69,7 +70,11 @@ impl SecretsManagerRing {
 
     /// Its text alone.
     async fn text(&self, id: &str, version: Option<&str>) -> Result<Option<String>, Unavailable> {
-        Ok(self.get(id, version).await?.and_then(|output| output.secret_string))
+        Ok(self
+            .get(id, version)
+            .await?
+            .and_then(|output| output.secret_string)
+            .map(|text| without_mark(&text).to_owned()))
     }
 
     /// The labels of the ring's versions, by version.
@@ -90,6 +95,18 @@ fn is_missing(error: &SdkError<GetSecretValueError>) -> bool {
     error.as_service_error().is_some_and(GetSecretValueError::is_resource_not_found_exception)
 }
 
+/// The role may not read the secret, or may not use the key that it is encrypted with: Secrets Manager says the same of both.
+fn is_about_a_key<E: ProvideErrorMetadata, R>(error: &SdkError<E, R>) -> bool {
+    error
+        .code()
+        .is_some_and(|code| code == "AccessDeniedException" || code == "DecryptionFailure" || code.starts_with("KMS"))
+}
+
+/// The same request would get the same answer: a secret that is to be deleted, for example.
+fn is_for_good<E: ProvideErrorMetadata, R>(error: &SdkError<E, R>) -> bool {
+    error.code().is_some_and(|code| code == "InvalidRequestException" || code == "InvalidParameterException")
+}
+
 fn failed(id: &str, what: &str) -> Unavailable {
     Unavailable::new("secret", format!("{id}: {what}"))
 }
@@ -105,8 +122,9 @@ impl RingVersions for SecretsManagerRing {
 
     async fn current(&self) -> Result<CurrentRing, Unavailable> {
         let current = self.get(&self.secrets.signing_keys, None).await?;
-        let ring =
-            current.and_then(|output| Some(CurrentRing { version: output.version_id?, ring: output.secret_string? }));
+        let ring = current.and_then(|output| {
+            Some(CurrentRing { version: output.version_id?, ring: without_mark(&output.secret_string?).to_owned() })
+        });
         ring.ok_or_else(|| failed(&self.secrets.signing_keys, "has no current value"))
     }
 
@@ -159,8 +177,21 @@ impl RingVersions for SecretsManagerRing {
         request.send().await.map(drop).map_err(|error| failed(id, &sdk::describe(&error)))
     }
 
-    async fn librechat_secret(&self) -> Result<Option<String>, Unavailable> {
+    async fn librechat_secret(&self) -> Result<Option<LibreChatSecret>, Unavailable> {
         let Some(id) = &self.secrets.librechat_secret else { return Ok(None) };
-        self.text(id, None).await?.map(Some).ok_or_else(|| failed(id, "has no current value"))
+        let unreadable = |why: &str| Ok(Some(LibreChatSecret::Unreadable(format!("{id}: {why}"))));
+        match self.client.get_secret_value().secret_id(id).send().await {
+            Ok(output) => match output.secret_string {
+                Some(text) => Ok(Some(LibreChatSecret::Text(text))),
+                None => unreadable("holds bytes and no text"),
+            },
+            Err(error) if is_missing(&error) => unreadable("does not exist, or has no value"),
+            Err(error) if is_about_a_key(&error) => unreadable(&format!(
+                "{} (is it under a KMS key of your own, and does the stack's parameter JwtSecretKmsKeyArn name that?)",
+                sdk::describe(&error)
+            )),
+            Err(error) if is_for_good(&error) => unreadable(&sdk::describe(&error)),
+            Err(error) => Err(failed(id, &sdk::describe(&error))),
+        }
     }
 }

@@ -16,7 +16,7 @@ use latchkey_token::{
     json::{Faults, Reading},
     keys::KeyRing,
     registrations::Registrations,
-    values::{Seconds, Timestamp},
+    values::{Seconds, Timestamp, text_of, without_mark},
 };
 use tokio::sync::Mutex;
 
@@ -64,10 +64,16 @@ impl SecretText {
                 let output = Box::pin(client.get_secret_value().secret_id(id).send())
                     .await
                     .map_err(|error| Unavailable::new("secret", format!("{id}: {}", sdk::describe(&error))))?;
-                output.secret_string.ok_or_else(|| Unavailable::new("secret", format!("{id}: holds no text")))
+                let text = output.secret_string;
+                let text = text.ok_or_else(|| Unavailable::new("secret", format!("{id}: holds no text")))?;
+                Ok(without_mark(&text).to_owned())
             }
-            Self::File(path) => std::fs::read_to_string(path)
-                .map_err(|error| Unavailable::new("secret", format!("{}: {error}", path.display()))),
+            Self::File(path) => {
+                let failed =
+                    |what: &dyn std::fmt::Display| Unavailable::new("secret", format!("{}: {what}", path.display()));
+                let bytes = std::fs::read(path).map_err(|error| failed(&error))?;
+                text_of(bytes).map_err(|fault| failed(&fault))
+            }
             Self::Inline(text) => Ok(text.clone()),
         }
     }

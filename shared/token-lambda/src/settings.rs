@@ -1,6 +1,8 @@
 //! `LATCHKEY_*`: read once at start, checked completely, every fault in one message (docs/configuration.md).
 //!
-//! To add one: a member with its range here, an environment variable in `template.yaml`, a row in docs/configuration.md.
+//! To add one: a member with its range here, its name in `settings/names.rs`, an environment variable in `template.yaml`, a row in docs/configuration.md.
+
+mod names;
 
 use std::fmt;
 
@@ -14,6 +16,7 @@ use latchkey_token::{
     values::Seconds,
 };
 
+pub use self::names::{UnknownName, unknown_name, warn_of_unknown_names};
 use crate::response::Cors;
 
 /// Everything that is wrong with the configuration, one line each. Never empty.
@@ -80,7 +83,7 @@ pub struct SignInSettings {
 impl SignInSettings {
     /// Reads the process's environment.
     pub fn from_env() -> Result<Self, SettingsFaults> {
-        Self::read(|name| std::env::var(name).ok())
+        Self::read(names::of_process())
     }
 
     /// Reads the variables that `lookup` gives.
@@ -138,7 +141,7 @@ pub struct VerifyingSettings {
 impl VerifyingSettings {
     /// Reads the process's environment.
     pub fn from_env() -> Result<Self, SettingsFaults> {
-        Self::read(|name| std::env::var(name).ok())
+        Self::read(names::of_process())
     }
 
     /// Reads the variables that `lookup` gives.
@@ -152,7 +155,7 @@ impl VerifyingSettings {
 impl FunctionSettings {
     /// Reads the process's environment.
     pub fn from_env() -> Result<Self, SettingsFaults> {
-        Self::read(|name| std::env::var(name).ok())
+        Self::read(names::of_process())
     }
 
     /// Reads the variables that `lookup` gives.
@@ -182,7 +185,7 @@ pub struct AuthorizerSettings {
 impl AuthorizerSettings {
     /// Reads the process's environment.
     pub fn from_env() -> Result<Self, SettingsFaults> {
-        Self::read(|name| std::env::var(name).ok())
+        Self::read(names::of_process())
     }
 
     /// Reads the variables that `lookup` gives.
@@ -207,7 +210,7 @@ impl AuthorizerSettings {
 impl DiscoverySettings {
     /// Reads the process's environment; the settings, and where the published keys are.
     pub fn from_env() -> Result<(Self, String), SettingsFaults> {
-        Self::read(|name| std::env::var(name).ok())
+        Self::read(names::of_process())
     }
 
     /// Reads the variables that `lookup` gives.
@@ -227,7 +230,7 @@ impl DiscoverySettings {
 impl RotationSettings {
     /// Reads the process's environment.
     pub fn from_env() -> Result<Self, SettingsFaults> {
-        Self::read(|name| std::env::var(name).ok())
+        Self::read(names::of_process())
     }
 
     /// Reads the variables that `lookup` gives.
@@ -360,10 +363,7 @@ impl Environment<'_> {
 
     fn cors(&mut self) -> Cors {
         Cors::parse(&self.text("LATCHKEY_CORS_ORIGINS").unwrap_or_default()).unwrap_or_else(|bad| {
-            self.fault(
-                "LATCHKEY_CORS_ORIGINS",
-                format_args!("{bad:?} is not an origin such as https://chat.example.org"),
-            );
+            self.fault("LATCHKEY_CORS_ORIGINS", bad);
             Cors::default()
         })
     }

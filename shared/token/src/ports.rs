@@ -203,7 +203,15 @@ pub trait RingVersions: Send + Sync {
     fn publish(&self, document: DerivedDocument, text: &str) -> impl Future<Output = Result<(), Unavailable>> + Send;
 
     /// LibreChat's own secret, where the deployment names one.
-    fn librechat_secret(&self) -> impl Future<Output = Result<Option<String>, Unavailable>> + Send;
+    fn librechat_secret(&self) -> impl Future<Output = Result<Option<LibreChatSecret>, Unavailable>> + Send;
+}
+
+/// LibreChat's own secret, as others keep it. Has no `Debug`.
+pub enum LibreChatSecret {
+    /// The text that is kept there.
+    Text(String),
+    /// It cannot be read, and asking again does not help. Says why.
+    Unreadable(String),
 }
 
 /// What became of a conditional renewal.

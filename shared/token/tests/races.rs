@@ -21,7 +21,9 @@ use latchkey_token::{
     failure::Unavailable,
     json::Value,
     keys::{Algorithm, KeyRing, NOT_YET, thumbprint},
-    ports::{Audit, CurrentRing, DerivedDocument, GenerateKey, Promotion, RingVersions, VersionStages},
+    ports::{
+        Audit, CurrentRing, DerivedDocument, GenerateKey, LibreChatSecret, Promotion, RingVersions, VersionStages,
+    },
     rotation::{Derived, Rotation, RotationLimits, Step, publish_derived},
     values::Timestamp,
 };
@@ -136,7 +138,7 @@ impl RingVersions for Secrets {
         Ok(())
     }
 
-    async fn librechat_secret(&self) -> Result<Option<String>, Unavailable> {
+    async fn librechat_secret(&self) -> Result<Option<LibreChatSecret>, Unavailable> {
         Ok(None)
     }
 }
@@ -238,8 +240,15 @@ fn replaced_by(kid: &str) -> impl Fn(&mut Value) -> bool {
 async fn rotation(secrets: &Secrets) -> bool {
     let (clock, randomness) = (SettableClock::at(NOW), SeededRandomness::new(1));
     let limits = RotationLimits { secrets_ttl_seconds: 300, jwks_seconds: 300 };
-    let rotation =
-        Rotation { versions: secrets, limits, clock: &clock, randomness: &randomness, keys: &Made, audit: &Nobody };
+    let rotation = Rotation {
+        versions: secrets,
+        limits,
+        clock: &clock,
+        randomness: &randomness,
+        keys: &Made,
+        audit: &Nobody,
+        faulty: |_, faults| panic!("{faults}"),
+    };
     for step in [Step::Create, Step::Set, Step::Test, Step::Finish] {
         if rotation.run(step, "rotated").await.is_err() {
             return false;

@@ -93,6 +93,12 @@ STATEMENTS = {
         ),
         # Only with the parameter JwtSecretArn.
         (("secretsmanager:GetSecretValue",), [reference("JwtSecretArn")]),
+        # Only with the parameter JwtSecretKmsKeyArn.
+        (
+            ("kms:Decrypt",),
+            [reference("JwtSecretKmsKeyArn")],
+            {"StringEquals": {"kms:ViaService": {"Fn::Sub": "secretsmanager.${AWS::Region}.amazonaws.com"}}},
+        ),
         logs("RotateKeysLogs"),
     ],
 }

@@ -9,7 +9,9 @@ use latchkey_token::{
     audit::Event,
     failure::Unavailable,
     keys::{Algorithm, KeyRing},
-    ports::{Audit, CurrentRing, DerivedDocument, GenerateKey, Promotion, RingVersions, VersionStages},
+    ports::{
+        Audit, CurrentRing, DerivedDocument, GenerateKey, LibreChatSecret, Promotion, RingVersions, VersionStages,
+    },
     rotation::{RingDocument, RotationFault, RotationLimits},
     values::Timestamp,
 };
@@ -101,8 +103,13 @@ impl World {
     fn step(&self, event: RotationEvent) -> bool {
         let before = self.secrets();
         let run = |event: RotationEvent| {
-            let machine =
-                Machine { clock: &self.clock, randomness: &self.randomness, keys: &self.keys, audit: &Nobody };
+            let machine = Machine {
+                clock: &self.clock,
+                randomness: &self.randomness,
+                keys: &self.keys,
+                audit: &Nobody,
+                faulty: |_, _| (),
+            };
             block_on(handle(&self.rotator, machine, event))
         };
         match run(event.clone()) {
@@ -199,7 +206,7 @@ impl RingVersions for Versions {
         Ok(())
     }
 
-    async fn librechat_secret(&self) -> Result<Option<String>, Unavailable> {
+    async fn librechat_secret(&self) -> Result<Option<LibreChatSecret>, Unavailable> {
         Ok(None)
     }
 }

@@ -11,6 +11,7 @@ use latchkey_token::{
     json::{self, Faults, Map, Value},
     keys::AuditKey,
     registrations::Registrations,
+    values::{SharedSecret, text_of},
 };
 use tokio::time::sleep;
 
@@ -26,6 +27,9 @@ use crate::{
 /// How often a change is applied anew to what somebody else has written meanwhile.
 const TRIES: u32 = 5;
 const PAUSE: Duration = Duration::from_millis(100);
+
+/// What a secret of Secrets Manager holds at most (PutSecretValue: SecretString).
+const MAX_SECRET_BYTES: usize = 65_536;
 
 /// Exactly one of the two is given.
 #[derive(Args)]
@@ -106,10 +110,36 @@ impl Change {
     }
 }
 
+/// What to say of a document that a secret cannot hold: how many clients it could have.
+fn too_long<F>(checked: &Checked<F>) -> String {
+    let bytes = checked.text().len();
+    let clients = checked.list("clients");
+    let of_clients: usize = clients.iter().map(|client| client.to_string().len() + 1).sum();
+    let room = MAX_SECRET_BYTES.saturating_sub(bytes.saturating_sub(of_clients));
+    let said = format!("it would have {bytes} bytes, and a secret of Secrets Manager holds {MAX_SECRET_BYTES}");
+    match (room * clients.len()).checked_div(of_clients) {
+        Some(fit) => format!(
+            "{said}: of {} clients like these, about {fit} fit. Take out those that are not used, or shorten lists in them",
+            clients.len()
+        ),
+        None => said,
+    }
+}
+
 /// A file that an option names.
 pub(super) fn read_file(path: &Path) -> Result<String, Failure> {
-    fs::read_to_string(path)
-        .map_err(|error| Failure::Place { place: path.display().to_string(), detail: error.to_string() })
+    let failed = |detail: String| Failure::Place { place: path.display().to_string(), detail };
+    let bytes = fs::read(path).map_err(|error| failed(error.to_string()))?;
+    text_of(bytes).map_err(|fault| failed(fault.to_string()))
+}
+
+/// The same, as a secret that is shared with others.
+pub(super) fn read_shared_secret(path: &Path) -> Result<String, Failure> {
+    let secret = SharedSecret::read(&read_file(path)?).map(SharedSecret::into_text);
+    secret.map_err(|fault| Failure::Place {
+        place: path.display().to_string(),
+        detail: format!("the secret is refused: {fault}"),
+    })
 }
 
 /// The same, as JSON.
@@ -257,6 +287,9 @@ impl Place {
         let mut draft = self.parse(text.unwrap_or_default())?;
         let told = change(&mut draft)?;
         let checked = draft.check().map_err(|faults| self.refuse(faults))?;
+        if matches!(self, Self::Secret(_)) && checked.text().len() > MAX_SECRET_BYTES {
+            return Err(self.refuse(vec![too_long(&checked)]));
+        }
         self.tell_of_faults(&checked);
         Ok((checked, told))
     }
@@ -316,8 +349,8 @@ impl Place {
     }
 
     fn read(&self, path: &Path) -> Result<Option<String>, Failure> {
-        match fs::read_to_string(path) {
-            Ok(text) => Ok(Some(text)),
+        match fs::read(path) {
+            Ok(bytes) => text_of(bytes).map(Some).map_err(|fault| self.fail(fault)),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(self.fail(error)),
         }

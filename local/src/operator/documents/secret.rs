@@ -16,6 +16,7 @@ use aws_sdk_secretsmanager::{
         update_secret_version_stage::UpdateSecretVersionStageError,
     },
 };
+use latchkey_token::values::without_mark;
 use latchkey_token_aws::sdk;
 use tokio::time::sleep;
 
@@ -71,6 +72,7 @@ impl<'a> Secret<'a> {
     pub(super) async fn read(&self) -> Result<Option<Held>, Failure> {
         let Some(output) = self.labelled(CURRENT).await? else { return Ok(None) };
         let text = output.secret_string.ok_or_else(|| self.fail("holds bytes and no text: is it the right secret?"))?;
+        let text = without_mark(&text).to_owned();
         let version = output.version_id.ok_or_else(|| self.fail("the answer does not say which version it is"))?;
         Ok(Some(Held { version, text }))
     }

@@ -1,5 +1,7 @@
 //! Cross-origin requests: exact origins only, off unless configured.
 
+use std::{fmt, net::Ipv6Addr};
+
 use lambda_http::{
     Body, Response,
     http::{HeaderMap, HeaderValue, StatusCode, header},
@@ -7,19 +9,26 @@ use lambda_http::{
 
 use super::answers::with_header;
 
-/// The origins whose pages may read answers. Empty: none.
+/// The origins whose pages may read answers, each as browsers send it (RFC 6454 §6.2). Empty: none.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Cors(Vec<String>);
 
+/// As in the setting, comma-separated.
+impl fmt::Display for Cors {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0.join(","))
+    }
+}
+
 impl Cors {
-    /// Reads a comma-separated list of origins, each exactly `scheme://host` with an optional port; the first that is
-    /// none comes back as the error.
+    /// Reads a comma-separated list of origins, each `scheme://host` with an optional port; the first that is none comes back in
+    /// the error. They are kept as browsers send them: in lower case, without the scheme's own port.
     pub fn parse(list: &str) -> Result<Self, String> {
-        let origins: Vec<&str> = list.split(',').map(str::trim).filter(|origin| !origin.is_empty()).collect();
-        match origins.iter().find(|origin| !is_origin(origin)) {
-            Some(bad) => Err((*bad).to_owned()),
-            None => Ok(Self(origins.into_iter().map(str::to_owned).collect())),
-        }
+        let texts = list.split(',').map(str::trim).filter(|text| !text.is_empty());
+        let fault =
+            |text: &str, why: &str| format!("{text:?} is not an origin such as https://chat.example.org: {why}");
+        let read = |text: &str| origin(text).map_err(|why| fault(text, why));
+        Ok(Self(texts.map(read).collect::<Result<_, _>>()?))
     }
 
     fn allowed(&self, request: &HeaderMap) -> Option<HeaderValue> {
@@ -58,11 +67,55 @@ impl Cors {
     }
 }
 
-fn is_origin(text: &str) -> bool {
-    let host = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://"));
-    host.is_some_and(|host| {
-        !host.is_empty() && host.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-.:[]".contains(&byte))
-    })
+/// An origin as browsers send it.
+fn origin(text: &str) -> Result<String, &'static str> {
+    let text = text.to_lowercase();
+    let (scheme, own_port, rest) = match (text.strip_prefix("https://"), text.strip_prefix("http://")) {
+        (Some(rest), _) => ("https", 443, rest),
+        (None, Some(rest)) => ("http", 80, rest),
+        (None, None) => return Err("it begins with https:// or http://, and each origin is listed"),
+    };
+    if rest.contains(['/', '?', '#', '@', '\\']) {
+        return Err("it has no path, not even a slash, no query and no user");
+    }
+    if !rest.is_ascii() {
+        return Err("browsers send names that are not ASCII as xn--…");
+    }
+    // The colons of an IPv6 address stand before its bracket.
+    let end_of_address = rest.rfind(']').map_or(0, |bracket| bracket + 1);
+    let (address, after) = rest.split_at_checked(end_of_address).unwrap_or_default();
+    let (name, port) = match after.split_once(':') {
+        Some((name, port)) => (name, Some(port)),
+        None => (after, None),
+    };
+    let host = host(address, name).ok_or("its host is none, or not in the one form that browsers send")?;
+    let port = match port {
+        Some(digits) if digits.bytes().all(|byte| byte.is_ascii_digit()) => {
+            digits.parse::<u16>().ok().filter(|port| *port > 0).map(Some)
+        }
+        Some(_) => None,
+        None => Some(None),
+    };
+    match port.ok_or("a port is a number from 1 to 65535")? {
+        Some(port) if port != own_port => Ok(format!("{scheme}://{host}:{port}")),
+        _ => Ok(format!("{scheme}://{host}")),
+    }
+}
+
+/// An IPv6 address in brackets, or a name or an IPv4 address: one of the two.
+fn host(address: &str, name: &str) -> Option<String> {
+    if !address.is_empty() {
+        let address: Ipv6Addr = address.strip_prefix('[')?.strip_suffix(']')?.parse().ok()?;
+        return name.is_empty().then(|| format!("[{address}]"));
+    }
+    let is_label = |label: &str| {
+        !label.is_empty() && label.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte))
+    };
+    // A browser reads a host that ends with a number as an address, in forms like 127.1 too.
+    let ends_with_a_number =
+        name.rsplit('.').next().is_some_and(|last| last.starts_with(|first: char| first.is_ascii_digit()));
+    let is_host = name.split('.').all(is_label) && (!ends_with_a_number || name.parse::<std::net::Ipv4Addr>().is_ok());
+    is_host.then(|| name.to_owned())
 }
 
 #[cfg(test)]
@@ -92,10 +145,41 @@ mod tests {
     }
 
     #[test]
+    fn an_origin_is_kept_as_browsers_send_it() {
+        for (written, sent) in [
+            ("https://Chat.Example.org", "https://chat.example.org"),
+            ("https://chat.example.org:443", "https://chat.example.org"),
+            ("http://localhost:80", "http://localhost"),
+            ("http://localhost:443", "http://localhost:443"),
+            ("HTTP://[0:0::1]:03080", "http://[::1]:3080"),
+        ] {
+            let cors = Cors::parse(written).unwrap();
+            assert_eq!(cors.to_string(), sent);
+            assert!(cors.preflight(&from(sent)).is_some(), "{written}");
+        }
+    }
+
+    #[test]
     fn off_by_default_and_nothing_but_origins_is_accepted() {
         let off = Cors::parse("").unwrap();
         assert!(off.apply(&from("https://a"), Response::new(Body::Empty)).headers().is_empty());
-        for bad in ["*", "https://a/", "https://a/path", "chat.example.org", "https://", "https://a b"] {
+        for bad in [
+            "*",
+            "null",
+            "https://a:99999",
+            "https://a:0",
+            "https://a:",
+            "https://a:1:2",
+            "https://[::1",
+            "https://127.1",
+            "https://[::1]a",
+            "https://user@a",
+            "https://a/",
+            "https://a/path",
+            "chat.example.org",
+            "https://",
+            "https://a b",
+        ] {
             assert!(Cors::parse(bad).is_err(), "{bad}");
         }
     }

@@ -13,8 +13,12 @@ use crate::{
     failure::Unavailable,
     json::{Faults, Map},
     keys::{Algorithm, KeyRing, thumbprint},
-    ports::{Audit, Clock, DerivedDocument, GenerateKey, Promotion, Randomness, RingVersions, random},
+    ports::{Audit, Clock, DerivedDocument, GenerateKey, LibreChatSecret, Promotion, Randomness, RingVersions, random},
+    values::SharedSecret,
 };
+
+/// RFC 7518 §3.2.
+const MIN_SECRET_BYTES: usize = 32;
 
 /// Secrets Manager's steps, in their order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -84,9 +88,6 @@ pub enum RotationFault {
     /// The published keys do not verify a signature of the key with this id.
     #[error("key {0} does not verify what it signs under the published keys")]
     KeyFailed(String),
-    /// LibreChat's secret is shorter than 32 bytes (RFC 7518 §3.2).
-    #[error("LibreChat's secret is shorter than the 32 bytes that HS256 needs")]
-    WeakLibreChatSecret,
 }
 
 /// What a rotation needs.
@@ -103,6 +104,8 @@ pub struct Rotation<'a, V> {
     pub keys: &'a dyn GenerateKey,
     /// Where a finished rotation is recorded.
     pub audit: &'a dyn Audit,
+    /// Is told what is wrong with a secret of others, which stops no rotation: what it is called, and the fault.
+    pub faulty: fn(&'static str, &Faults),
 }
 
 impl<V: RingVersions> Rotation<'_, V> {
@@ -134,8 +137,10 @@ impl<V: RingVersions> Rotation<'_, V> {
         let (_, ring) = read("current", &current.ring)?;
         let now = self.clock.now().unix_seconds();
         let mut ring = self.carry_out(plan(&ring, now, self.limits))?;
-        if let Some(secret) = self.versions.librechat_secret().await? {
-            import_librechat_secret(&mut ring, secret)?;
+        if let Some(secret) = self.versions.librechat_secret().await?
+            && let Err(fault) = import_librechat_secret(&mut ring, secret)
+        {
+            (self.faulty)(LIBRECHAT_SECRET, &Faults::from_iter([fault]));
         }
         let text = serde_json::to_string(&ring).map_err(|_| Unavailable::new("key ring", "cannot be written"))?;
         // Never stage a ring that functions would not load, or of which they would load less than of the current one.
@@ -263,10 +268,22 @@ fn read(version: &'static str, text: &str) -> Result<(KeyRing, RingDocument), Ro
     Ok((reading.value, document))
 }
 
-/// Copies LibreChat's secret into the ring, or replaces the one there.
-fn import_librechat_secret(ring: &mut RingDocument, secret: String) -> Result<(), RotationFault> {
-    if secret.len() < 32 {
-        return Err(RotationFault::WeakLibreChatSecret);
+/// What LibreChat's own secret is called, for the operator.
+const LIBRECHAT_SECRET: &str = "librechat-secret";
+
+/// Copies LibreChat's secret into the ring, or replaces the one there. If it is of no use, the one there stays: the other keys
+/// must not wait until somebody has mended it.
+fn import_librechat_secret(ring: &mut RingDocument, secret: LibreChatSecret) -> Result<(), String> {
+    let fault = |what: String| format!("the key {LIBRECHAT_KID} stays as it is: JWT_SECRET {what}");
+    let secret = match secret {
+        LibreChatSecret::Text(text) => {
+            SharedSecret::read(&text).map_err(|what| fault(format!("is refused: {what}")))?
+        }
+        LibreChatSecret::Unreadable(why) => return Err(fault(format!("cannot be read: {why}"))),
+    };
+    let secret = secret.into_text();
+    if secret.len() < MIN_SECRET_BYTES {
+        return Err(fault(format!("is shorter than the {MIN_SECRET_BYTES} bytes that HS256 needs")));
     }
     ring.drop_faulty_signing(LIBRECHAT_KID);
     match ring.signing.iter_mut().find(|key| key.kid == LIBRECHAT_KID) {
@@ -316,7 +333,7 @@ mod tests {
         current: String,
         pending: Option<String>,
         published: BTreeMap<&'static str, String>,
-        librechat: Option<String>,
+        librechat: Option<Result<String, String>>,
         writes: usize,
         /// What somebody else puts in force just before the rotation does.
         overtaken_by: Option<String>,
@@ -391,8 +408,9 @@ mod tests {
             Ok(())
         }
 
-        async fn librechat_secret(&self) -> Result<Option<String>, Unavailable> {
-            Ok(self.0.lock().unwrap().librechat.clone())
+        async fn librechat_secret(&self) -> Result<Option<LibreChatSecret>, Unavailable> {
+            let secret = self.0.lock().unwrap().librechat.clone();
+            Ok(secret.map(|secret| secret.map_or_else(LibreChatSecret::Unreadable, LibreChatSecret::Text)))
         }
     }
 
@@ -428,6 +446,11 @@ mod tests {
         }
     }
 
+    thread_local! {
+        /// What has been told of secrets of others; each test has a thread of its own.
+        static FAULTS: std::cell::RefCell<Vec<String>> = const { std::cell::RefCell::new(Vec::new()) };
+    }
+
     const EMPTY: &str = r#"{"signing":[],"tagging":[]}"#;
     const STEPS: [Step; 4] = [Step::Create, Step::Set, Step::Test, Step::Finish];
 
@@ -454,6 +477,7 @@ mod tests {
                 randomness: self,
                 keys: self,
                 audit: self,
+                faulty: |document, faults| FAULTS.with_borrow_mut(|all| all.push(format!("{document}: {faults}"))),
             };
             now_or_never(rotation.run(step, version))
         }
@@ -517,7 +541,7 @@ mod tests {
     fn librechats_secret_comes_in_the_place_of_a_faulty_one() {
         let faulty = r#"{"signing":[{"kid":"librechat-hs","alg":"HS256","secret":"short"},{"kid":"odd"}],"tagging":[{"kid":1,"secret":"CQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQk"}]}"#;
         let world = World::new(faulty);
-        world.versions.0.lock().unwrap().librechat = Some("a test secret of at least 32 bytes".into());
+        world.versions.0.lock().unwrap().librechat = Some(Ok("a test secret of at least 32 bytes".into()));
         world.rotate("v1");
         let ring = KeyRing::read(&world.text()).unwrap().value;
         assert!(ring.verifier("librechat-hs", NOW.unix_seconds()).unwrap().is_some());
@@ -785,24 +809,75 @@ mod tests {
         assert_eq!(world.writes(), 0);
     }
 
+    /// The secret of the key `librechat-hs` in force.
+    fn librechat_key(world: &World) -> Option<String> {
+        let (_, ring) = RingDocument::read(&world.text()).unwrap();
+        ring.signing.into_iter().find(|key| key.kid == "librechat-hs").and_then(|key| key.secret)
+    }
+
+    fn rotate_with(world: &World, version: &str, secret: Result<&str, &str>) -> Vec<String> {
+        world.versions.0.lock().unwrap().librechat = Some(secret.map(str::to_owned).map_err(str::to_owned));
+        *world.clock.lock().unwrap() = world.now().plus(1);
+        FAULTS.take();
+        world.rotate(version);
+        FAULTS.take()
+    }
+
     #[test]
-    fn libre_chats_secret_is_copied_verbatim_and_follows_its_source() {
+    fn libre_chats_secret_is_copied_and_follows_its_source() {
+        const SECRET: &str = "an example secret of 32+ bytes, kept elsewhere";
         let world = World::new(EMPTY);
-        let set = |secret: &str| world.versions.0.lock().unwrap().librechat = Some(secret.to_owned());
-        set("too short");
-        world.start("v1");
-        assert!(matches!(world.step(Step::Create, "v1"), Err(RotationFault::WeakLibreChatSecret)));
-        for (version, secret) in
-            [("v2", " an example secret of 32+ bytes "), ("v3", "another example secret of 32+ bytes")]
-        {
-            set(secret);
-            *world.clock.lock().unwrap() = world.now().plus(1);
-            world.rotate(version);
-            let (_, ring) = RingDocument::read(&world.text()).unwrap();
-            let key = ring.signing.iter().find(|key| key.kid == "librechat-hs").unwrap();
-            assert_eq!(key.secret.as_deref(), Some(secret));
+        let object = format!(r#"{{"JWT_SECRET":"{SECRET} as a member"}}"#);
+        for (version, written, secret) in [
+            ("v1", SECRET.to_owned(), SECRET.to_owned()),
+            (
+                "v2",
+                "another example secret of 32+ bytes\n".to_owned(),
+                "another example secret of 32+ bytes".to_owned(),
+            ),
+            ("v3", format!("\u{feff}{SECRET}\r\n"), SECRET.to_owned()),
+            ("v4", object, format!("{SECRET} as a member")),
+        ] {
+            assert!(rotate_with(&world, version, Ok(&written)).is_empty());
+            assert_eq!(librechat_key(&world).as_ref(), Some(&secret));
             assert!(!world.published(DerivedDocument::PublicKeys).contains("librechat-hs"));
-            assert!(world.published(DerivedDocument::VerificationKeys).contains(secret));
+            assert!(world.published(DerivedDocument::VerificationKeys).contains(&secret));
+        }
+    }
+
+    #[test]
+    fn a_secret_of_librechats_that_is_of_no_use_is_named_and_keeps_no_other_key_waiting() {
+        const SECRET: &str = "an example secret of 32+ bytes, kept elsewhere";
+        let world = World::new(EMPTY);
+        assert!(rotate_with(&world, "first", Ok(SECRET)).is_empty());
+        for (version, secret, named) in [
+            ("v2", Ok("\"an example secret of 32+ bytes in quotes\"\n"), "quotation marks"),
+            ("v3", Err("Access to KMS is not allowed"), "cannot be read: Access to KMS is not allowed"),
+        ] {
+            let before = world.text();
+            let faults = rotate_with(&world, version, secret);
+            assert!(faults.len() == 1 && faults[0].starts_with("librechat-secret: "), "{faults:?}");
+            assert!(faults[0].contains(named) && faults[0].contains("stays as it is"), "{faults:?}");
+            assert_eq!(librechat_key(&world).as_deref(), Some(SECRET));
+            assert_ne!(world.text(), before, "the other keys are rotated");
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_libre_chats_secret_is_named_and_not_quoted() {
+        for (secret, named) in [
+            ("too short", "shorter than the 32 bytes"),
+            ("'an example secret of 32+ bytes in quotes'", "quotation marks"),
+            ("JWT_SECRET=an example secret of 32+ bytes", "NAME=VALUE"),
+            ("an example secret of 32+ bytes\n\n", "more than one line"),
+            (r#"{"JWT_SECRET":"an example secret of 32+ bytes","OTHER":"x"}"#, "JSON object"),
+            (r#"{"JWT_SECRET":7}"#, "JSON object"),
+            ("changeme-changeme-changeme-changeme", "well-known"),
+        ] {
+            let mut ring = RingDocument::default();
+            let fault = import_librechat_secret(&mut ring, LibreChatSecret::Text(secret.to_owned())).unwrap_err();
+            assert!(fault.contains(named) && !fault.contains(secret), "{fault}");
+            assert!(ring.signing.is_empty());
         }
     }
 }

@@ -6,6 +6,7 @@ mod scope;
 mod text;
 mod time;
 mod web_url;
+mod written;
 
 pub use self::{
     claims::{ClaimsFault, CustomClaims, MAX_CLAIMS_BYTES, RESERVED_CLAIMS, is_reserved_claim},
@@ -14,6 +15,7 @@ pub use self::{
     text::{MAX_NONCE_BYTES, MAX_STATE_BYTES, is_carried},
     time::{Seconds, Timestamp},
     web_url::{WebUrl, with_query},
+    written::{NotText, SecretFault, SharedSecret, text_of, without_mark},
 };
 pub(crate) use self::{
     identity::{first_16, sha256},

@@ -13,7 +13,7 @@ use latchkey_token::{
     json::Value,
     keys::{Algorithm, KeyRing, NOT_YET},
     registrations::Registrations,
-    values::{Seconds, Timestamp},
+    values::{Seconds, SharedSecret, Timestamp, text_of},
 };
 use serde_json::json;
 
@@ -92,8 +92,10 @@ pub(crate) struct Generate {
 /// Add LibreChat's own secret (JWT_SECRET) as an HS256 key, for clients of the profile librechat
 ///
 /// The secret is read from standard input, so that it is in no shell history and no list of processes. It is taken
-/// verbatim, without one newline at its end, and must have at least 32 bytes. Adds a tag key if there is none. A
-/// rotation of the secret that is under way meanwhile fails, and is begun again.
+/// verbatim, without one newline at its end and a byte order mark, and must have at least 32 bytes. A line of .env,
+/// quotation marks around it, several lines, and secrets that are published somewhere are refused; of a JSON object, the
+/// member JWT_SECRET is taken if it is the only one. Adds a tag key if there is none. A rotation of the secret that is
+/// under way meanwhile fails, and is begun again.
 #[derive(Args)]
 #[command(after_help = "Examples:
   latchkey keys import-hs256 --kid librechat-hs --file signing-keys.json < jwt-secret.txt
@@ -215,9 +217,10 @@ impl Generate {
 impl ImportHs256 {
     fn run(&self, now: Timestamp) -> Result<(), Failure> {
         let secret = read_secret()?;
-        if secret.contains('\n') || secret.trim() != secret {
-            eprintln!("warning: the secret has a newline in it, or white space at an end, and is taken with it");
+        if secret.is_member() {
+            eprintln!("the secret is the member JWT_SECRET of the JSON object that was given");
         }
+        let secret = secret.into_text();
         let place = self.location.place();
         let key = json!({"kid": self.kid, "alg": Algorithm::Hs256.name(), "secret": secret});
         let (_, tag_key) = self.derived.edit(&place, |draft| {
@@ -303,18 +306,16 @@ fn ensure_audit_key(draft: &mut Draft<KeyRing>) -> Result<&'static str, Failure>
     Ok(if ring::ensure_audit_key(draft)? { "; there was no audit key: one was made" } else { "" })
 }
 
-/// Verbatim, without one newline at the end.
-fn read_secret() -> Result<String, Failure> {
+/// As every secret that is shared with others.
+fn read_secret() -> Result<SharedSecret, Failure> {
     let mut input = std::io::stdin();
     if input.is_terminal() {
         eprintln!("Paste the secret, then Enter and Ctrl-D:");
     }
     let mut bytes = Vec::new();
     input.read_to_end(&mut bytes).map_err(|error| Failure::Input(error.to_string()))?;
-    let text = String::from_utf8(bytes)
-        .map_err(|_| Failure::Input("the secret is not UTF-8 text, which a key ring cannot hold".into()))?;
-    let line = text.strip_suffix('\n').map(|line| line.strip_suffix('\r').unwrap_or(line));
-    Ok(line.unwrap_or(&text).to_owned())
+    let text = text_of(bytes).map_err(|fault| Failure::Input(format!("the secret {fault}")))?;
+    SharedSecret::read(&text).map_err(|fault| Failure::Input(format!("the secret is refused: {fault}")))
 }
 
 fn as_tables(signing: &[ShownKey], tagging: &[ShownTagKey], has_audit_key: bool) -> String {

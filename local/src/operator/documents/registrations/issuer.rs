@@ -20,7 +20,7 @@ use crate::{
     console::{Failure, print, table},
     operator::documents::{
         document::{Checked, strings},
-        place::{Change, Location, read_file, read_json},
+        place::{Change, Location, read_json, read_shared_secret},
     },
     secrets::{new_secret, sha256_hex},
 };
@@ -170,9 +170,7 @@ impl Assertions {
     /// Values as they were given: the parser judges them, all at once.
     fn members(&self) -> Result<Map<String, Value>, Failure> {
         let jwks = self.jwks.as_deref().map(read_json).transpose()?;
-        let secret = self.hs256_secret_file.as_deref().map(read_file).transpose()?;
-        let secret =
-            secret.map(|text| json!(text.strip_suffix('\n').map_or(&*text, |line| line.trim_end_matches('\r'))));
+        let secret = self.hs256_secret_file.as_deref().map(read_shared_secret).transpose()?.map(|text| json!(text));
         let text = |text: &Option<String>| text.as_ref().map(|text| json!(text));
         let members = [
             ("jwks", jwks),

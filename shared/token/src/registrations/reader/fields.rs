@@ -4,7 +4,7 @@ use crate::{
     json::Members,
     keys::{AssertionKeys, NOT_YET},
     registrations::epochs::Epoch,
-    values::{Seconds, Timestamp, WebUrl},
+    values::{Seconds, Timestamp, WebUrl, sha256},
 };
 
 /// `None` if there is no JWK set; `Some(None)` if it is of no use, which has been reported.
@@ -19,8 +19,14 @@ pub(super) fn read_hashes(members: &mut Members<'_>) -> Vec<[u8; 32]> {
     if hashes.len() < texts.len() {
         members.fault("secret_sha256", "must hold SHA-256 hashes of 64 hex digits");
     }
+    if hashes.iter().any(|hash| HASHES_OF_NOTHING.iter().any(|nothing| sha256(nothing) == *hash)) {
+        members.fault("secret_sha256", "holds the hash of nothing: the secret was empty when it was hashed");
+    }
     hashes
 }
+
+/// What an unset variable becomes, hashed with `printf` and with `echo`.
+const HASHES_OF_NOTHING: [&[u8]; 3] = [b"", b"\n", b"\r\n"];
 
 fn read_hex(text: &str) -> Option<[u8; 32]> {
     let mut hash = [0; 32];

@@ -217,6 +217,10 @@ mod tests {
         assert!(fault("", &client(r#","scopes":["a b"]"#)).contains("scopes"));
         assert!(fault("", r#"{"client_id":"x","type":"public"}"#).contains("audience"));
         assert!(fault(r#"{"issuer_id":"p","secret_sha256":["zz"]}"#, "").contains("64 hex digits"));
+        for nothing in ["", "\n", "\r\n"] {
+            let issuer = format!(r#"{{"issuer_id":"p","secret_sha256":["{}"]}}"#, sha256_hex(nothing));
+            assert!(fault(&issuer, "").contains("the hash of nothing"));
+        }
         assert!(fault(r#"{"issuer_id":"p"}"#, "").contains("an issuer needs at least one hash"));
         assert!(Registrations::parse("{}").unwrap_err().to_string().contains("clients: is missing"));
     }
