@@ -1,6 +1,6 @@
 //! `latchkey token inspect`: what a token says, without claiming that it is valid.
 
-use std::fmt;
+use std::{fmt, ops::RangeInclusive};
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use latchkey_token::{
@@ -53,8 +53,10 @@ impl Inspected {
         Value::Object(object)
     }
 
+    /// Rounded up, so that what is left is more than nothing until the token has expired.
     fn seconds_left(&self) -> Option<i64> {
-        Some(self.claims.get("exp")?.as_i64()?.saturating_sub(self.now.unix_seconds()))
+        let left = numeric_date(self.claims.get("exp")?)? - self.now.unix_millis() as f64 / 1000.0;
+        Some(left.ceil() as i64)
     }
 }
 
@@ -64,21 +66,32 @@ impl fmt::Display for Inspected {
             writeln!(f, "{title}")?;
             for (name, value) in members {
                 write!(f, "  {name:<20} {value}")?;
-                match value.as_i64() {
+                match numeric_date(value).filter(|seconds| CALENDAR.contains(seconds)) {
                     Some(seconds) if matches!(name.as_str(), "exp" | "iat" | "nbf" | "auth_time") => {
-                        writeln!(f, "  ({})", Timestamp::from_unix_seconds(seconds))?;
+                        writeln!(f, "  ({})", Timestamp::from_unix_millis((seconds * 1000.0).floor() as i64))?;
                     }
                     _ => writeln!(f)?,
                 }
             }
         }
         match self.seconds_left() {
+            None if self.claims.contains_key("exp") => {
+                writeln!(f, "time left\n  unknown: exp is not a number (RFC 7519 §4.1.4)")?;
+            }
             None => writeln!(f, "time left\n  no exp: this token never expires")?,
             Some(left) if left > 0 => writeln!(f, "time left\n  {}", duration(left))?,
             Some(left) => writeln!(f, "time left\n  none: expired {} ago", duration(left.saturating_neg()))?,
         }
         writeln!(f, "(signature not checked)")
     }
+}
+
+/// The seconds that times in this text form can tell, to the end of the year 9999.
+const CALENDAR: RangeInclusive<f64> = 0.0..=253_402_300_799.0;
+
+/// Other people's tokens may have fractions (RFC 7519 §2, NumericDate). Whole seconds are exact: they need 38 bits.
+fn numeric_date(value: &Value) -> Option<f64> {
+    value.as_f64().filter(|seconds| seconds.is_finite())
 }
 
 /// The two largest units: `23 h 59 min`.
@@ -124,6 +137,32 @@ mod tests {
         assert!(shown(r#"{"exp":1799999990}"#).contains("none: expired 10 s ago"));
         assert!(shown("{}").contains("never expires"));
         assert_eq!(inspect(&token(r#"{"exp":1799999990}"#), &Noon).unwrap().json()["seconds_left"], -10);
+    }
+
+    #[test]
+    fn times_with_fractions_are_times() {
+        for (exp, told, left) in [
+            ("1799999999.5", "none: expired 0 s ago", 0),
+            ("1799999989.25", "none: expired 10 s ago", -10),
+            ("1800000000.5", "time left\n  1 s\n", 1),
+            ("1.8e9", "none: expired 0 s ago", 0),
+            ("1.80000006e9", "time left\n  1 min\n", 60),
+            ("1e300", "time left\n  ", i64::MAX),
+            ("-1", "none: expired", -1_800_000_001),
+        ] {
+            let claims = format!(r#"{{"exp":{exp}}}"#);
+            assert!(shown(&claims).contains(told), "{exp}: {}", shown(&claims));
+            assert_eq!(inspect(&token(&claims), &Noon).unwrap().json()["seconds_left"], left, "{exp}");
+        }
+        assert!(
+            shown(r#"{"iat":1799999999.5}"#).contains("(2027-01-15T07:59:59"),
+            "{}",
+            shown(r#"{"iat":1799999999.5}"#)
+        );
+        for none in [r#"{"exp":"1800000000"}"#, r#"{"exp":null}"#, r#"{"exp":[1800000000]}"#] {
+            assert!(shown(none).contains("exp is not a number") && !shown(none).contains("never"), "{none}");
+            assert!(inspect(&token(none), &Noon).unwrap().json().get("seconds_left").is_none());
+        }
     }
 
     #[test]

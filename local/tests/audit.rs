@@ -107,6 +107,70 @@ fn a_ring_without_a_usable_audit_key_names_nobody() {
 }
 
 #[test]
+fn what_containers_journals_and_archives_make_of_a_log_is_read_all_the_same() {
+    let logged: Vec<&str> = LINES.lines().filter(|line| line.starts_with(r#"{"timestamp""#)).collect();
+    let wrapped =
+        |wrap: &dyn Fn(&str) -> Value| -> String { logged.iter().map(|line| format!("{}\n", wrap(line))).collect() };
+    let expected = json!({"token_issued": 1, "reuse_detected": 1});
+    for (what, log) in [
+        (
+            "docker",
+            wrapped(&|line| json!({"log": format!("{line}\n"), "stream": "stdout", "time": "2026-01-31T09:30:00Z"})),
+        ),
+        ("journald", wrapped(&|line| json!({"__REALTIME_TIMESTAMP": "1769851800251000", "MESSAGE": line}))),
+        ("journald's bytes", wrapped(&|line| json!({"MESSAGE": line.as_bytes(), "PRIORITY": "6"}))),
+        ("kubernetes", logged.iter().map(|line| format!("2026-01-31T09:30:00.25Z stdout F {line}\n")).collect()),
+    ] {
+        assert_eq!(report(&[], &log)["events"], expected, "{what}");
+    }
+
+    let directory = tempfile::tempdir().unwrap();
+    let packed = directory.path().join("server.log.1.gz");
+    // Two members, as a rotated file that was appended to has them.
+    let members = logged.iter().map(|line| {
+        let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
+        encoder.write_all(format!("{line}\n").as_bytes()).unwrap();
+        encoder.finish().unwrap()
+    });
+    let packed_bytes = members.collect::<Vec<_>>().concat();
+    fs::write(&packed, &packed_bytes).unwrap();
+    let path = packed.to_str().unwrap();
+    assert_eq!(report(&[path], "")["events"], expected);
+    assert_eq!(events(&done(&["tail", "--json", path], "")), ["token_issued", "reuse_detected"]);
+    let (code, _, said) = audit(&["tail", "--follow", path], "");
+    assert!(code == 1 && said.contains("gzip"), "{said}");
+    fs::write(&packed, &packed_bytes[..packed_bytes.len() / 2]).unwrap();
+    assert_eq!(audit(&["report", path], "").0, 1, "cut off");
+}
+
+#[test]
+fn a_report_that_finds_no_audit_line_fails_and_says_what_it_would_have_read() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("log");
+    let utf16: Vec<u8> = [0xff, 0xfe].into_iter().chain(LINES.encode_utf16().flat_map(u16::to_le_bytes)).collect();
+    for (bytes, expected) in [
+        (&b"START RequestId: 1\n{\"level\":\"INFO\"}\n"[..], "1 line without JSON, 1 line of JSON"),
+        (b"", "It is empty"),
+        (b"\x28\xb5\x2f\xfd\x04", "zstd"),
+        (b"\xfd7zXZ\0", "xz"),
+        (b"BZh91AY", "bzip2"),
+        (b"PK\x03\x04", "zip"),
+        (&utf16, "UTF-16"),
+    ] {
+        fs::write(&file, bytes).unwrap();
+        let page = directory.path().join("page.html");
+        let (code, out, said) =
+            audit(&["report", file.to_str().unwrap(), "--json", "--html", page.to_str().unwrap()], "");
+        assert!(code == 1 && out.is_empty() && said.contains(expected), "{expected}: {code} {said}");
+        assert!(!page.exists(), "{expected}");
+    }
+    let (code, _, said) = audit(&["report"], "nothing\n");
+    assert!(code == 1 && said.contains("journalctl -o json"), "{said}");
+    // Audit lines are there and none is wanted: that is a result.
+    assert_eq!(report(&["--client", "nobody"], LINES)["events"], json!({}));
+}
+
+#[test]
 fn counts_are_told_and_what_was_passed_over() {
     let counted = report(&[], LINES);
     assert_eq!(counted["events"], json!({"token_issued": 2, "token_renewed": 1, "reuse_detected": 1}));

@@ -76,7 +76,7 @@ pub async fn bodies(row: Row) {
                 forms.push((format!("{more:.40} before"), format!("{more}&{}", route.form()).into(), TWICE));
             }
         }
-        for unknown in ["x=1&x=1", "x=1&x=2", "=1&=2", "x&x", "state=a&%73tate=b", "resource=a&resource=b"] {
+        for unknown in ["x=1&x=1", "x=1&x=2", "=1&=2", "x&x", "state=a&%73tate=b", "resources=a&resources=b"] {
             forms.push((unknown.into(), format!("{}&{unknown}", route.form()).into(), TWICE));
         }
         for broken in [
@@ -233,9 +233,9 @@ pub async fn bodies(row: Row) {
             "*/*",
             "application/*",
             "application/json; charset=utf-16",
-            "application/json; charset=latin1",
+            "application/json; charset=ebcdic",
             "application/json; charset=utf-7",
-            "application/x-www-form-urlencoded; charset=iso-8859-1",
+            "application/x-www-form-urlencoded; charset=iso-8859-1; charset=utf-16",
             "application/json, application/json",
             "application/json,text/plain",
             "application/json text/plain",
@@ -799,23 +799,23 @@ pub async fn issuing(row: Row) {
             Expected::invalid_request("expires_in must be a whole number of seconds, at least 1"),
         );
     }
-    for scope in [
-        "admin",
-        "openid admin",
-        "OPENID",
-        "openid  email",
-        " openid",
-        "openid ",
-        "openid\temail",
-        "openid,email",
-        "*",
-        "openid\0",
-        "\"openid\"",
-        "openid\\email",
-        "é",
-    ] {
+    for scope in
+        ["openid  email", " openid", "openid ", "openid\temail", "openid\0", "\"openid\"", "openid\\email", "é"]
+    {
         let text = "the scope is malformed or not allowed for this client";
         refuse(format!("scope {scope:?}"), &[("scope", scope)], Expected::error(400, "invalid_scope", text));
+    }
+    for (scope, told) in [
+        ("admin", "admin"),
+        ("openid admin", "admin"),
+        ("OPENID", "OPENID"),
+        ("openid,email", "openid,email"),
+        ("*", "*"),
+        ("admin \"root\" é", "admin"),
+        (&format!("admin {}", "x".repeat(65)), "admin"),
+    ] {
+        let text = format!("not among this client's registered scopes: {told}");
+        refuse(format!("scope {scope:.24?}"), &[("scope", scope)], Expected::error(400, "invalid_scope", &text));
     }
     for client in ["other", "nobody", "LIBRECHAT", "librechat ", "librechat\0", "portal", "*", "é", &long] {
         refuse(
@@ -824,7 +824,10 @@ pub async fn issuing(row: Row) {
             Expected::error(400, "unauthorized_client", "this issuer may not act for that client"),
         );
     }
-    let unsupported = || Expected::error(400, "unsupported_grant_type", "this endpoint does not know that grant_type");
+    let unsupported = |supported| {
+        let text = format!("grant_type must be left out here or be one of: {supported}");
+        Expected::error(400, "unsupported_grant_type", &text)
+    };
     for grant in [
         "password",
         "authorization_code",
@@ -838,7 +841,7 @@ pub async fn issuing(row: Row) {
         refuse(
             format!("grant_type {grant}"),
             &[("grant_type", grant), ("username", "alice"), ("password", "x"), ("code", "x")],
-            unsupported(),
+            unsupported("urn:ietf:params:oauth:grant-type:jwt-bearer"),
         );
     }
     for grant in [
@@ -855,7 +858,11 @@ pub async fn issuing(row: Row) {
         let pairs =
             [("grant_type", grant), ("refresh_token", bench.tokens.refresh()), ("access_token", bench.tokens.access())];
         let request = post("/token/renew", Some(&bench.basic("librechat")), FORM, form(&pairs));
-        attempts.push(Attempt::new(format!("renewal with grant_type {grant}"), request, unsupported()));
+        attempts.push(Attempt::new(
+            format!("renewal with grant_type {grant}"),
+            request,
+            unsupported("authorization_code, refresh_token"),
+        ));
     }
     let pairs = [("grant_type", "authorization_code"), ("refresh_token", bench.tokens.refresh())];
     let request = post("/token/renew", Some(&bench.basic("librechat")), FORM, form(&pairs));

@@ -16,6 +16,7 @@ mod events;
 mod hostile;
 mod issue;
 mod live;
+mod other_software;
 mod parallel;
 mod renewal;
 mod restart;

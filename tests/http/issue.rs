@@ -233,7 +233,18 @@ async fn every_algorithm_signs_and_the_librechat_profile_is_hs256() {
 #[tokio::test]
 async fn the_librechat_profile_needs_the_users_id() {
     let app = App::start().await;
-    for claims in ["{}", r#"{"id":5}"#, r#"{"id":""}"#] {
+    for claims in [
+        "{}",
+        r#"{"id":5}"#,
+        r#"{"id":""}"#,
+        r#"{"id":"42"}"#,
+        r#"{"id":"alice@example.org"}"#,
+        r#"{"id":"65a1b2c3d4e5f60718293a4"}"#,
+        r#"{"id":"65a1b2c3d4e5f60718293a4b0"}"#,
+        r#"{"id":"65a1b2c3d4e5f60718293a4g"}"#,
+        r#"{"id":"65a1b2c3-d4e5-f607-1829-3a"}"#,
+        r#"{"id":["65a1b2c3d4e5f60718293a4b"]}"#,
+    ] {
         let answer = app.issue_form(&[("client_id", "hs"), ("subject", "alice"), ("claims", claims)]).await;
         answer.refused(400, "invalid_request");
         assert!(answer.text.contains("claims.id"), "{answer:?}");

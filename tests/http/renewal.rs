@@ -139,7 +139,8 @@ async fn an_access_token_sent_without_need_must_belong_to_the_session_whatever_i
     let another = app.issue_for("librechat-oauth").await;
     let records = app.records().await;
     app.renew_as("librechat-oauth", &mine.with_access(another.access())).await.invalid_grant();
-    app.renew_as("librechat-oauth", &mine.with_access("garbage")).await.invalid_grant();
+    let of_nobody = app.renew_as("librechat-oauth", &mine.with_access("garbage")).await;
+    of_nobody.refused(400, "invalid_request");
     assert_eq!(app.records().await, records);
     app.clock.advance(200_000);
     app.renew_as("librechat-oauth", &mine).await.tokens();

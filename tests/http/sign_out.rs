@@ -148,7 +148,7 @@ async fn who_asks_must_say_who_it_is() {
     assert!(!missing.headers.contains_key("www-authenticate"));
     post(None, &[token, ("client_id", "librechat")]).await.refused(401, "invalid_client");
     let librechat = basic("librechat", &secret_of("librechat"));
-    post(Some(&librechat), &[token, ("client_id", "librechat")]).await.refused(400, "invalid_request");
+    post(Some(&librechat), &[token, ("client_id", "other")]).await.refused(400, "invalid_request");
     post(None, &[token, ("issuer_id", "portal")]).await.refused(400, "invalid_request");
     let assertion_type = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
     let assertion = [("client_assertion_type", assertion_type), ("client_assertion", "x")];

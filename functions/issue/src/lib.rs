@@ -71,7 +71,10 @@ fn parse(request: &Request) -> Result<IssueRequest, EdgeError> {
     let grant = match IssuerGrantType::read(parameters.text("grant_type")?.as_deref()) {
         IssuerGrantType::Statement => statement(&authorization, &mut parameters)?,
         IssuerGrantType::Assertion => assertion(&authorization, &mut parameters)?,
-        IssuerGrantType::Unsupported => return Err(Failure::Refused(Refusal::UnsupportedGrantType).into()),
+        IssuerGrantType::Unsupported => {
+            let refusal = Refusal::UnsupportedGrantType { supported: &IssuerGrantType::NAMES };
+            return Err(Failure::Refused(refusal).into());
+        }
     };
     let nonce = parameters.text("nonce")?;
     if nonce.as_ref().is_some_and(|nonce| !is_carried(nonce, MAX_NONCE_BYTES)) {

@@ -50,7 +50,10 @@ where
         ClientGrantType::AuthorizationCode => {
             within_deadline(use_case.exchange(exchange(authorization, parameters)?)).await
         }
-        ClientGrantType::Unsupported => Err(Failure::Refused(Refusal::UnsupportedGrantType).into()),
+        ClientGrantType::Unsupported => {
+            let refusal = Refusal::UnsupportedGrantType { supported: &ClientGrantType::NAMES };
+            Err(Failure::Refused(refusal).into())
+        }
     }
 }
 

@@ -48,7 +48,8 @@ pub(super) fn welcome(
         Some(directory) => {
             let file = directory.join(CREDENTIALS);
             let _ = writeln!(text, "The secrets are kept in {}.\n", file.display());
-            let read = |name| format!("\"$(field {name} < '{}')\"", file.display());
+            let quoted = shell_quoted(&file.display().to_string());
+            let read = |name| format!("\"$(field {name} < {quoted})\"");
             (read("issuer_secret"), read("client_secret"))
         }
         None => (credentials.issuer_secret.clone(), credentials.client_secret.clone()),
@@ -74,6 +75,11 @@ pub(super) fn welcome(
         credentials.issuer_id, credentials.client_id, credentials.client_id,
     );
     text
+}
+
+/// One word of a POSIX shell, whatever is in it: between single quotes nothing but the quote itself means something.
+fn shell_quoted(text: &str) -> String {
+    format!("'{}'", text.replace('\'', r"'\''"))
 }
 
 /// The lines for a LibreChat's `.env`, as README.md has them. They stand at the margin, to be copied as they are.
@@ -115,4 +121,20 @@ OPENID_USE_END_SESSION_ENDPOINT=true
 "#,
         credentials.oauth_client_id
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use std::process::Command;
+
+    use super::*;
+
+    #[test]
+    fn a_path_survives_the_shell_whatever_is_in_it() {
+        for path in ["/tmp/it's here", "'", "a'b'c", "$HOME `id` \"x\" \\", "-x y\nz", "é*?"] {
+            let script = format!("printf %s \"$(printf %s {})\"", shell_quoted(path));
+            let out = Command::new("sh").args(["-c", &script]).output().unwrap();
+            assert_eq!(String::from_utf8(out.stdout).unwrap(), path);
+        }
+    }
 }

@@ -13,11 +13,19 @@ pub enum Refusal {
     /// The refresh token or access token is not good for a renewal; nothing more is said.
     InvalidGrant,
     /// A scope that the client's registration does not allow, or malformed.
-    InvalidScope,
+    InvalidScope {
+        /// The names that are not allowed, as far as they may be repeated to the caller ([`Scope::unregistered`]).
+        ///
+        /// [`Scope::unregistered`]: crate::values::Scope::unregistered
+        unregistered: Vec<String>,
+    },
     /// This issuer may not act for that client.
     UnauthorizedClient,
     /// `grant_type` names something else than what this endpoint does.
-    UnsupportedGrantType,
+    UnsupportedGrantType {
+        /// What it may name; it may also be left out.
+        supported: &'static [&'static str],
+    },
     /// Too early: renewal opens at this time.
     WindowClosed {
         /// Rounded up to a full second.

@@ -471,7 +471,7 @@ async fn a_scope_narrows_one_answer_and_spaces_do_not_matter() {
     let narrowed = ok(world.renew_with(&first, &first.access_token, Some("  email ")).await);
     assert_eq!(narrowed.scope.to_string(), "email");
     let malformed = world.renew_with(&narrowed, &narrowed.access_token, Some("\"email\"")).await;
-    assert!(matches!(malformed, Err(Failure::Refused(Refusal::InvalidScope))));
+    assert!(matches!(malformed, Err(Failure::Refused(Refusal::InvalidScope { .. }))));
     assert_eq!(world.last_event().reason.map(Reason::name), Some("scope_malformed"));
     assert_eq!(world.last_event().client_id.as_deref(), Some("desk"));
     let whole = ok(world.renew_with(&narrowed, &narrowed.access_token, None).await);
@@ -498,7 +498,7 @@ async fn a_malformed_scope_is_answered_after_the_client_and_before_the_tokens() 
     ];
     for (client, refresh_token, access_token) in known {
         let answer = ask(client, refresh_token, access_token).await;
-        assert_eq!(answer, (Refusal::InvalidScope, Some("scope_malformed")));
+        assert_eq!(answer, (Refusal::InvalidScope { unregistered: Vec::new() }, Some("scope_malformed")));
     }
     let credentials = |id: &str| vec![Credentials { id: id.into(), secret: "wrong".into() }];
     for (client, reason) in [

@@ -289,7 +289,7 @@ class Directed:
 
     def unreadable(self, label, auth):
         self.send(label, 413, "invalid_request", auth=auth, form=TOO_LONG, headers={"Content-Type": FORM})
-        for media_type in ["text/plain", "multipart/form-data; boundary=x", "application/json; charset=latin1"]:
+        for media_type in ["text/plain", "multipart/form-data; boundary=x", "application/json; charset=utf-16"]:
             self.send(label, 415, "invalid_request", auth=auth, form=b"{}", headers={"Content-Type": media_type})
         for body in [b"", b"[]", b'{"subject":1,"subject":1}', b'{"a":' * 17 + b"1" + b"}" * 17, b'"\xff"']:
             self.send(label, 400, "invalid_request", auth=auth, form=body, headers={"Content-Type": JSON})

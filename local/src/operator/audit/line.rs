@@ -6,8 +6,9 @@ use latchkey_token::{
     values::Timestamp,
 };
 
-/// Members under which exports carry the line that was logged: `aws logs filter-log-events`, Logs Insights.
-const WRAPPERS: [&str; 2] = ["message", "@message"];
+/// Members under which others carry the line that was logged: `aws logs filter-log-events`, Logs Insights, Docker's json-file
+/// and Fluent Bit, `journalctl -o json`.
+const WRAPPERS: [&str; 4] = ["message", "@message", "log", "MESSAGE"];
 
 /// What a line of a log is.
 pub(super) enum Line {
@@ -42,7 +43,11 @@ impl Line {
             return Self::Audit(AuditLine(object));
         }
         for wrapper in WRAPPERS {
-            match object.remove(wrapper) {
+            let carried = match object.remove(wrapper) {
+                Some(Value::Array(bytes)) => text_of(&bytes),
+                carried => carried,
+            };
+            match carried {
                 // Once: an audit line is wrapped by one export.
                 Some(Value::String(text)) if text.contains("\"event\"") => {
                     let inner = text.find('{').and_then(|start| self::object(text.get(start..)?.trim()));
@@ -58,6 +63,13 @@ impl Line {
         }
         Self::Other
     }
+}
+
+/// journald writes what it takes for no text as a list of its bytes.
+fn text_of(bytes: &[Value]) -> Option<Value> {
+    let byte = |value: &Value| value.as_u64().and_then(|number| u8::try_from(number).ok());
+    let bytes: Option<Vec<u8>> = bytes.iter().map(byte).collect();
+    Some(Value::String(String::from_utf8_lossy(&bytes?).into_owned()))
 }
 
 fn object(text: &str) -> Option<Map<String, Value>> {
@@ -140,6 +152,19 @@ mod tests {
             format!(r#"{{"@timestamp":"2026-01-31 09:30:00.251","@message":{quoted}}},"#),
             format!(r#"{{"message":{LOGGED}}}"#),
             format!(r#"            "message": {quoted},"#),
+            // Docker's json-file, with the line's end in it, and Fluent Bit.
+            format!(
+                r#"{{"log":{},"stream":"stdout","time":"2026-01-31T09:30:00.251Z"}}"#,
+                quoted.replace(r#"}""#, r#"}\n""#)
+            ),
+            format!(r#"{{"@timestamp":1.7,"log":{quoted},"kubernetes":{{"pod_name":"latchkey-0"}}}}"#),
+            // journalctl -o json, -o json-pretty, and what journald takes for no text.
+            format!(r#"{{"__REALTIME_TIMESTAMP":"1769851800251000","MESSAGE":{quoted},"PRIORITY":"6"}}"#),
+            format!(r#"	"MESSAGE" : {quoted},"#),
+            format!(r#"{{"PRIORITY":"6","MESSAGE":{:?}}}"#, LOGGED.as_bytes()),
+            // Kubernetes' own files, docker compose.
+            format!("2026-01-31T09:30:00.251000000Z stdout F {LOGGED}"),
+            format!("latchkey-1  | {LOGGED}"),
         ] {
             assert_eq!(event(&text).as_deref(), Some("token_renewed"), "{text}");
         }

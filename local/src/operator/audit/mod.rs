@@ -5,6 +5,7 @@ mod line;
 mod page;
 mod report;
 mod selection;
+mod text;
 
 use std::{
     fs::File,
@@ -49,8 +50,8 @@ pub(crate) enum AuditCommand {
 /// Show audit lines, one a line: when, what, and all that is known
 ///
 /// Reads log lines from standard input, a file or CloudWatch Logs, and shows those that are audit lines. Lines from
-/// exports are understood with a time in front (`aws logs tail`, exports to S3) and wrapped as {"message":"…"}; all
-/// others are passed over.
+/// exports are understood with a time in front (`aws logs tail`, exports to S3, Kubernetes) and wrapped as JSON
+/// ({"message":"…"}, Docker's json-file, `journalctl -o json`), gzip is unpacked; all others are passed over.
 #[derive(Args)]
 #[command(after_help = "Examples:
   latchkey serve | latchkey audit tail
@@ -72,7 +73,8 @@ pub(crate) struct Tail {
 
 /// Count audit lines: by event, by reason, by client
 ///
-/// Reads what `latchkey audit tail` reads. Lines that are not JSON are skipped and counted. With --html it also writes a
+/// Reads what `latchkey audit tail` reads. Lines that are not JSON are skipped and counted; it fails when there is no audit
+/// line at all. With --html it also writes a
 /// page with plots that needs no network: events over time, why requests were refused, how early tokens are renewed.
 #[derive(Args)]
 #[command(after_help = "Examples:
@@ -153,8 +155,11 @@ impl ReportArguments {
         let mut report = Report::default();
         let wanted = self.selection.wanted()?;
         let progress = self.source.progress();
+        let mut has_audit_lines = false;
         self.source.each_line(&wanted, None, now, &progress, |text| {
-            match Line::read(text) {
+            let line = Line::read(text);
+            has_audit_lines |= matches!(line, Line::Audit(_));
+            match line {
                 Line::Audit(line) if wanted.admits(&line, now) => report.count(&line),
                 Line::Audit(_) => {}
                 Line::Other => report.other_lines += 1,
@@ -163,6 +168,11 @@ impl ReportArguments {
             Ok(())
         })?;
         progress.finish_and_clear();
+        // A log group may have been quiet: CloudWatch Logs has looked for audit lines itself.
+        let is_quiet = !self.source.log_group.is_empty() && report.left_out().is_none();
+        if !has_audit_lines && !is_quiet {
+            return Err(self.source.without_audit_lines(&report));
+        }
         if let Some(path) = &self.html {
             let place = path.display().to_string();
             let page = page::page(&report, now).map_err(|detail| Failure::Place { place: place.clone(), detail })?;
@@ -199,6 +209,17 @@ impl Source {
         self.file.as_deref().filter(|path| *path != Path::new("-"))
     }
 
+    /// Nothing to count is no report: whoever reads one must not take a wrong file for a quiet week.
+    fn without_audit_lines(&self, report: &Report) -> Failure {
+        let place = self.path().map_or_else(|| "the input".to_owned(), |path| path.display().to_string());
+        let read = report.left_out().unwrap_or_else(|| "It is empty".to_owned());
+        let detail = format!(
+            "no audit line in it. {read}. Audit lines are JSON with \"event\", as Latchkey writes them, with a time in front, or \
+             as aws logs, Docker (json-file), journalctl -o json and Fluent Bit carry them; gzip is unpacked"
+        );
+        Failure::Place { place, detail }
+    }
+
     /// Hands over every line; with `follow`, also those that come later, looking that often.
     fn each_line(
         &self,
@@ -216,13 +237,16 @@ impl Source {
                     detail: format!("{error}; log lines are read from a file, \"-\" (standard input) or --log-group"),
                 };
                 let file = File::open(path).map_err(failed)?;
-                read_lines(BufReader::new(file), follow, progress, line, failed)
+                let text = text::unpacked(BufReader::new(file), follow.is_some()).map_err(failed)?;
+                read_lines(text, follow, progress, line, failed)
             }
             None => {
                 if io::stdin().is_terminal() {
                     eprintln!("reading log lines from standard input; Ctrl-D ends them, --help shows other ways");
                 }
-                read_lines(io::stdin().lock(), None, progress, line, |error| Failure::Input(error.to_string()))
+                let failed = |error: io::Error| Failure::Input(error.to_string());
+                let text = text::unpacked(io::stdin().lock(), false).map_err(failed)?;
+                read_lines(text, None, progress, line, failed)
             }
         }
     }

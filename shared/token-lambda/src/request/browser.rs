@@ -20,7 +20,7 @@ pub fn browser_parameters(request: &Request, most: usize) -> Result<Vec<(String,
     if !is_get && !query.is_empty() {
         return Err(RequestFault::invalid("parameters belong in the form, not in the query string"));
     }
-    if !is_get && !is_form(request.headers()) {
+    if !is_get && !is_form(request.headers(), text) {
         return Err(RequestFault::UnsupportedMediaType);
     }
     let parameters = form_pairs(text)?;

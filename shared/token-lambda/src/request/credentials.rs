@@ -1,4 +1,5 @@
-//! Who calls: the `Authorization` header, or members of the body. The same thing said twice is refused.
+//! Who calls: the `Authorization` header, or members of the body. The same thing said twice is refused; an id in the body
+//! that is the header's own is not twice (RFC 6749 §3.2.1).
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use lambda_http::http::{HeaderMap, header::AUTHORIZATION};
@@ -58,15 +59,28 @@ fn basic_credentials(encoded: &str) -> Vec<Credentials> {
     }
 }
 
-/// The issuer's credentials: Basic, or `issuer_id` and `issuer_secret`. Empty when there are none.
+/// What the header says of the party that the body names too: it must be the same one.
+fn of_named(candidates: Vec<Credentials>, id: &str) -> Result<Vec<Credentials>, RequestFault> {
+    // A header that cannot be read names nobody: its authentication has failed.
+    if candidates.is_empty() {
+        return Ok(candidates);
+    }
+    let own: Vec<Credentials> = candidates.into_iter().filter(|candidate| candidate.id == id).collect();
+    match own.is_empty() {
+        true => Err(RequestFault::invalid("the Authorization header and the body name different callers")),
+        false => Ok(own),
+    }
+}
+
+/// The issuer's credentials: Basic, with or without the same `issuer_id` in the body, or `issuer_id` and `issuer_secret`.
+/// Empty when there are none.
 pub fn issuer(authorization: &Authorization, parameters: &mut Parameters) -> Result<Vec<Credentials>, RequestFault> {
     let id = parameters.text("issuer_id")?;
     let secret = parameters.text("issuer_secret")?;
     match (authorization, id, secret) {
         (Authorization::Basic(candidates), None, None) => Ok(candidates.clone()),
-        (Authorization::Basic(_), _, _) => {
-            Err(RequestFault::invalid("the issuer is named both in the Authorization header and in the body: use one"))
-        }
+        (Authorization::Basic(candidates), Some(id), None) => of_named(candidates.clone(), &id),
+        (Authorization::Basic(_), _, Some(_)) => Err(RequestFault::invalid(TWO_CREDENTIALS)),
         (Authorization::Absent, Some(id), Some(secret)) => Ok(vec![Credentials { id, secret }]),
         _ => Ok(Vec::new()),
     }
@@ -74,6 +88,8 @@ pub fn issuer(authorization: &Authorization, parameters: &mut Parameters) -> Res
 
 /// `client_assertion_type` of `private_key_jwt` (RFC 7523 §2.2).
 const JWT_BEARER: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
+
+const TWO_CREDENTIALS: &str = "credentials are both in the Authorization header and in the body: use one";
 
 const SECRET_AND_ASSERTION: &str = "client_secret and client_assertion are both there: use one";
 
@@ -96,8 +112,8 @@ pub fn client(
     let secret = parameters.text("client_secret")?;
     let assertion = client_assertion(parameters)?;
     let access_token = parameters.text("access_token")?;
-    let is_in_body = id.is_some() || secret.is_some() || assertion.is_some();
-    let in_body = || match (id, secret, assertion) {
+    let has_credentials = secret.is_some() || assertion.is_some();
+    let in_body = |id| match (id, secret, assertion) {
         (client_id, None, Some(assertion)) => {
             Ok(ClientIdentification::Assertion(ClientAssertion { assertion, client_id }))
         }
@@ -108,16 +124,18 @@ pub fn client(
         (None, Some(_), None) => Err(RequestFault::invalid("client_secret is there, client_id is missing")),
     };
     match authorization {
-        Authorization::Absent => Ok((in_body()?, access_token)),
+        Authorization::Absent => Ok((in_body(id)?, access_token)),
         Authorization::Bearer(_) if access_token.is_some() => {
             Err(RequestFault::invalid("the access token is both in the Authorization header and in the body: use one"))
         }
-        Authorization::Bearer(token) => Ok((in_body()?, Some(token))),
-        Authorization::Basic(_) if is_in_body => {
-            Err(RequestFault::invalid("the client is named both in the Authorization header and in the body: use one"))
-        }
+        Authorization::Bearer(token) => Ok((in_body(id)?, Some(token))),
+        Authorization::Basic(_) if has_credentials => Err(RequestFault::invalid(TWO_CREDENTIALS)),
         // A public client may say its id this way, with an empty password.
         Authorization::Basic(candidates) => {
+            let candidates = match id {
+                Some(id) => of_named(candidates, &id)?,
+                None => candidates,
+            };
             let has_password = candidates.first().is_none_or(|first| !first.secret.is_empty());
             let identification = match has_password {
                 true => ClientIdentification::Authenticated(candidates),
@@ -134,7 +152,6 @@ pub fn caller(authorization: Authorization, parameters: &mut Parameters) -> Resu
     let issuer = (parameters.text("issuer_id")?, parameters.text("issuer_secret")?);
     let client = (parameters.text("client_id")?, parameters.text("client_secret")?);
     let assertion = client_assertion(parameters)?;
-    let is_in_body = [&issuer.0, &issuer.1, &client.0, &client.1, &assertion].into_iter().any(Option::is_some);
     match (authorization, issuer, client, assertion) {
         (Authorization::Absent, (None, None), (client_id, None), Some(assertion)) => {
             Ok(CallerIdentification::Assertion(ClientAssertion { assertion, client_id }))
@@ -153,10 +170,20 @@ pub fn caller(authorization: Authorization, parameters: &mut Parameters) -> Resu
         (Authorization::Absent, _, _, _) => Err(RequestFault::invalid(
             "name an issuer (issuer_id, issuer_secret) or a client (client_id, client_secret), completely and not both",
         )),
-        (_, _, _, _) if is_in_body => {
-            Err(RequestFault::invalid("the caller is named both in the Authorization header and in the body: use one"))
+        (authorization, (None, None), (None, None), None) => Ok(of_header(authorization)),
+        (Authorization::Basic(candidates), (Some(id), None), (None, None), None) => {
+            Ok(CallerIdentification::Issuer(of_named(candidates, &id)?))
         }
-        (authorization, _, _, _) => Ok(of_header(authorization)),
+        // A public client says its id with an empty password.
+        (Authorization::Basic(candidates), (None, None), (Some(id), None), None) => {
+            Ok(match of_header(Authorization::Basic(of_named(candidates, &id)?)) {
+                CallerIdentification::Either(candidates) => CallerIdentification::Client(candidates),
+                named => named,
+            })
+        }
+        (_, _, _, _) => Err(RequestFault::invalid(
+            "the caller is named both in the Authorization header and in the body: use one, or say the same id in both",
+        )),
     }
 }
 

@@ -1,6 +1,6 @@
 //! Reads the members of a request body, form or JSON alike (docs/api.md).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, btree_map::Entry};
 
 use lambda_http::{
     Body, Request,
@@ -8,9 +8,9 @@ use lambda_http::{
 };
 use latchkey_token::{
     json::{self, Map, Value},
-    values::{Seconds, Timestamp},
+    values::{Seconds, Timestamp, is_repeatable},
 };
-use percent_encoding::percent_decode_str;
+use percent_encoding::{percent_decode, percent_decode_str};
 
 /// The last second of the year 9999.
 const LATEST_SECOND: i64 = 253_402_300_799;
@@ -43,7 +43,8 @@ pub struct Parameters {
 }
 
 impl Parameters {
-    /// Reads the body strictly: size, content type, UTF-8, syntax, no member twice. Nothing is taken from the query
+    /// Reads the body strictly: size, content type, UTF-8, syntax, no member twice but those that may be
+    /// ([`is_repeatable`]; in a form they make a list). Nothing is taken from the query
     /// string, which must be empty.
     pub fn read(request: &Request) -> Result<Self, RequestFault> {
         let body = body_of(request)?;
@@ -53,7 +54,7 @@ impl Parameters {
         if request.uri().query().is_some_and(|query| !query.is_empty()) {
             return Err(RequestFault::invalid("parameters belong in the body, not in the query string"));
         }
-        match media_type(request.headers())? {
+        match media_type(request.headers(), body)? {
             MediaType::Form => Ok(Self { members: read_form(body)?, is_form: true }),
             MediaType::Json => Ok(Self { members: read_json(body)?, is_form: false }),
         }
@@ -170,8 +171,8 @@ pub(super) fn body_of(request: &Request) -> Result<&[u8], RequestFault> {
 }
 
 /// Whether the body is said to be a form.
-pub(super) fn is_form(headers: &HeaderMap) -> bool {
-    matches!(media_type(headers), Ok(MediaType::Form))
+pub(super) fn is_form(headers: &HeaderMap, body: &[u8]) -> bool {
+    matches!(media_type(headers, body), Ok(MediaType::Form))
 }
 
 enum MediaType {
@@ -179,22 +180,58 @@ enum MediaType {
     Json,
 }
 
-fn media_type(headers: &HeaderMap) -> Result<MediaType, RequestFault> {
+/// What a `charset` in the content type means for the body. Neither type has such a parameter (RFC 8259 §11; the form of the
+/// URL Standard), and libraries add one all the same.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Charset {
+    Utf8,
+    /// ASCII reads the same in it: it has no meaning for a body of nothing else.
+    AsciiCompatible,
+    Other,
+}
+
+impl Charset {
+    fn named(name: &str) -> Self {
+        let name = name.trim().trim_matches('"').to_ascii_lowercase();
+        let is_of = |family: &str| {
+            let number = name.strip_prefix(family).map(|rest| rest.trim_start_matches(['-', '_']));
+            number.is_some_and(|number| !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit()))
+        };
+        match name.as_str() {
+            "utf-8" => Self::Utf8,
+            "utf8" | "us-ascii" | "ascii" => Self::AsciiCompatible,
+            // Their other half differs, ASCII is the same in all of them.
+            _ if ["iso-8859", "iso8859", "latin", "windows-125", "cp125"].into_iter().any(is_of) => {
+                Self::AsciiCompatible
+            }
+            _ => Self::Other,
+        }
+    }
+}
+
+fn media_type(headers: &HeaderMap, body: &[u8]) -> Result<MediaType, RequestFault> {
     let mut values = headers.get_all(CONTENT_TYPE).iter();
     let (Some(value), None) = (values.next(), values.next()) else { return Err(RequestFault::UnsupportedMediaType) };
     let text = value.to_str().map_err(|_| RequestFault::UnsupportedMediaType)?;
     let mut parts = text.split(';').map(str::trim);
     let essence = parts.next().unwrap_or_default().to_ascii_lowercase();
-    let is_utf8 = parts.all(|parameter| match parameter.split_once('=') {
-        Some((name, value)) => {
-            !name.trim().eq_ignore_ascii_case("charset") || value.trim().trim_matches('"').eq_ignore_ascii_case("utf-8")
-        }
-        None => parameter.is_empty(),
+    let charsets = parts.map(|parameter| match parameter.split_once('=') {
+        Some((name, value)) if name.trim().eq_ignore_ascii_case("charset") => Charset::named(value),
+        Some(_) => Charset::Utf8,
+        None if parameter.is_empty() => Charset::Utf8,
+        None => Charset::Other,
     });
-    match essence.as_str() {
-        "application/x-www-form-urlencoded" if is_utf8 => Ok(MediaType::Form),
-        "application/json" if is_utf8 => Ok(MediaType::Json),
-        _ => Err(RequestFault::UnsupportedMediaType),
+    let charset = charsets.max().unwrap_or(Charset::Utf8);
+    let (media_type, is_ascii) = match essence.as_str() {
+        // What is percent-encoded there is in that charset too.
+        "application/x-www-form-urlencoded" => (MediaType::Form, percent_decode(body).all(|byte| byte.is_ascii())),
+        "application/json" => (MediaType::Json, body.is_ascii()),
+        _ => return Err(RequestFault::UnsupportedMediaType),
+    };
+    match charset {
+        Charset::Utf8 => Ok(media_type),
+        Charset::AsciiCompatible if is_ascii => Ok(media_type),
+        Charset::AsciiCompatible | Charset::Other => Err(RequestFault::UnsupportedMediaType),
     }
 }
 
@@ -207,8 +244,15 @@ fn read_json(body: &[u8]) -> Result<BTreeMap<String, Value>, RequestFault> {
 fn read_form(body: &[u8]) -> Result<BTreeMap<String, Value>, RequestFault> {
     let mut members = BTreeMap::new();
     for (name, value) in form_pairs(body)? {
-        if members.insert(name, Value::String(value)).is_some() {
-            return Err(RequestFault::invalid("a parameter stands twice"));
+        match members.entry(name) {
+            Entry::Vacant(place) => {
+                place.insert(Value::String(value));
+            }
+            Entry::Occupied(mut place) if is_repeatable(place.key()) => match place.get_mut() {
+                Value::Array(values) => values.push(Value::String(value)),
+                first => *first = Value::Array(vec![first.take(), Value::String(value)]),
+            },
+            Entry::Occupied(_) => return Err(RequestFault::invalid("a parameter stands twice")),
         }
     }
     Ok(members)
@@ -291,6 +335,9 @@ mod tests {
             "Application/JSON; Charset=UTF-8",
             "application/json;charset=\"utf-8\"",
             "application/json; profile=x",
+            "application/json; charset=utf8",
+            "application/json; charset=latin1",
+            "application/json; charset=\"Windows-1252\"",
         ] {
             assert!(Parameters::read(&request(fine, "{}")).is_ok(), "{fine}");
         }
@@ -298,7 +345,10 @@ mod tests {
             "text/plain",
             "",
             "multipart/form-data; boundary=x",
-            "application/json; charset=latin1",
+            "application/json; charset=utf-16",
+            "application/json; charset=latin",
+            "application/json; charset=iso-8859-",
+            "application/json; charset=latin1; charset=utf-7",
             "application/jsonp",
             "application/json, application/json",
         ] {
@@ -309,6 +359,37 @@ mod tests {
         let mut twice = request("application/json", "{}");
         twice.headers_mut().append(CONTENT_TYPE, "application/json".parse().unwrap());
         assert_eq!(Parameters::read(&twice).err(), Some(RequestFault::UnsupportedMediaType));
+    }
+
+    #[test]
+    fn a_charset_has_no_meaning_for_ascii_and_is_refused_beside_anything_else() {
+        const FORM: &str = "application/x-www-form-urlencoded";
+        for charset in ["ISO-8859-1", "iso8859-15", "utf8", "UTF8", "us-ascii", "latin1", "windows-1252", "cp1250"] {
+            let read = |body: &[u8]| Parameters::read(&request(&format!("{FORM};charset={charset}"), body.to_vec()));
+            assert_eq!(read(b"a=b+c%26d").unwrap().text("a").unwrap().as_deref(), Some("b c&d"), "{charset}");
+            for other in [&b"a=\xe9"[..], b"a=%E9", "a=\u{e9}".as_bytes(), b"a=%C3%A9"] {
+                assert_eq!(read(other).err(), Some(RequestFault::UnsupportedMediaType), "{charset} {other:?}");
+            }
+            let json = |body: &str| Parameters::read(&request(&format!("application/json; charset={charset}"), body));
+            assert!(json(r#"{"a":"\u00e9 %C3"}"#).is_ok(), "{charset}");
+            assert_eq!(json(r#"{"a":"é"}"#).err(), Some(RequestFault::UnsupportedMediaType), "{charset}");
+        }
+    }
+
+    #[test]
+    fn resource_and_audience_may_stand_several_times_in_a_form_and_nothing_else_may() {
+        let mut members = form("resource=a&audience=b&resource=c&%72esource=d&audience=b&subject=alice").unwrap();
+        assert_eq!(members.text("subject").unwrap().as_deref(), Some("alice"));
+        assert_eq!(members.members["resource"], json::parse(br#"["a","c","d"]"#).unwrap());
+        assert_eq!(members.members["audience"], json::parse(br#"["b","b"]"#).unwrap());
+        for twice in
+            ["Resource=a&Resource=b", "resource[]=a&resource[]=b", "scope=a&scope=b", "resources=a&resources=a"]
+        {
+            assert!(is_invalid(form(twice)), "{twice}");
+        }
+        // There a list says the same.
+        assert!(json(r#"{"resource":["a","b"]}"#).is_ok());
+        assert!(is_invalid(json(r#"{"resource":"a","resource":"b"}"#)));
     }
 
     #[test]

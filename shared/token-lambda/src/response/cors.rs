@@ -9,6 +9,11 @@ use lambda_http::{
 
 use super::answers::with_header;
 
+/// What a page may read beside the few headers that the Fetch Standard allows it: when to come back.
+const EXPOSED_HEADERS: &str = "Retry-After";
+/// What a page may send. Browsers with an MCP client in them send the last with the request for the metadata.
+const ALLOWED_HEADERS: &str = "Authorization, Content-Type, MCP-Protocol-Version";
+
 /// The origins whose pages may read answers, each as browsers send it (RFC 6454 §6.2). Empty: none.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Cors(Vec<String>);
@@ -43,7 +48,11 @@ impl Cors {
         }
         let response = with_header(response, header::VARY, HeaderValue::from_static("Origin"));
         match self.allowed(request) {
-            Some(origin) => with_header(response, header::ACCESS_CONTROL_ALLOW_ORIGIN, origin),
+            Some(origin) => {
+                let response = with_header(response, header::ACCESS_CONTROL_ALLOW_ORIGIN, origin);
+                let exposed = HeaderValue::from_static(EXPOSED_HEADERS);
+                with_header(response, header::ACCESS_CONTROL_EXPOSE_HEADERS, exposed)
+            }
             None => response,
         }
     }
@@ -56,7 +65,7 @@ impl Cors {
         *response.status_mut() = StatusCode::NO_CONTENT;
         for (name, value) in [
             (header::ACCESS_CONTROL_ALLOW_METHODS, "GET, POST, DELETE"),
-            (header::ACCESS_CONTROL_ALLOW_HEADERS, "Authorization, Content-Type"),
+            (header::ACCESS_CONTROL_ALLOW_HEADERS, ALLOWED_HEADERS),
             (header::ACCESS_CONTROL_MAX_AGE, "600"),
             (header::CACHE_CONTROL, "no-store"),
             (header::PRAGMA, "no-cache"),

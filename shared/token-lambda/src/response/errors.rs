@@ -80,11 +80,18 @@ fn refusal_response(refusal: &Refusal, tried_to_authenticate: bool) -> Response<
             }
         }
         Refusal::InvalidGrant => bad_request("invalid_grant", "the token that was presented is not valid"),
-        Refusal::InvalidScope => bad_request("invalid_scope", "the scope is malformed or not allowed for this client"),
-        Refusal::UnauthorizedClient => bad_request("unauthorized_client", "this issuer may not act for that client"),
-        Refusal::UnsupportedGrantType => {
-            bad_request("unsupported_grant_type", "this endpoint does not know that grant_type")
+        Refusal::InvalidScope { unregistered } if unregistered.is_empty() => {
+            bad_request("invalid_scope", "the scope is malformed or not allowed for this client")
         }
+        Refusal::InvalidScope { unregistered } => bad_request(
+            "invalid_scope",
+            &format!("not among this client's registered scopes: {}", unregistered.join(", ")),
+        ),
+        Refusal::UnauthorizedClient => bad_request("unauthorized_client", "this issuer may not act for that client"),
+        Refusal::UnsupportedGrantType { supported } => bad_request(
+            "unsupported_grant_type",
+            &format!("grant_type must be left out here or be one of: {}", supported.join(", ")),
+        ),
         Refusal::WindowClosed { opens_at, retry_after_seconds } => with_header(
             bad_request("invalid_request", &format!("too early: renewal of this session opens at {opens_at}")),
             header::RETRY_AFTER,

@@ -62,7 +62,7 @@ impl RequestAudit {
     pub fn record_error(&self, error: &EdgeError, rejected: EventKind) {
         match error {
             EdgeError::Unreadable(_) => self.record(&Event::new(rejected).because(Reason::MalformedRequest)),
-            EdgeError::Failed(Failure::Refused(Refusal::UnsupportedGrantType)) => {
+            EdgeError::Failed(Failure::Refused(Refusal::UnsupportedGrantType { .. })) => {
                 self.record(&Event::new(rejected).because(Reason::UnsupportedGrantType));
             }
             // The use case has said why.

@@ -232,7 +232,7 @@ reasons! {
     Operator = "operator",
 
     // A remark on a success.
-    /// Tokens for the profile `librechat` without the claim `id`: LibreChat will not know the user.
+    /// Tokens for the profile `librechat` whose claim `id` is missing or no 24 hex digits: LibreChat will not know the user.
     ClaimIdMissing = "claim_id_missing",
 }
 

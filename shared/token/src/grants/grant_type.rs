@@ -45,6 +45,9 @@ pub enum IssuerGrantType {
 }
 
 impl IssuerGrantType {
+    /// What `grant_type` may name.
+    pub const NAMES: [&str; 1] = [JWT_BEARER];
+
     /// Reads the parameter; `None` if it was left out.
     pub fn read(grant_type: Option<&str>) -> Self {
         match grant_type {
@@ -63,6 +66,9 @@ mod tests {
     fn what_is_announced_is_supported_and_nothing_else_is() {
         for name in ClientGrantType::NAMES {
             assert_ne!(ClientGrantType::read(Some(name)), ClientGrantType::Unsupported, "{name}");
+        }
+        for name in IssuerGrantType::NAMES {
+            assert_ne!(IssuerGrantType::read(Some(name)), IssuerGrantType::Unsupported, "{name}");
         }
         for other in ["", "Refresh_Token", "Authorization_Code", "password", JWT_BEARER] {
             assert_eq!(ClientGrantType::read(Some(other)), ClientGrantType::Unsupported, "{other}");

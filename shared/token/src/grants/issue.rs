@@ -199,7 +199,10 @@ impl<S: InsertSession + RedeemAssertion, D: DocumentSource> Issue<'_, S, D> {
 
     fn scope(&self, client: &Client, asked: Option<&str>) -> Result<Scope, Refusal> {
         let Some(asked) = asked else { return Ok(client.scope.clone()) };
-        client.scope.choose(asked).ok_or(Refusal::InvalidScope)
+        client
+            .scope
+            .choose(asked)
+            .ok_or_else(|| Refusal::InvalidScope { unregistered: client.scope.unregistered(asked) })
     }
 
     fn reject(&self, issuer: &Issuer, client: &Client, refusal: Refusal, reason: Reason) -> Failure {

@@ -97,11 +97,19 @@ impl Opening<'_> {
     }
 }
 
-/// LibreChat knows its users by the claim `id`.
+/// Hex digits of a user's id in LibreChat's database, a MongoDB ObjectId.
+const LIBRECHAT_ID_DIGITS: usize = 24;
+
+/// LibreChat knows its users by the claim `id`, and answers 500 to one that its database cannot have made.
+pub(super) fn has_librechat_id(claims: &CustomClaims) -> bool {
+    let is_id = |id: &str| id.len() == LIBRECHAT_ID_DIGITS && id.bytes().all(|byte| byte.is_ascii_hexdigit());
+    claims.get("id").and_then(Value::as_str).is_some_and(is_id)
+}
+
+/// What a client's profile demands of a session's claims.
 pub(crate) fn check_profile(client: &Client, claims: &CustomClaims) -> Result<(), Refusal> {
-    let has_id = claims.get("id").and_then(Value::as_str).is_some_and(|id| !id.is_empty());
-    if client.profile == Profile::LibreChat && !has_id {
-        let text = "claims.id is missing: the profile librechat needs LibreChat's user id as a string";
+    if client.profile == Profile::LibreChat && !has_librechat_id(claims) {
+        let text = "claims.id must be LibreChat's user id, 24 hex digits in a string: the profile librechat needs it";
         return Err(Refusal::InvalidRequest(text.into()));
     }
     Ok(())

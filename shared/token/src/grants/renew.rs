@@ -6,6 +6,7 @@
 use super::{
     client::{ClientCheck, ClientIdentification},
     mint::{Mint, TokenSet, Validity},
+    opening::has_librechat_id,
 };
 use crate::{
     audit::{Event, EventKind, Reason},
@@ -226,7 +227,7 @@ where
         let Some(asked) = AskedScope::parse(text) else {
             let event = Event::new(EventKind::RenewalRejected).because(Reason::ScopeMalformed);
             self.audit.record(&client.map_or(event.clone(), |client| event.client(&client.client_id)));
-            return Err(Refusal::InvalidScope.into());
+            return Err(Refusal::InvalidScope { unregistered: Vec::new() }.into());
         };
         Ok(Some(asked))
     }
@@ -259,6 +260,20 @@ where
         if policy.requires == RenewalRequirement::AccessToken && request.access_token.is_none() {
             rejected(Reason::AccessTokenMissing);
             let text = "access_token is missing: this client renews with the access token of the same session";
+            return Err(Refusal::InvalidRequest(text.into()).into());
+        }
+        // Other software adds a Bearer of its own. It says nothing about this session, so it must not cost it: clients drop their
+        // tokens at `invalid_grant`. Judged before the refresh token, so that the answer says nothing about that either.
+        let foreign = match &request.access_token {
+            Some(token) if policy.requires == RenewalRequirement::RefreshToken => match token {
+                Ok(token) => token.foreign_because(&documents.keys, now)?,
+                Err(reason) => Some(*reason),
+            },
+            _ => None,
+        };
+        if let Some(reason) = foreign {
+            rejected(reason);
+            let text = "the access token is not one of this service: leave it out, this client renews without";
             return Err(Refusal::InvalidRequest(text.into()).into());
         }
 
@@ -438,7 +453,7 @@ where
         let nonce =
             session.sign_in.as_ref().filter(|_| authentic.binding.is_some()).and_then(|own| own.nonce.as_deref());
         let tokens = mint.token_set(generation, secret, tag_key, validity, scope, nonce)?;
-        let lacks_id = client.profile == Profile::LibreChat && session.claims.get("id").is_none();
+        let lacks_id = client.profile == Profile::LibreChat && !has_librechat_id(&session.claims);
         self.audit.record(&Event {
             jti: Some(tokens.jti.clone()),
             generation: Some(generation.number()),

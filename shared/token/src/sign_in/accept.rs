@@ -76,7 +76,7 @@ impl<S: InsertSession, D: DocumentSource> Accept<'_, S, D> {
             return Err(refused(Reason::RedirectUriNotRegistered, Refusal::InvalidRequest(text.into())));
         }
         let scope = scope(client, ticket, request.scope.as_deref())
-            .ok_or_else(|| refused(Reason::ScopeNotAllowed, Refusal::InvalidScope))?;
+            .ok_or_else(|| refused(Reason::ScopeNotAllowed, Refusal::InvalidScope { unregistered: Vec::new() }))?;
         let (claims, ignored_claims) = claims(client, request.claims)
             .map_err(|text| refused(Reason::ClaimsNotAllowed, Refusal::InvalidRequest(text)))?;
         check_profile(client, &claims).map_err(|refusal| refused(Reason::ClaimsNotAllowed, refusal))?;

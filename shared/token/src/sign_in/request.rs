@@ -7,7 +7,8 @@ use crate::{
     tickets::{BrowserHash, Ticket},
     tokens::CodeChallenge,
     values::{
-        AskedScope, IssuerId, MAX_NONCE_BYTES, MAX_STATE_BYTES, Scope, Seconds, Timestamp, is_carried, with_query,
+        AskedScope, IssuerId, MAX_NONCE_BYTES, MAX_STATE_BYTES, Scope, Seconds, Timestamp, is_carried, is_repeatable,
+        with_query,
     },
 };
 
@@ -31,7 +32,7 @@ impl Parameters {
     fn has_any_twice(&self) -> bool {
         let mut names: Vec<&str> = self.0.iter().map(|(name, _)| name.as_str()).collect();
         names.sort_unstable();
-        names.windows(2).any(|pair| matches!(pair, [one, other] if one == other))
+        names.windows(2).any(|pair| matches!(pair, [one, other] if one == other && !is_repeatable(one)))
     }
 }
 

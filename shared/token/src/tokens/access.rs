@@ -41,6 +41,17 @@ impl<'a> UnverifiedAccessToken<'a> {
         &self.kid
     }
 
+    /// Why this is no access token of ours at all, as far as its header tells: of a key that we do not have, or of another type.
+    /// A token that claims to be ours is for [`Self::verify`] to judge, whoever made it. The key may be there and faulty: then
+    /// nobody can tell.
+    pub fn foreign_because(&self, keys: &KeyRing, now: Timestamp) -> Result<Option<Reason>, Unavailable> {
+        Ok(match keys.verifier(&self.kid, now.unix_seconds())? {
+            None => Some(Reason::AccessTokenUnknownKid),
+            Some(key) if self.typ != access_token_type(key.algorithm()) => Some(Reason::AccessTokenType),
+            Some(_) => None,
+        })
+    }
+
     /// Checks everything but the times: algorithm and type as the named key has them, signature, all claims
     /// present and well-formed, `iss`, and that the key is one for the client that the token names. Key or client may be
     /// there and faulty: then nobody can tell.

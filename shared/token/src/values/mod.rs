@@ -12,7 +12,7 @@ pub use self::{
     claims::{ClaimsFault, CustomClaims, MAX_CLAIMS_BYTES, RESERVED_CLAIMS, is_reserved_claim},
     identity::{AssertionKey, ClientId, Generation, IssuerId, Owner, SessionKey, Sid, Subject},
     scope::Scope,
-    text::{MAX_NONCE_BYTES, MAX_STATE_BYTES, is_carried},
+    text::{MAX_NONCE_BYTES, MAX_STATE_BYTES, is_carried, is_repeatable},
     time::{Seconds, Timestamp},
     web_url::{WebUrl, with_query},
     written::{NotText, SecretFault, SharedSecret, text_of, without_mark},

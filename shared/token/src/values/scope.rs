@@ -5,6 +5,10 @@ use std::{cmp::Ordering, collections::BTreeSet, fmt, mem};
 /// The scope that asks for an ID token (OpenID Connect Core §3.1.2.1).
 pub(crate) const OPENID: &str = "openid";
 
+/// Longest name that a refusal repeats, in characters, and how many of them.
+const MAX_TOLD_CHARACTERS: usize = 64;
+const MAX_TOLD_NAMES: usize = 8;
+
 /// An ordered set of scope names. Empty is allowed: a client need not have any.
 ///
 /// A request body has room for thousands of names. So no method compares every name with every other: for n names in all,
@@ -80,6 +84,18 @@ impl Scope {
             }
         }
         Some(Self(chosen))
+    }
+
+    /// The names in `text` that `self` has not, in their order: the first few that are well-formed and of at most 64 characters.
+    /// Nothing else of what was asked is worth repeating to whoever asked it.
+    pub fn unregistered(&self, text: &str) -> Vec<String> {
+        let mut own = Marks::none_of(self);
+        let is_told = |name: &&[u8]| {
+            (1..=MAX_TOLD_CHARACTERS).contains(&name.len()) && name.iter().copied().all(is_scope_character)
+        };
+        let strangers = split(text).filter(is_told).filter(|name| own.mark(name).is_none());
+        let told = strangers.take(MAX_TOLD_NAMES).filter_map(|name| str::from_utf8(name).ok());
+        told.map(str::to_owned).collect()
     }
 
     fn those_among<'a>(&self, names: impl Iterator<Item = &'a [u8]>) -> Self {
@@ -235,6 +251,24 @@ mod tests {
         assert_eq!(registered.choose("email openid email").unwrap().to_string(), "email openid");
         for bad in [" openid", "openid ", "openid  email", "openid\temail", "openid admin", "Openid", "é"] {
             assert!(registered.choose(bad).is_none(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn of_what_is_not_registered_only_short_names_are_told() {
+        let registered = Scope::parse("openid email").unwrap();
+        let longest = "x".repeat(64);
+        for (text, told) in [
+            ("openid admin email agents", "admin agents"),
+            ("Openid", "Openid"),
+            (" openid  admin ", "admin"),
+            ("a\"b a\\b a\tb é \u{7f} c", "c"),
+            (&format!("{longest} {longest}y"), &longest),
+            ("1 2 3 4 5 6 7 8 9", "1 2 3 4 5 6 7 8"),
+            ("openid", ""),
+            ("", ""),
+        ] {
+            assert_eq!(registered.unregistered(text).join(" "), told, "{text:?}");
         }
     }
 

@@ -153,7 +153,7 @@ async fn an_accept_narrows_the_scope_and_never_widens_it() {
     let writes = world.writes();
     for nothing_left in ["profile", "admin", "\""] {
         let request = AcceptRequest { scope: Some(nothing_left.into()), ..accepting(&ticket, "alice") };
-        assert_eq!(refusal(world.accept(request).await), Refusal::InvalidScope);
+        assert_eq!(refusal(world.accept(request).await), Refusal::InvalidScope { unregistered: Vec::new() });
     }
     assert_eq!(world.writes(), writes);
 }
