@@ -1,0 +1,34 @@
+//! Key sets as other systems export them.
+
+use std::path::Path;
+
+use latchkey_token::{
+    json::Value,
+    keys::{Algorithm, KeySet},
+};
+
+use crate::{console::Failure, operator::documents::place::read_json};
+
+/// The set of a file, made ready for a registration; what is left out of it, or assumed, is said.
+pub(super) fn read_key_set(path: &Path, rsa: Algorithm) -> Result<Value, Failure> {
+    let place = path.display().to_string();
+    match KeySet::of_export(&read_json(path)?, rsa) {
+        Ok(KeySet { jwks, notes }) => {
+            for note in notes {
+                eprintln!("warning: {place}: {note}");
+            }
+            Ok(jwks)
+        }
+        Err(faults) => {
+            Err(Failure::Unusable { place, faults: faults.iter().map(|fault| format!("jwks: {fault}")).collect() })
+        }
+    }
+}
+
+/// What an RSA key that does not say may be for.
+pub(super) fn rsa_algorithm(name: &str) -> Result<Algorithm, String> {
+    match Algorithm::parse(name) {
+        Some(algorithm @ (Algorithm::Rs256 | Algorithm::Ps256)) => Ok(algorithm),
+        _ => Err("must be RS256 or PS256".to_owned()),
+    }
+}
