@@ -9,20 +9,15 @@ use latchkey_token::{
 
 use crate::{console::Failure, operator::documents::place::read_json};
 
-/// The set of a file, made ready for a registration; what is left out of it, or assumed, is said.
+/// The set of a file, made ready for a registration; what is left out of it, or assumed, is said. A faulty one stays as it is:
+/// the parser judges it, with everything else.
 pub(super) fn read_key_set(path: &Path, rsa: Algorithm) -> Result<Value, Failure> {
-    let place = path.display().to_string();
-    match KeySet::of_export(&read_json(path)?, rsa) {
-        Ok(KeySet { jwks, notes }) => {
-            for note in notes {
-                eprintln!("warning: {place}: {note}");
-            }
-            Ok(jwks)
-        }
-        Err(faults) => {
-            Err(Failure::Unusable { place, faults: faults.iter().map(|fault| format!("jwks: {fault}")).collect() })
-        }
+    let exported = read_json(path)?;
+    let Ok(KeySet { jwks, notes }) = KeySet::of_export(&exported, rsa) else { return Ok(exported) };
+    for note in notes {
+        eprintln!("warning: {}: {note}", path.display());
     }
+    Ok(jwks)
 }
 
 /// What an RSA key that does not say may be for.
