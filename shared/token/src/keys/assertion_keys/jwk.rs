@@ -3,7 +3,6 @@
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use jsonwebtoken::DecodingKey;
-use serde_json::json;
 
 use super::super::{
     algorithm::{Algorithm, MIN_RSA_BITS, rsa_bits},
@@ -23,8 +22,8 @@ const MAX_RSA_BITS: usize = 8192;
 /// A public key for signatures, of one algorithm.
 pub(in crate::keys) struct PublicKey {
     pub algorithm: Algorithm,
-    /// Whether the key itself says so, or leaves it to its kind.
-    pub is_alg_said: bool,
+    /// Whether it might be another one: the key does not say, and its kind has several.
+    pub is_alg_assumed: bool,
     pub kid: Option<String>,
     pub verifier: DecodingKey,
     /// The same as a JWK: what verifying needs and no more.
@@ -90,13 +89,19 @@ impl PublicKey {
                 _ => "is not an RSA key".into(),
             });
         }
-        jwk["alg"] = algorithm.name().into();
-        jwk["use"] = "sig".into();
-        if let Some(kid) = &kid {
-            jwk["kid"] = kid.as_str().into();
-        }
-        Ok(Self { algorithm, is_alg_said: said.is_some(), kid, verifier, jwk })
+        jwk.extend([("alg", algorithm.name()), ("use", "sig")].map(member));
+        jwk.extend(kid.as_deref().map(|kid| member(("kid", kid))));
+        // Only RSA keys have several to choose from.
+        let is_alg_assumed = said.is_none() && kty == "RSA";
+        Ok(Self { algorithm, is_alg_assumed, kid, verifier, jwk: Value::Object(jwk) })
     }
+}
+
+/// A key as it is read, and its JWK so far.
+type Material = (DecodingKey, Map<String, Value>);
+
+fn member((name, value): (&str, &str)) -> (String, Value) {
+    (name.to_owned(), value.into())
 }
 
 const NOT_ITS_ALG: &str = "is not one for its alg";
@@ -134,23 +139,23 @@ fn coordinate(members: &Map<String, Value>, name: &str) -> Result<String, Unfit>
     Ok(URL_SAFE_NO_PAD.encode([vec![0; missing], number].concat()))
 }
 
-fn point(members: &Map<String, Value>) -> Result<(DecodingKey, Value), Unfit> {
+fn point(members: &Map<String, Value>) -> Result<Material, Unfit> {
     let (x, y) = (coordinate(members, "x")?, coordinate(members, "y")?);
     let key = DecodingKey::from_ec_components(&x, &y).map_err(|_| "cannot be read")?;
-    Ok((key, json!({"kty": "EC", "crv": "P-256", "x": x, "y": y})))
+    Ok((key, [("kty", "EC"), ("crv", "P-256"), ("x", &x), ("y", &y)].map(member).into_iter().collect()))
 }
 
-fn edwards_point(members: &Map<String, Value>) -> Result<(DecodingKey, Value), Unfit> {
+fn edwards_point(members: &Map<String, Value>) -> Result<Material, Unfit> {
     let x = octets(members, "x")?;
     if x.len() != POINT_BYTES {
         return Err(Unfit::Faulty(format!("has x of {} octets, not {POINT_BYTES}", x.len())));
     }
     let x = URL_SAFE_NO_PAD.encode(x);
     let key = DecodingKey::from_ed_components(&x).map_err(|_| "cannot be read")?;
-    Ok((key, json!({"kty": "OKP", "crv": "Ed25519", "x": x})))
+    Ok((key, [("kty", "OKP"), ("crv", "Ed25519"), ("x", &x)].map(member).into_iter().collect()))
 }
 
-fn modulus(members: &Map<String, Value>) -> Result<(DecodingKey, Value), Unfit> {
+fn modulus(members: &Map<String, Value>) -> Result<Material, Unfit> {
     let (n, e) = (number(members, "n")?, number(members, "e")?);
     let exponent = e.iter().try_fold(0_u64, |value, octet| Some(value.checked_mul(256)? + u64::from(*octet)));
     if !exponent.is_some_and(|e| EXPONENTS.contains(&e) && e % 2 == 1) {
@@ -170,5 +175,5 @@ fn modulus(members: &Map<String, Value>) -> Result<(DecodingKey, Value), Unfit> 
         )));
     }
     let key = DecodingKey::from_rsa_components(&n, &e).map_err(|_| "cannot be read")?;
-    Ok((key, json!({"kty": "RSA", "n": n, "e": e})))
+    Ok((key, [("kty", "RSA"), ("n", &n), ("e", &e)].map(member).into_iter().collect()))
 }

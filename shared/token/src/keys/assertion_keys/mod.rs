@@ -58,7 +58,7 @@ impl KeySet {
     /// each fault, and quotes nothing but well-formed kids.
     pub fn of_export(value: &Value, rsa: Algorithm) -> Result<Self, Vec<String>> {
         let (keys, mut notes) = usable_keys(value, rsa)?;
-        for (place, key) in keys.iter().filter(|(_, key)| key.jwk["kty"] == "RSA" && !key.is_alg_said) {
+        for (place, key) in keys.iter().filter(|(_, key)| key.is_alg_assumed) {
             notes.push(format!("{place} has no alg: {} is assumed", key.algorithm));
         }
         let keys: Vec<Value> = keys.into_iter().map(|(_, key)| key.jwk).collect();
@@ -138,7 +138,7 @@ impl SecretHash {
 pub(crate) fn secret_bytes(base64: &str) -> Option<Vec<u8>> {
     let digits = base64.trim_end_matches('=');
     let padding = base64.len() - digits.len();
-    if padding > 2 || padding > 0 && base64.len() % 4 != 0 {
+    if padding > 2 || padding > 0 && !base64.len().is_multiple_of(4) {
         return None;
     }
     let engine = if digits.contains(['-', '_']) { URL_SAFE_NO_PAD } else { STANDARD_NO_PAD };
