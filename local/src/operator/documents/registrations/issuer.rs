@@ -32,7 +32,7 @@ const UNTIL_EVERY_INSTANCE_KNOWS: Seconds = 25 * 3_600;
 
 #[derive(Subcommand)]
 pub(crate) enum IssuerCommand {
-    Add(Add),
+    Add(Box<Add>),
     /// Show all issuers, with the number of their secrets and never their hashes
     #[command(after_help = "Examples:
   latchkey issuer list --file clients.json
