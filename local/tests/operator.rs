@@ -123,6 +123,61 @@ fn an_issuer_registered_by_command_issues_with_the_tokens_that_it_signs_today() 
 }
 
 #[test]
+fn a_key_set_is_registered_as_it_is_used_and_what_is_left_out_is_said() {
+    let files = Files::new();
+    let pair = aws_lc_rs::rsa::KeyPair::generate(aws_lc_rs::rsa::KeySize::Rsa2048).unwrap();
+    let modulus = aws_lc_rs::signature::KeyPair::public_key(&pair).modulus().big_endian_without_leading_zero().to_vec();
+    let encode = |octets: &[u8]| URL_SAFE_NO_PAD.encode(octets);
+    let rsa = |kid: &str| json!({"kty": "RSA", "kid": kid, "n": encode(&[&[0], &*modulus].concat()), "e": "AQAB"});
+    let (mut encryption, weak) = (rsa("for-encryption"), json!({"kty": "RSA", "kid": "weak", "n": "AQAB", "e": "AQ"}));
+    encryption["use"] = "enc".into();
+    fs::write(files.path("jwks.json"), json!({"keys": [encryption, rsa("signing")]}).to_string()).unwrap();
+    let assertions = "--file clients.json --jwks jwks.json --assertion-iss";
+    for (id, flag, alg) in [("one", "", "RS256"), ("two", "--alg PS256", "PS256")] {
+        let (code, _, said) = files.latchkey(&format!("issuer add {id} {assertions} {id} --assertion-aud a {flag}"));
+        assert_eq!(code, 0, "{said}");
+        assert!(said.contains(r#"keys[0] ("for-encryption") is passed over"#), "{said}");
+        assert!(said.contains(&format!(r#"keys[1] ("signing") has no alg: {alg} is assumed"#)), "{said}");
+        let registered = files.json("clients.json")["issuers"].as_array().unwrap().last().unwrap()["jwks"].clone();
+        assert_eq!(
+            registered,
+            json!({"keys": [{"kty": "RSA", "kid": "signing", "n": encode(&modulus), "e": "AQAB", "alg": alg, "use": "sig"}]})
+        );
+    }
+    files.done("client add agents --file clients.json --jwks jwks.json --jwks-alg PS256 --issuer one");
+    assert_eq!(files.json("clients.json")["clients"][0]["jwks"]["keys"][0]["alg"], "PS256");
+    fs::write(files.path("jwks.json"), json!({"keys": [rsa("signing"), weak]}).to_string()).unwrap();
+    let said = files.refused(&format!("issuer add three {assertions} three --assertion-aud a"), "clients.json");
+    assert!(said.contains(r#"jwks: keys[1] ("weak") has an e"#), "{said}");
+    assert_eq!(files.latchkey(&format!("issuer add four {assertions} four --assertion-aud a --alg ES256")).0, 2);
+}
+
+#[test]
+fn a_secret_that_is_bytes_is_registered_for_some_of_the_issuers_clients_and_not_shown() {
+    let files = Files::new();
+    let secret = base64::engine::general_purpose::STANDARD.encode([0xfb; 64]);
+    fs::write(files.path("secret.b64"), format!("{secret}\r\n")).unwrap();
+    for client in ["a", "b"] {
+        files.done(&format!("client add {client} --file clients.json --public"));
+    }
+    let add = "issuer add office --file clients.json --assertion-iss office --assertion-aud a --client a b";
+    files.done(&format!("{add} --hs512-secret-file secret.b64 --secret-base64 --assertion-client a"));
+    let issuer = &files.json("clients.json")["issuers"][0];
+    assert_eq!((&issuer["hs512_secret_base64"], &issuer["assertion_clients"]), (&json!(secret), &json!(["a"])));
+    for line in ["issuer list --file clients.json", "issuer list --file clients.json --json"] {
+        assert!(!files.done(line).contains(&secret));
+    }
+    assert!(files.done("issuer list --file clients.json --json").contains(r#""assertion_clients":["a"]"#));
+    files.done("client disable a --file clients.json");
+    assert_eq!(files.json("clients.json")["issuers"][0]["assertion_clients"], json!([]));
+    let twice = add.replace("office", "second") + " --hs384-secret-file secret.b64 --hs256-secret-file secret.b64";
+    assert_eq!(files.latchkey(&twice).0, 2, "one of them");
+    let short = add.replace("office", "second").replace("a b", "b") + " --hs512-secret-file short.txt";
+    fs::write(files.path("short.txt"), "s".repeat(63)).unwrap();
+    assert!(files.refused(&short, "clients.json").contains("hs512_secret: is shorter than the 64 bytes"));
+}
+
+#[test]
 fn a_weak_or_second_hs256_secret_is_refused_and_never_shown() {
     let files = Files::new();
     let import = "keys import-hs256 --kid hs --file keys.json";

@@ -47,6 +47,25 @@ fn issue(assertion: &str) -> lambda_http::http::Request<Vec<u8>> {
     post("/token", None, FORM, form(&[("grant_type", GRANT), ("assertion", assertion), ("client_id", "librechat")]))
 }
 
+/// Header parameters that are not understood, and so do not count (RFC 7515 4).
+fn not_understood() -> [Value; 5] {
+    [
+        json!({"cty": "JWT"}),
+        json!({"typ": "application/jwt"}),
+        json!({"nonce": "x"}),
+        json!({"url": trap::urls()[0]}),
+        json!({"acme_tenant": {"id": 7}}),
+    ]
+}
+
+/// What is as good as the honest one: headers with more in them, times that are any JSON number (RFC 7519 2).
+fn as_good(honest: &Forge, now: i64) -> Vec<String> {
+    let times = [("exp", format!("{}.5", now + 50)), ("nbf", "1.5".to_owned()), ("iat", format!("{}.25", now - 100))];
+    let times =
+        times.map(|(name, literal)| honest.with_payload(with_literal(&honest.claims, name, &literal).as_bytes()));
+    not_understood().map(|more| honest.with_header(more)).into_iter().chain(times).collect()
+}
+
 /// Forgeries of the form, the header, the key and the times, the same for everybody's assertions.
 fn forgeries(honest: &Forge, now: i64) -> Vec<(String, String)> {
     let genuine = honest.key.sign(&honest.header.to_string(), &honest.claims.to_string());
@@ -82,32 +101,47 @@ fn forgeries(honest: &Forge, now: i64) -> Vec<(String, String)> {
         all.push((format!("alg {alg}"), honest.with_header(json!({"alg": alg}))));
     }
     all.push(("alg missing".into(), honest.without_header("alg")));
-    for typ in ["at+jwt", "JWE", "application/jwt", "id_token", "dpop+jwt", "jwt ", "logout+jwt"] {
+    for typ in [
+        "at+jwt",
+        "JWE",
+        "application/at+jwt",
+        "text/jwt",
+        "application/",
+        "id_token",
+        "dpop+jwt",
+        "jwt ",
+        "logout+jwt",
+    ] {
         all.push((format!("typ {typ}"), honest.with_header(json!({"typ": typ}))));
     }
     for more in [
         json!({"crit": ["exp"]}),
         json!({"b64": false}),
         json!({"zip": "DEF"}),
-        json!({"cty": "JWT"}),
         json!({"jku": trap::urls()[0]}),
         json!({"x5u": trap::urls()[0]}),
         json!({"jwk": attackers(Algorithm::ES256, "a").jwk()}),
         json!({"x5c": ["AA"]}),
         json!({"enc": "A128GCM"}),
-        json!({"iss": "https://portal.example"}),
+        json!({"iss": "https://elsewhere.example"}),
+        json!({"sub": "mallory"}),
         json!({"typ": 5}),
         json!({"x5t": 5}),
         json!({"kid": 5}),
         json!({"kid": null}),
-        json!({"nonce": "x"}),
-        json!({"url": trap::urls()[0]}),
     ] {
         let shown: String = more.to_string().chars().take(40).collect();
         all.push((format!("header {shown}"), honest.with_header(more.clone())));
         let stranger = attackers(Algorithm::ES256, "attacker");
         all.push((
             format!("a stranger's with header {shown}"),
+            honest.signed_by(&stranger, &changed(&stranger.header(), more)),
+        ));
+    }
+    for more in not_understood() {
+        let stranger = attackers(Algorithm::ES256, "attacker");
+        all.push((
+            format!("a stranger's with header {more}"),
             honest.signed_by(&stranger, &changed(&stranger.header(), more)),
         ));
     }
@@ -150,20 +184,24 @@ fn forgeries(honest: &Forge, now: i64) -> Vec<(String, String)> {
         ("exp", "true"),
         ("exp", "\"4000000000\""),
         ("exp", "1e400"),
-        ("exp", "4e9"),
-        ("exp", "1800000100.5"),
+        ("exp", "1.5"),
+        ("exp", "1e9"),
+        ("exp", "-0.5"),
+        ("exp", "1e300"),
         ("exp", "18446744073709551615"),
         ("exp", "[4000000000]"),
         ("iat", "-1"),
         ("iat", "null"),
         ("iat", "\"1\""),
-        ("iat", "1.5"),
+        ("iat", "-1.5"),
+        ("iat", "4e9"),
         ("iat", "18446744073709551615"),
         ("nbf", "null"),
         ("nbf", "4000000000"),
+        ("nbf", "4e9"),
         ("nbf", "-1"),
         ("nbf", "\"0\""),
-        ("nbf", "1.5"),
+        ("nbf", "[1]"),
     ] {
         all.push((
             format!("{name} {literal}"),
@@ -244,8 +282,10 @@ pub async fn by_issuers(row: Row) {
     for (who, honest) in [("signing", of_issuer(now)), ("legacy", of_legacy(now))] {
         // What is waived for tokens of the old kind: times and an audience that are missing.
         let token = honest.key.sign(&honest.header.to_string(), &honest.claims.to_string());
-        bench.app.send(issue(&token)).await.tokens();
-        row.controlled();
+        for token in as_good(&honest, now).iter().chain([&token]) {
+            bench.app.send(issue(token)).await.tokens();
+            row.controlled();
+        }
         for (what, token) in forgeries(&honest, now) {
             let request = issue(&token);
             let expected =
@@ -290,6 +330,13 @@ pub async fn by_issuers(row: Row) {
     for (what, token) in [
         ("signing without exp", signing.without_claim("exp")),
         ("signing with exp too far ahead", signing.with_claims(json!({"exp": now + 604_801}))),
+        ("signing with exp at 4e9", signing.with_payload(with_literal(&signing.claims, "exp", "4e9").as_bytes())),
+        ("signing for another client", signing.with_claims(json!({"azp": "hs"}))),
+        ("signing for the client of another issuer", signing.with_claims(json!({"client_id": "spa"}))),
+        ("signing for two clients", signing.with_claims(json!({"azp": "librechat", "client_id": "hs"}))),
+        ("signing for a list of clients", signing.with_claims(json!({"azp": ["librechat"]}))),
+        ("signing for no client", signing.with_claims(json!({"client_id": ""}))),
+        ("legacy for another client", legacy.with_claims(json!({"azp": "hs"}))),
         ("signing without aud", signing.without_claim("aud")),
         ("signing, another kid", signing.with_header(json!({"kid": "another"}))),
         ("legacy past its age", legacy.with_claims(json!({"iat": now - 31_536_000}))),
@@ -302,6 +349,22 @@ pub async fn by_issuers(row: Row) {
         ("a client's assertion", of_client(now).with_claims(json!({}))),
     ] {
         attempts.push(Attempt::new(what, issue(&token), Expected::invalid_grant()));
+    }
+    let genuine = signing.with_claims(json!({}));
+    for more in [
+        [("client_id", "librechat"), ("client_secret", "wrong")],
+        [("client_id", "hs"), ("client_secret", "wrong")],
+        [("issuer_id", "signing"), ("issuer_secret", "wrong")],
+        [("issuer_id", "nobody"), ("issuer_secret", "wrong")],
+        [("client_assertion_type", CLIENT_ASSERTION), ("client_assertion", genuine.as_str())],
+    ] {
+        let pairs = [&[("grant_type", GRANT), ("assertion", genuine.as_str())], &more[..]].concat();
+        let request = post("/token", None, FORM, form(&pairs));
+        attempts.push(Attempt::new(
+            format_args!("beside wrong credentials, {}", more[0].1),
+            request,
+            Expected::invalid_client(),
+        ));
     }
     bench.settle();
     bench.refuse(attempts).await;
@@ -345,6 +408,7 @@ pub async fn by_clients(row: Row) {
         json!({"iss": "spa", "sub": "spa"}),
         json!({"iss": "portal", "sub": "portal"}),
         json!({"exp": now + 3_601}),
+        json!({"exp": now as f64 + 3_601.5}),
         json!({"sub": "KEYED", "iss": "KEYED"}),
         json!({"sub": ["keyed"]}),
         json!({"sub": null}),
@@ -354,6 +418,11 @@ pub async fn by_clients(row: Row) {
     }
     for name in ["iss", "sub", "aud", "exp"] {
         forged.push((format!("no {name}"), honest.without_claim(name)));
+    }
+    for assertion in as_good(&honest, now) {
+        let introspected = bench.app.send(send("/token/introspect", "token", &assertion, tokens.access())).await;
+        assert_eq!(introspected.json()["active"], true);
+        row.controlled();
     }
     forged.push(("another kid".into(), honest.with_header(json!({"kid": "another"}))));
     forged.push(("an issuer's assertion".into(), of_issuer(now).with_claims(json!({}))));

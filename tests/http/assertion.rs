@@ -99,15 +99,236 @@ async fn nothing_beside_the_assertion_says_who_issues_or_about_whom() {
         [("claims", r#"{"email":"mallory@example.org"}"#)],
         [("issuer_id", "portal")],
         [("issuer_secret", "x")],
+        [("client_assertion", "x")],
     ] {
         post(&app, &assertion, &more).await.refused(400, "invalid_request");
     }
-    let pairs = [("grant_type", GRANT), ("assertion", assertion.as_str()), ("client_id", "librechat")];
+    let pairs = [("grant_type", GRANT), ("assertion", assertion.as_str()), ("client_secret", "x")];
+    app.post("/token", None, FORM, form(&pairs)).await.refused(400, "invalid_request");
     let basic = basic("portal", &secret_of("portal"));
     app.post("/token", Some(&basic), FORM, form(&pairs)).await.refused(400, "invalid_request");
     app.post("/token", Some(&basic), FORM, form(&pairs[..1])).await.refused(400, "invalid_request");
     app.post("/token", None, FORM, form(&[("assertion", &assertion)])).await.refused(400, "invalid_request");
     assert_eq!(app.operations(), [""; 0]);
+}
+
+/// The same, good for so long that registrations can change meanwhile.
+fn lasting(changes: Value) -> Value {
+    claims(changed(json!({"exp": START.unix_seconds() + 3_000}), changes))
+}
+
+/// Puts registrations in force in which the issuer `signing` is changed, and may act for `keyed` and `spa` too.
+fn with_signing(app: &App, change: impl Fn(&mut Value)) {
+    let mut registrations: Value = serde_json::from_str(&keys::registrations()).unwrap();
+    let signing = registrations["issuers"].as_array_mut().unwrap().iter_mut().find(|one| one["issuer_id"] == "signing");
+    let signing = signing.unwrap();
+    signing["clients"] = json!(["librechat", "hs", "keyed", "spa"]);
+    change(signing);
+    app.rewrite("clients.json", &registrations.to_string());
+}
+
+#[tokio::test]
+async fn credentials_beside_an_assertion_are_checked_and_right_ones_accepted() {
+    let app = App::start().await;
+    let secret = secret_of("librechat");
+    with_signing(&app, |signing| signing["secret_sha256"] = json!([keys::sha256(&secret_of("signing"))]));
+    let assertion = es256(&lasting(json!({})));
+    let own = secret_of("signing");
+    for more in [
+        &[("client_id", "librechat"), ("client_secret", secret.as_str())][..],
+        &[("issuer_id", "signing"), ("issuer_secret", own.as_str())],
+    ] {
+        post(&app, &assertion, more).await.tokens();
+    }
+    let pairs = [("grant_type", GRANT), ("assertion", assertion.as_str()), ("client_id", "librechat")];
+    for header in [basic("librechat", &secret), basic("signing", &own)] {
+        app.post("/token", Some(&header), FORM, form(&pairs)).await.tokens();
+    }
+    // A client that authenticates itself has said which one it is.
+    let unnamed = app.post("/token", Some(&basic("librechat", &secret)), FORM, form(&pairs[..2])).await.tokens();
+    assert_eq!(unnamed.claims()["client_id"], "librechat");
+    let by_key = client_assertion(json!({"exp": START.unix_seconds() + 3_000}));
+    let by_key = [("client_assertion_type", CLIENT_ASSERTION), ("client_assertion", by_key.as_str())];
+    for more in [&by_key[..], &[by_key[0], by_key[1], ("client_id", "keyed")]] {
+        let tokens = app.post("/token", None, FORM, form(&[&pairs[..2], more].concat())).await.tokens();
+        assert_eq!(tokens.claims()["client_id"], "keyed");
+    }
+    let public = app.post("/token", Some(&basic("spa", "")), FORM, form(&pairs[..2])).await.tokens();
+    assert_eq!(public.claims()["client_id"], "spa");
+}
+
+#[tokio::test]
+async fn wrong_credentials_beside_an_assertion_are_refused_and_so_are_those_of_others() {
+    let app = App::start().await;
+    with_signing(&app, |_| {});
+    let assertion = es256(&lasting(json!({"jti": "kept"})));
+    let (portal, librechat, oauth) = (secret_of("portal"), secret_of("librechat"), secret_of("librechat-oauth"));
+    let by_key = client_assertion(json!({"exp": START.unix_seconds() + 3_000}));
+    for more in [
+        &[("client_secret", "wrong")][..],
+        &[("client_id", "hs"), ("client_secret", librechat.as_str())],
+        &[("issuer_id", "signing"), ("issuer_secret", "wrong")],
+        &[("issuer_id", "portal"), ("issuer_secret", portal.as_str())],
+        &[("client_assertion_type", CLIENT_ASSERTION), ("client_assertion", "x")],
+        &[("client_assertion_type", CLIENT_ASSERTION), ("client_assertion", by_key.as_str())],
+    ] {
+        let mut pairs = vec![("grant_type", GRANT), ("assertion", assertion.as_str())];
+        if !more.iter().any(|(name, _)| *name == "client_id") {
+            pairs.push(("client_id", "librechat"));
+        }
+        pairs.extend(more);
+        let answer = app.post("/token", None, FORM, form(&pairs)).await;
+        assert!(!answer.refused(401, "invalid_client").headers.contains_key("www-authenticate"));
+    }
+    let pairs = [("grant_type", GRANT), ("assertion", assertion.as_str()), ("client_id", "librechat")];
+    for header in [
+        basic("librechat", "wrong"),
+        basic("librechat", ""),
+        basic("librechat-oauth", &oauth),
+        basic("portal", &portal),
+        "Digest x".to_owned(),
+    ] {
+        let answer = app.post("/token", Some(&header), FORM, form(&pairs)).await;
+        assert!(answer.refused(401, "invalid_client").headers.contains_key("www-authenticate"), "{header}");
+    }
+    app.post("/token", Some("Bearer x"), FORM, form(&pairs)).await.refused(401, "invalid_client");
+    assert_eq!(app.operations(), [""; 0], "the assertion is not used up");
+    post(&app, &assertion, &[]).await.tokens();
+}
+
+#[tokio::test]
+async fn the_client_that_an_assertion_names_is_the_only_one_that_gets_tokens() {
+    let app = App::start().await;
+    let bound = |claim: &str, client: &str| es256(&claims(json!({claim: client})));
+    let pairs = |assertion: &str| form(&[("grant_type", GRANT), ("assertion", assertion)]);
+    for claim in ["azp", "client_id"] {
+        post(&app, &bound(claim, "librechat"), &[]).await.tokens();
+        let unnamed = app.post("/token", None, FORM, pairs(&bound(claim, "librechat"))).await.tokens();
+        assert_eq!(unnamed.claims()["client_id"], "librechat");
+        post(&app, &bound(claim, "hs"), &[]).await.invalid_grant();
+        let secret = secret_of("librechat");
+        post(&app, &bound(claim, "hs"), &[("client_secret", &secret)]).await.invalid_grant();
+        let named = app.post("/token", Some(&basic("librechat", &secret)), FORM, pairs(&bound(claim, "hs"))).await;
+        named.invalid_grant();
+        // A client that is none of the issuer's, and one that nobody knows.
+        for other in ["spa", "frontend-of-the-portal"] {
+            post(&app, &bound(claim, other), &[]).await.invalid_grant();
+            app.post("/token", None, FORM, pairs(&bound(claim, other))).await.refused(400, "unauthorized_client");
+        }
+    }
+    post(&app, &es256(&claims(json!({"azp": "librechat", "client_id": "hs"}))), &[]).await.invalid_grant();
+    post(&app, &es256(&claims(json!({"azp": ["librechat"]}))), &[]).await.invalid_grant();
+    let said = logs::lines(|line| line["reason"] == "assertion_client" && line["issuer_id"] == "signing");
+    assert!(!said.is_empty());
+}
+
+#[tokio::test]
+async fn assertion_clients_narrow_the_issuers_clients_for_assertions_alone() {
+    let app = App::start().await;
+    with_signing(&app, |signing| {
+        signing["assertion_clients"] = json!(["librechat"]);
+        signing["secret_sha256"] = json!([keys::sha256(&secret_of("signing"))]);
+    });
+    let assertion = es256(&lasting(json!({})));
+    let pairs = [("grant_type", GRANT), ("assertion", assertion.as_str())];
+    let unnamed = app.post("/token", None, FORM, form(&pairs)).await.tokens();
+    assert_eq!(unnamed.claims()["client_id"], "librechat", "the only one is left");
+    for other in ["keyed", "spa", "hs"] {
+        post(&app, &assertion, &[("client_id", other)]).await.refused(400, "unauthorized_client");
+    }
+    app.operations();
+    let stated = [("subject", "alice"), ("client_id", "spa")];
+    app.post("/token", Some(&basic("signing", &secret_of("signing"))), FORM, form(&stated)).await.tokens();
+    with_signing(&app, |signing| signing["assertion_clients"] = json!([]));
+    post(&app, &assertion, &[]).await.refused(400, "unauthorized_client");
+}
+
+#[tokio::test]
+async fn times_and_headers_of_others_are_read_as_the_rfcs_have_them() {
+    let app = App::start().await;
+    let now = START.unix_seconds();
+    let fraction = now as f64 + 0.5;
+    for times in [
+        json!({"iat": fraction, "exp": fraction + 60.0}),
+        json!({"iat": 1.7e9}),
+        json!({"nbf": fraction - 1.0, "exp": fraction + 1.0}),
+        json!({"iat": 0.25}),
+    ] {
+        post(&app, &es256(&claims(times.clone())), &[]).await.tokens();
+    }
+    post(&app, &es256(&claims(json!({"exp": fraction}))), &[]).await.invalid_grant();
+    post(&app, &es256(&claims(json!({"exp": now as f64 + 604_801.5}))), &[]).await.invalid_grant();
+
+    let key = keys::encoding_key(keys::signing_issuer(), Algorithm::ES256);
+    let headed = |more: Value| {
+        let header = changed(json!({"alg": "ES256", "kid": keys::signing_issuer().kid}), more);
+        keys::signed(&header, &claims(json!({})), Algorithm::ES256, &key)
+    };
+    for more in [
+        json!({"typ": "application/jwt"}),
+        json!({"cty": "json", "typ": "JWT"}),
+        json!({"acme_tenant": "blue", "ver": 2, "nested": {"a": [1]}}),
+        json!({"iss": "https://portal.example", "sub": "alice"}),
+    ] {
+        post(&app, &headed(more.clone()), &[]).await.tokens();
+    }
+    for more in [
+        json!({"crit": ["acme_tenant"], "acme_tenant": 1}),
+        json!({"b64": true}),
+        json!({"jku": "https://portal.example/keys"}),
+        json!({"jwk": {"kty": "oct", "k": "AA"}}),
+        json!({"x5u": "https://portal.example/cert"}),
+        json!({"x5c": []}),
+        json!({"sub": "mallory"}),
+    ] {
+        post(&app, &headed(more.clone()), &[]).await.invalid_grant();
+    }
+}
+
+#[tokio::test]
+async fn a_key_set_as_it_was_exported_and_secrets_that_are_bytes_are_used_as_they_are() {
+    let app = App::start().await;
+    let signing = keys::signing_issuer();
+    let mut without_alg = keys::jwk(signing, Algorithm::ES256);
+    without_alg.as_object_mut().unwrap().remove("alg");
+    let rsa = keys::jwk(keys::keyed_client(), Algorithm::RS256);
+    let mut encryption = rsa.clone();
+    (encryption["use"], encryption["kid"]) = (json!("enc"), json!("enc"));
+    with_signing(&app, |issuer| issuer["jwks"] = json!({"keys": [encryption, without_alg, rsa]}));
+    post(&app, &es256(&lasting(json!({}))), &[]).await.tokens();
+    let by_rsa = |kid: &str, alg: Algorithm| {
+        let header = json!({"alg": format!("{alg:?}"), "kid": kid});
+        keys::signed(&header, &lasting(json!({})), alg, &keys::encoding_key(keys::keyed_client(), alg))
+    };
+    let kid = &keys::keyed_client().kid;
+    post(&app, &by_rsa(kid, Algorithm::RS256), &[]).await.tokens();
+    post(&app, &by_rsa("enc", Algorithm::RS256), &[]).await.invalid_grant();
+    post(&app, &by_rsa(kid, Algorithm::PS256), &[]).await.invalid_grant();
+
+    let bytes: Vec<u8> = (120..=255).collect();
+    for (member, alg, least) in [
+        ("hs256_secret_base64", Algorithm::HS256, 32),
+        ("hs384_secret_base64", Algorithm::HS384, 48),
+        ("hs512_secret_base64", Algorithm::HS512, 64),
+    ] {
+        let secret = &bytes[..least];
+        with_signing(&app, |issuer| {
+            issuer.as_object_mut().unwrap().remove("jwks");
+            issuer[member] = base64::engine::general_purpose::STANDARD.encode(secret).into();
+        });
+        let by = |alg: Algorithm, secret: &[u8]| {
+            let header = json!({"alg": format!("{alg:?}")});
+            keys::signed(&header, &lasting(json!({})), alg, &EncodingKey::from_secret(secret))
+        };
+        post(&app, &by(alg, secret), &[]).await.tokens();
+        let text = base64::engine::general_purpose::STANDARD.encode(secret);
+        post(&app, &by(alg, text.as_bytes()), &[]).await.invalid_grant();
+        for other in [Algorithm::HS256, Algorithm::HS384, Algorithm::HS512] {
+            if other != alg {
+                post(&app, &by(other, secret), &[]).await.invalid_grant();
+            }
+        }
+    }
 }
 
 #[tokio::test]

@@ -68,9 +68,10 @@ where
 fn parse(request: &Request) -> Result<IssueRequest, EdgeError> {
     let authorization = Authorization::read(request.headers())?;
     let mut parameters = Parameters::read(request)?;
+    let client_id = parameters.text("client_id")?;
     let grant = match IssuerGrantType::read(parameters.text("grant_type")?.as_deref()) {
         IssuerGrantType::Statement => statement(&authorization, &mut parameters)?,
-        IssuerGrantType::Assertion => assertion(&authorization, &mut parameters)?,
+        IssuerGrantType::Assertion => assertion(authorization, &mut parameters, client_id.as_deref())?,
         IssuerGrantType::Unsupported => {
             let refusal = Refusal::UnsupportedGrantType { supported: &IssuerGrantType::NAMES };
             return Err(Failure::Refused(refusal).into());
@@ -82,7 +83,7 @@ fn parse(request: &Request) -> Result<IssueRequest, EdgeError> {
     }
     Ok(IssueRequest {
         grant,
-        client_id: parameters.text("client_id")?,
+        client_id,
         scope: parameters.text("scope")?,
         expires_in: parameters.seconds("expires_in")?,
         nonce,
@@ -104,16 +105,15 @@ fn statement(authorization: &Authorization, parameters: &mut Parameters) -> Resu
 }
 
 /// An assertion says who issues and about whom, and nothing beside it may say so: whoever holds it would else choose.
-fn assertion(authorization: &Authorization, parameters: &mut Parameters) -> Result<IssuerGrant, RequestFault> {
+fn assertion(
+    authorization: Authorization,
+    parameters: &mut Parameters,
+    client_id: Option<&str>,
+) -> Result<IssuerGrant, RequestFault> {
     let assertion = parameters.required("assertion")?;
-    let is_named_twice = !matches!(authorization, Authorization::Absent)
-        || parameters.text("issuer_id")?.is_some()
-        || parameters.text("issuer_secret")?.is_some();
-    if is_named_twice {
-        return Err(RequestFault::invalid("the issuer is named both by the assertion and by credentials: use one"));
-    }
+    let caller = credentials::beside_an_assertion(authorization, parameters, client_id)?;
     if parameters.text("subject")?.is_some() || !parameters.object("claims")?.is_empty() {
         return Err(RequestFault::invalid("subject and claims come from the assertion: leave them out"));
     }
-    Ok(IssuerGrant::Assertion(assertion))
+    Ok(IssuerGrant::Assertion { assertion, caller })
 }

@@ -87,7 +87,14 @@ fn assert_may_be_relied_on(header: &str, claims: &Map<String, Value>) -> String 
         other => panic!("nobody is registered for {other}"),
     };
     assert_eq!(header["alg"], algorithm);
-    let seconds = |name: &str| claims.get(name).map(|value| value.as_i64().expect("a whole number"));
+    for name in ["crit", "b64", "jku", "jwk", "x5u", "x5c"] {
+        assert!(!header.contains_key(name), "{name} is not to be ignored");
+    }
+    for name in ["azp", "client_id"] {
+        assert!(claims.get(name).is_none_or(|client| client == "spa"), "for another client");
+    }
+    // Any JSON number (RFC 7519 §2).
+    let seconds = |name: &str| claims.get(name).map(|value| value.as_f64().expect("a number").floor() as i64);
     let now = NOW.unix_seconds();
     assert!(seconds("exp").is_none_or(|exp| exp > now), "expired");
     for start in ["iat", "nbf"] {

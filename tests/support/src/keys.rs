@@ -47,7 +47,7 @@ pub const JWT_SECRET: &str = "test-jwt-secret-of-librechat-0123456789abcdef";
 pub const LEGACY_SECRET: &str = "test-hs256-secret-of-a-legacy-portal-0123456789";
 
 /// The public half of a key as a JWK.
-fn jwk(pair: &Pair, algorithm: jsonwebtoken::Algorithm) -> Value {
+pub fn jwk(pair: &Pair, algorithm: jsonwebtoken::Algorithm) -> Value {
     let mut jwk = Jwk::from_encoding_key(&encoding_key(pair, algorithm), algorithm).unwrap();
     jwk.common.key_id = Some(pair.kid.clone());
     serde_json::to_value(jwk).unwrap()
@@ -98,7 +98,7 @@ pub fn ring_with(tagging: Value, more: Vec<Value>) -> String {
     json!({"signing": signing, "tagging": tagging, "audit": {"secret": audit_secret()}}).to_string()
 }
 
-fn sha256(text: &str) -> String {
+pub fn sha256(text: &str) -> String {
     let hash = jsonwebtoken::crypto::aws_lc::DEFAULT_PROVIDER.key_utils.compute_digest;
     let bytes = hash(text.as_bytes(), jsonwebtoken::jwk::ThumbprintHash::SHA256).unwrap();
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()

@@ -187,6 +187,43 @@ pub fn caller(authorization: Authorization, parameters: &mut Parameters) -> Resu
     }
 }
 
+/// Who sends an issuer's assertion, if it says so: the issuer, or the client `client_id` that the tokens are for. One of them,
+/// completely.
+pub fn beside_an_assertion(
+    authorization: Authorization,
+    parameters: &mut Parameters,
+    client_id: Option<&str>,
+) -> Result<Option<CallerIdentification>, RequestFault> {
+    let issuer = (parameters.text("issuer_id")?, parameters.text("issuer_secret")?);
+    let secret = parameters.text("client_secret")?;
+    let assertion = client_assertion(parameters)?;
+    let id = client_id.map(str::to_owned);
+    match (authorization, issuer, secret, assertion) {
+        (Authorization::Absent, (None, None), None, None) => Ok(None),
+        (Authorization::Absent, (Some(id), Some(secret)), None, None) => {
+            Ok(Some(CallerIdentification::Issuer(vec![Credentials { id, secret }])))
+        }
+        (Authorization::Absent, (None, None), Some(secret), None) => match id {
+            Some(id) => Ok(Some(CallerIdentification::Client(vec![Credentials { id, secret }]))),
+            None => Err(RequestFault::invalid("client_secret is there, client_id is missing")),
+        },
+        (Authorization::Absent, (None, None), None, Some(assertion)) => {
+            Ok(Some(CallerIdentification::Assertion(ClientAssertion { assertion, client_id: id })))
+        }
+        (Authorization::Absent, (None, None), Some(_), Some(_)) => Err(RequestFault::invalid(SECRET_AND_ASSERTION)),
+        (authorization, (None, None), None, None) => Ok(Some(of_header(authorization))),
+        // The same id is not said twice.
+        (Authorization::Basic(candidates), (Some(id), None), None, None)
+            if candidates.iter().any(|candidate| candidate.id == id) =>
+        {
+            Ok(Some(CallerIdentification::Issuer(candidates)))
+        }
+        (_, _, _, _) => Err(RequestFault::invalid(
+            "credentials beside the assertion must be complete, and the issuer's or the client's, once",
+        )),
+    }
+}
+
 /// Who asks, by the Authorization header alone.
 pub fn of_header(authorization: Authorization) -> CallerIdentification {
     match authorization {

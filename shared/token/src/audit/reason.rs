@@ -63,7 +63,7 @@ reasons! {
     // Assertions (RFC 7523): an issuer's about a user, a client's about itself.
     /// Not three parts of base64url, or header or claims are no JSON object.
     AssertionMalformed = "assertion_malformed",
-    /// A header parameter that is not understood, or one of the wrong kind.
+    /// A header parameter that must not be ignored, or one of the wrong kind.
     AssertionHeader = "assertion_header",
     /// Nobody is registered for its `iss`, or for no assertions.
     AssertionUnknownIssuer = "assertion_unknown_issuer",
@@ -89,6 +89,8 @@ reasons! {
     AssertionBeforeEpoch = "assertion_before_epoch",
     /// The claim that names the user is missing, or cannot be a subject.
     AssertionSubject = "assertion_subject",
+    /// The client that it names, or that authenticates beside it, is another than the one that is asked for.
+    AssertionClient = "assertion_client",
     /// Its `jti` has been used before.
     AssertionReplayed = "assertion_replayed",
 

@@ -11,12 +11,13 @@ use crate::{
     documents::Signers,
     failure::{Failure, Refusal},
     json::{Map, Value},
+    management::{Caller, CallerIdentification, identify},
     policy::Policy,
     ports::{Audit, Clock, DocumentSource, InsertSession, Randomness, RedeemAssertion},
     registrations::{Client, Credentials, Issuer, Registrations},
     session::Authentication,
     tokens::{SingleUse, UnverifiedAssertion},
-    values::{CustomClaims, Scope, Seconds, Subject, Timestamp, is_reserved_claim},
+    values::{ClientId, CustomClaims, Scope, Seconds, Subject, Timestamp, is_reserved_claim},
 };
 
 /// A parsed request to `POST /token`.
@@ -46,7 +47,13 @@ pub enum IssuerGrant {
     },
     /// By a JWT that it has signed (RFC 7523 §2.1). Whoever sends it, what it says of the user is in it: the claims that
     /// the client's registration allows are taken from there.
-    Assertion(String),
+    Assertion {
+        /// The JWT in compact form, as it was sent; nothing of it has been checked.
+        assertion: String,
+        /// Who says that it sends it, if anybody does: the issuer itself, or the client that the tokens are for (RFC 7523
+        /// §3.1). Nobody has to; who does must be who it says.
+        caller: Option<CallerIdentification>,
+    },
 }
 
 /// An issuer, and whom it vouches for.
@@ -55,6 +62,18 @@ struct Vouching<'r> {
     subject: Subject,
     claims: Claims,
     once: Option<SingleUse>,
+    bounds: Bounds<'r>,
+}
+
+/// What leaves whoever holds an assertion no choice of the client.
+#[derive(Default)]
+struct Bounds<'r> {
+    /// The clients that the issuer's assertions are good for; `None`: all of the issuer's.
+    clients: Option<&'r [ClientId]>,
+    /// The client that the assertion names.
+    named: Option<String>,
+    /// Who has authenticated itself beside it.
+    caller: Option<Caller<'r>>,
 }
 
 enum Claims {
@@ -89,8 +108,10 @@ impl<S: InsertSession + RedeemAssertion, D: DocumentSource> Issue<'_, S, D> {
     pub async fn run(&self, request: IssueRequest) -> Result<TokenSet, Failure> {
         let now = self.clock.now();
         let documents = self.documents.current(now).await?;
-        let Vouching { issuer, subject, claims, once } = self.vouching(&documents.registrations, request.grant, now)?;
-        let client = self.client(&documents.registrations, issuer, request.client_id.as_deref())?;
+        let vouching = self.vouching(&documents.registrations, request.grant, now)?;
+        let Vouching { issuer, subject, claims, once, bounds } = vouching;
+        let client_id = self.client_id(issuer, &bounds, request.client_id.as_deref())?;
+        let client = self.client(&documents.registrations, issuer, bounds.clients, client_id)?;
         let reject = |refusal, reason| self.reject(issuer, client, refusal, reason);
 
         let scope =
@@ -145,9 +166,11 @@ impl<S: InsertSession + RedeemAssertion, D: DocumentSource> Issue<'_, S, D> {
         match grant {
             IssuerGrant::Statement { issuer, subject, claims } => {
                 let issuer = authenticated_issuer(registrations, &issuer, self.audit)?;
-                Ok(Vouching { issuer, subject, claims: Claims::Stated(claims), once: None })
+                Ok(Vouching { issuer, subject, claims: Claims::Stated(claims), once: None, bounds: Bounds::default() })
             }
-            IssuerGrant::Assertion(assertion) => {
+            IssuerGrant::Assertion { assertion, caller } => {
+                let identify = |caller| identify(registrations, &caller, self.policy, now, self.audit);
+                let caller = caller.map(identify).transpose()?;
                 let rejected = |issuer: Option<&Issuer>, fault: Reason| {
                     let event = Event::new(EventKind::ClientRejected).because(fault);
                     self.audit.record(&issuer.map_or(event.clone(), |issuer| event.issuer(&issuer.issuer_id)));
@@ -161,21 +184,52 @@ impl<S: InsertSession + RedeemAssertion, D: DocumentSource> Issue<'_, S, D> {
                     .verify(&issuer.issuer_id, rules, self.policy, now)
                     .map_err(|fault| rejected(Some(issuer), fault))?;
                 let claims = Claims::Asserted(vouched.claims);
-                Ok(Vouching { issuer, subject: vouched.subject, claims, once: vouched.once })
+                let bounds = Bounds { clients: rules.clients.as_deref(), named: vouched.client_id, caller };
+                Ok(Vouching { issuer, subject: vouched.subject, claims, once: vouched.once, bounds })
             }
         }
     }
 
-    /// The client that `issuer` issues for.
+    /// The client that the tokens are for, as far as anything says so: the request, the assertion, or the client that has
+    /// authenticated itself. All that do say the same.
+    fn client_id<'b>(
+        &self,
+        issuer: &Issuer,
+        bounds: &'b Bounds<'_>,
+        asked: Option<&'b str>,
+    ) -> Result<Option<&'b str>, Failure> {
+        let rejected = |refusal: Refusal| {
+            let event = Event::new(EventKind::ClientRejected).issuer(&issuer.issuer_id);
+            self.audit.record(&event.because(Reason::AssertionClient));
+            Err(refusal.into())
+        };
+        let caller = match bounds.caller {
+            Some(Caller::Issuer(caller)) if caller.issuer_id != issuer.issuer_id => {
+                return rejected(Refusal::InvalidClient);
+            }
+            Some(Caller::Client(caller)) => Some(caller.client_id.as_str()),
+            Some(Caller::Issuer(_)) | None => None,
+        };
+        let differ = |one: Option<&str>, other: Option<&str>| one.zip(other).is_some_and(|(one, other)| one != other);
+        if differ(caller, asked) {
+            return rejected(Refusal::InvalidClient);
+        }
+        let (named, asked) = (bounds.named.as_deref(), asked.or(caller));
+        if differ(named, asked) { rejected(Refusal::InvalidGrant) } else { Ok(asked.or(named)) }
+    }
+
+    /// The client that `issuer` issues for: one of `among`, if only those may be.
     fn client<'r>(
         &self,
         registrations: &'r Registrations,
         issuer: &Issuer,
+        among: Option<&[ClientId]>,
         client_id: Option<&str>,
     ) -> Result<&'r Client, Failure> {
         let rejected = |reason| Event::new(EventKind::ClientRejected).issuer(&issuer.issuer_id).because(reason);
+        let may_be = |id: &&ClientId| among.is_none_or(|among| among.contains(id));
         // One that is not registered does not count.
-        let mut own = issuer.clients.iter().filter(|id| registrations.is_client(id));
+        let mut own = issuer.clients.iter().filter(may_be).filter(|id| registrations.is_client(id));
         let client_id = match (client_id, own.next(), own.next()) {
             (Some(id), _, _) => id,
             (None, Some(only), None) => only.as_str(),
@@ -187,7 +241,7 @@ impl<S: InsertSession + RedeemAssertion, D: DocumentSource> Issue<'_, S, D> {
             }
         };
         // An unknown client and another issuer's client look the same.
-        let is_own = issuer.clients.iter().any(|id| id.as_str() == client_id);
+        let is_own = issuer.clients.iter().filter(may_be).any(|id| id.as_str() == client_id);
         let client = if is_own { registrations.client(client_id)? } else { None };
         client.ok_or_else(|| {
             let event = rejected(Reason::IssuerMayNotActForClient);

@@ -12,13 +12,14 @@ mod verification;
 
 pub use self::{
     algorithm::{Algorithm, MIN_HMAC_BYTES, MIN_RSA_BITS},
-    assertion_keys::AssertionKeys,
+    assertion_keys::{AssertionKeys, KeySet},
     audit_key::AuditKey,
     pkcs8::thumbprint,
     public::PublicKeys,
     ring::{KeyRing, Kid, NOT_YET, Signer, SigningKey, TagKey},
 };
 pub(crate) use self::{
+    assertion_keys::{NoKey, SecretHash, secret_bytes},
     ring::{registration_secret, ticket_secret},
     verification::{only, value_of},
 };

@@ -154,6 +154,11 @@ fn public_name(algorithm: Algorithm, key: &DecodingKey) -> Option<[u8; 32]> {
     Some(sha256(&named))
 }
 
+/// Whether it is a key of `algorithm` that signatures can be verified with: of a size in use, a point on its curve.
+pub(super) fn is_public_key(algorithm: Algorithm, key: &DecodingKey) -> bool {
+    parse_public(algorithm, key).is_some()
+}
+
 fn parse_public(algorithm: Algorithm, key: &DecodingKey) -> Option<ParsedPublicKey> {
     match (algorithm, key.kind()) {
         (Algorithm::RS256, DecodingKeyKind::RsaModulusExponent { n, e }) => {

@@ -91,7 +91,7 @@ fn read_key_of(path: String, kid: Option<String>, entry: Value, report: &mut Rep
         }
     };
     let lifetime = read_lifetime(&mut members);
-    let (algorithm, _, verifier) = jwk.map_err(|what| members.fault("kty", what)).ok()?;
+    let (algorithm, verifier) = jwk.map_err(|what| members.fault("kty", what)).ok()?;
     let verifier = VerifyingMaterial::new(algorithm.jose(), verifier);
     let mut public = public?;
     public.common.public_key_use = Some(PublicKeyUse::Signature);

@@ -11,6 +11,7 @@ mod sign_out;
 mod subject_sessions;
 mod userinfo;
 
+pub(crate) use self::caller::identify;
 pub use self::{
     admit::{Admit, Admitted},
     caller::{Caller, CallerIdentification},

@@ -47,4 +47,6 @@ pub struct AssertionRules {
     pub(crate) legacy_max_age_seconds: Option<Seconds>,
     /// Assertions that were made earlier by `iat`, or do not say when, are refused.
     pub(crate) not_before: Option<Timestamp>,
+    /// The only clients of the issuer that assertions are good for; `None`: all of them.
+    pub(crate) clients: Option<Vec<ClientId>>,
 }

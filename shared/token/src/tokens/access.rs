@@ -85,7 +85,7 @@ impl<'a> UnverifiedAccessToken<'a> {
         if self.typ != access_token_type(key.algorithm()) {
             return Err(Reason::AccessTokenType);
         }
-        if !self.token.is_signed_by(key.verifier(), key.algorithm()) {
+        if !self.token.is_signed_by(key.verifier(), key.algorithm().jose()) {
             return Err(Reason::AccessTokenSignature);
         }
         let is_issuer = |issuer: &str| {

@@ -1,18 +1,26 @@
 //! Assertions (RFC 7521, RFC 7523): JWTs that others sign, an issuer to vouch for a user, a client to vouch for itself.
 //!
-//! Nothing is fetched from anywhere: the keys are in the registration, all of one algorithm, and which one is meant is
-//! never for the assertion to say beyond its `kid`.
+//! Nothing is fetched from anywhere: the keys are in the registration, each of one algorithm, and which one is meant is
+//! never for the assertion to say beyond its `alg` and its `kid`.
 
 use super::jwt::{self, Compact};
 use crate::{
     audit::Reason,
     json::{Map, Value},
-    keys::AssertionKeys,
+    keys::{AssertionKeys, NoKey},
     policy::MAX_IAT_AHEAD_SECONDS,
     values::{Seconds, Timestamp},
 };
 
-/// The claims, if one of the keys has signed them.
+/// Header parameters that would bring a key along, or change what the signature means: a reader that does not see to
+/// them must not go on (RFC 7515 §4.1, RFC 7797 §3). The last two belong to encrypted tokens (RFC 7516 §4.1).
+const NOT_TO_BE_IGNORED: [&str; 8] = ["crit", "b64", "jku", "jwk", "x5u", "x5c", "enc", "zip"];
+
+/// Claims that a header may repeat, with the same values (RFC 7519 §5.3).
+const REPEATED: [&str; 3] = ["iss", "sub", "aud"];
+
+/// The claims, if one of the keys has signed them. Whatever else is in the header, and not understood, does not count
+/// (RFC 7515 §4).
 pub(super) fn verified_claims(
     keys: &AssertionKeys,
     mut token: Compact<'_>,
@@ -26,21 +34,34 @@ pub(super) fn verified_claims(
     let (algorithm, kid, typ) = (take("alg")?, take("kid")?, take("typ")?);
     // Thumbprints of certificates: names of keys, and no keys are looked up by them.
     let _ = (take("x5t")?, take("x5t#S256")?);
-    let is_typed = typ.is_none_or(|typ| types.iter().any(|known| typ.eq_ignore_ascii_case(known)));
-    if !token.header.is_empty() || !is_typed {
+    if NOT_TO_BE_IGNORED.iter().any(|name| token.header.contains_key(*name))
+        || !typ.is_none_or(|typ| is_one_of(types, &typ))
+    {
         return Err(Reason::AssertionHeader);
     }
-    if algorithm.as_deref() != Some(keys.algorithm().name()) {
-        return Err(Reason::AssertionAlgorithm);
-    }
-    let key = keys.named(kid.as_deref()).ok_or(Reason::AssertionUnknownKid)?;
-    if !token.is_signed_by(key, keys.algorithm()) {
+    let key = keys.named(algorithm.as_deref(), kid.as_deref()).map_err(|why| match why {
+        NoKey::Algorithm => Reason::AssertionAlgorithm,
+        NoKey::Kid => Reason::AssertionUnknownKid,
+    })?;
+    if !token.is_signed_by(&key.key, key.algorithm) {
         return Err(Reason::AssertionSignature);
     }
-    token.claims().ok_or(Reason::AssertionClaims)
+    let claims = token.claims().ok_or(Reason::AssertionClaims)?;
+    let says_otherwise = |name: &&str| token.header.get(*name).is_some_and(|said| claims.get(*name) != Some(said));
+    if REPEATED.iter().any(says_otherwise) {
+        return Err(Reason::AssertionHeader);
+    }
+    Ok(claims)
 }
 
-/// `exp`, `nbf` and `iat`, in Unix seconds.
+/// Whether `typ` is one of these media types, in upper or lower case, with or without `application/` (RFC 7515 §4.1.9).
+fn is_one_of(types: &[&str], typ: &str) -> bool {
+    let typ = typ.to_ascii_lowercase();
+    let typ = typ.strip_prefix("application/").unwrap_or(&typ);
+    types.iter().any(|known| known.eq_ignore_ascii_case(typ))
+}
+
+/// `exp`, `nbf` and `iat`, in Unix seconds; fractions of one do not count.
 pub(super) struct Times {
     pub exp: Option<i64>,
     nbf: Option<i64>,
@@ -49,8 +70,9 @@ pub(super) struct Times {
 
 impl Times {
     pub fn read(claims: &Map<String, Value>) -> Result<Self, Reason> {
-        let date =
-            |name| claims.get(name).map(|value| jwt::numeric_date(value).ok_or(Reason::AssertionClaims)).transpose();
+        let date = |name| {
+            claims.get(name).map(|value| jwt::foreign_numeric_date(value).ok_or(Reason::AssertionClaims)).transpose()
+        };
         Ok(Self { exp: date("exp")?, nbf: date("nbf")?, iat: date("iat")? })
     }
 

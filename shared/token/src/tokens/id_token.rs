@@ -66,7 +66,7 @@ impl<'a> UnverifiedIdToken<'a> {
         ]);
         let is_ours = !key.algorithm().is_symmetric()
             && self.token.header == header
-            && self.token.is_signed_by(key.verifier(), key.algorithm());
+            && self.token.is_signed_by(key.verifier(), key.algorithm().jose());
         let claims = self.token.claims().filter(|_| is_ours)?;
         let text = |name: &str| claims.get(name).and_then(Value::as_str);
         let iss = text("iss")?;

@@ -21,6 +21,9 @@ pub(crate) struct Vouched {
     pub subject: Subject,
     /// All claims of the assertion; the client's registration decides which of them become custom claims.
     pub claims: Map<String, Value>,
+    /// The only client that it is good for, if it names one: `azp` (OpenID Connect Core 1.0 §2) or `client_id` (RFC 9068
+    /// §2.2).
+    pub client_id: Option<String>,
     /// Where the assertion may be used once only.
     pub once: Option<SingleUse>,
 }
@@ -99,7 +102,17 @@ impl<'a> UnverifiedAssertion<'a> {
             Some(_) => return Err(Reason::AssertionClaims),
         };
         let subject = claims.get(&rules.subject_claim).and_then(subject).ok_or(Reason::AssertionSubject)?;
-        Ok(Vouched { subject, claims, once })
+        let client_id = bound_client(&claims)?;
+        Ok(Vouched { subject, claims, client_id, once })
+    }
+}
+
+/// The client that the claims name; twice is as good as once, if it is the same.
+fn bound_client(claims: &Map<String, Value>) -> Result<Option<String>, Reason> {
+    let named = |name| claims.get(name).map(|value| value.as_str().ok_or(Reason::AssertionClaims)).transpose();
+    match (named("azp")?, named("client_id")?) {
+        (Some(azp), Some(client_id)) if azp != client_id => Err(Reason::AssertionClaims),
+        (azp, client_id) => Ok(azp.or(client_id).map(str::to_owned)),
     }
 }
 
@@ -117,7 +130,7 @@ mod tests {
 
     use super::*;
     use crate::{
-        keys::AssertionKeys,
+        keys::{AssertionKeys, SecretHash},
         testing::{NOW, sign_hs256},
     };
 
@@ -125,12 +138,13 @@ mod tests {
 
     fn rules(legacy_max_age_seconds: Option<Seconds>) -> AssertionRules {
         AssertionRules {
-            keys: AssertionKeys::of_hs256_secret(SECRET).unwrap(),
+            keys: AssertionKeys::of_secret(SecretHash::Sha256, SECRET.as_bytes()).unwrap(),
             iss: "portal".into(),
             aud: Some("latchkey".into()),
             subject_claim: "uid".into(),
             legacy_max_age_seconds,
             not_before: None,
+            clients: None,
         }
     }
 
@@ -165,8 +179,18 @@ mod tests {
             ("exp", json!("60"), Some(Reason::AssertionClaims)),
             ("exp", json!(-1), Some(Reason::AssertionClaims)),
             ("exp", json!(u64::MAX), Some(Reason::AssertionClaims)),
-            ("exp", json!(1e9), Some(Reason::AssertionClaims)),
+            ("exp", json!(1e9), Some(Reason::AssertionExpired)),
+            ("exp", json!(now as f64 + 1.5), None),
+            ("exp", json!(now as f64 + 0.5), Some(Reason::AssertionExpired)),
+            ("exp", json!(1.9e9), Some(Reason::AssertionEndless)),
+            ("exp", json!(-0.5), Some(Reason::AssertionClaims)),
+            ("exp", json!(1e300), Some(Reason::AssertionClaims)),
             ("iat", Value::Null, None),
+            ("iat", json!(1.7e9), None),
+            ("iat", json!(now as f64 - 0.25), None),
+            ("iat", json!(now as f64 + 61.5), Some(Reason::AssertionFromTheFuture)),
+            ("iat", json!([now]), Some(Reason::AssertionClaims)),
+            ("nbf", json!(now as f64 - 0.5), None),
             ("iat", json!(now + 60), None),
             ("iat", json!(now + 61), Some(Reason::AssertionFromTheFuture)),
             ("nbf", json!(now + 60), None),
@@ -182,6 +206,9 @@ mod tests {
             ("uid", json!(4.5), Some(Reason::AssertionSubject)),
             ("uid", json!(""), Some(Reason::AssertionSubject)),
             ("uid", Value::Null, Some(Reason::AssertionSubject)),
+            ("azp", json!("librechat"), None),
+            ("azp", json!(["librechat"]), Some(Reason::AssertionClaims)),
+            ("client_id", json!(7), Some(Reason::AssertionClaims)),
             ("jti", json!("x"), None),
             ("jti", json!(""), Some(Reason::AssertionClaims)),
             ("jti", json!(5), Some(Reason::AssertionClaims)),
@@ -235,12 +262,33 @@ mod tests {
     }
 
     #[test]
+    fn the_client_that_it_names_is_the_only_one() {
+        let now = NOW.unix_seconds();
+        let bound = |more: &[(&str, &str)]| {
+            let mut claims = json!({"iss": "portal", "aud": "latchkey", "uid": "alice", "exp": now + 60});
+            more.iter().for_each(|(name, value)| claims[*name] = json!(value));
+            verified(r#"{"alg":"HS256"}"#, &claims, &rules(None)).map(|vouched| vouched.client_id)
+        };
+        let a = || Ok(Some("a".to_owned()));
+        assert_eq!(bound(&[]), Ok(None));
+        assert_eq!((bound(&[("azp", "a")]), bound(&[("client_id", "a")])), (a(), a()));
+        assert_eq!(bound(&[("azp", "a"), ("client_id", "a")]), a());
+        assert_eq!(bound(&[("azp", "a"), ("client_id", "b")]), Err(Reason::AssertionClaims));
+    }
+
+    #[test]
     fn the_header_names_the_registered_algorithm_and_nothing_that_would_bring_a_key_along() {
         let now = NOW.unix_seconds();
         let claims = json!({"iss": "portal", "aud": "latchkey", "uid": "a", "exp": now + 60});
         for (header, expected) in [
             (r#"{"alg":"HS256","typ":"JWT","kid":"any"}"#, None),
             (r#"{"alg":"HS256","typ":"jwt","x5t":"AA","x5t#S256":"AA"}"#, None),
+            (r#"{"alg":"HS256","typ":"application/jwt","cty":"JWT","acme.tenant":{"id":7}}"#, None),
+            (r#"{"alg":"HS256","typ":"Application/JWT","iss":"portal","nonce":[1]}"#, None),
+            (r#"{"alg":"HS256","iss":"elsewhere"}"#, Some(Reason::AssertionHeader)),
+            (r#"{"alg":"HS256","typ":"text/jwt"}"#, Some(Reason::AssertionHeader)),
+            (r#"{"alg":"HS256","x5u":"https://127.0.0.1/"}"#, Some(Reason::AssertionHeader)),
+            (r#"{"alg":"HS256","zip":"DEF"}"#, Some(Reason::AssertionHeader)),
             (r#"{"alg":"HS384"}"#, Some(Reason::AssertionAlgorithm)),
             (r#"{"alg":"RS256"}"#, Some(Reason::AssertionAlgorithm)),
             (r#"{"alg":"none"}"#, Some(Reason::AssertionAlgorithm)),

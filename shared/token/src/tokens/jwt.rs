@@ -4,10 +4,7 @@
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use jsonwebtoken::DecodingKey;
 
-use crate::{
-    json::{self, Map, Value},
-    keys::Algorithm,
-};
+use crate::json::{self, Map, Value};
 
 /// Longest token that is looked at, in bytes.
 pub const MAX_BYTES: usize = 8192;
@@ -36,9 +33,9 @@ impl<'a> Compact<'a> {
         Some(Self { header, signing_input, signature, payload })
     }
 
-    pub fn is_signed_by(&self, key: &DecodingKey, algorithm: Algorithm) -> bool {
+    pub fn is_signed_by(&self, key: &DecodingKey, algorithm: jsonwebtoken::Algorithm) -> bool {
         let input = self.signing_input.as_bytes();
-        jsonwebtoken::crypto::verify(self.signature, input, key, algorithm.jose()).unwrap_or(false)
+        jsonwebtoken::crypto::verify(self.signature, input, key, algorithm).unwrap_or(false)
     }
 
     /// The claims; `None` unless the payload is a JSON object, no member of it twice.
@@ -51,11 +48,20 @@ fn decode(part: &str) -> Option<Vec<u8>> {
     URL_SAFE_NO_PAD.decode(part).ok()
 }
 
-/// A NumericDate (RFC 7519 §2) that is a whole number, not negative, in JSON's plain notation.
+/// A year far beyond 9999, and still room to add any grace period.
+const LATEST: u64 = 1 << 48;
+
+/// A NumericDate of our own: a whole number, not negative, in JSON's plain notation.
 pub(crate) fn numeric_date(value: &Value) -> Option<i64> {
-    // A year far beyond 9999, and still room to add any grace period.
-    let number = value.as_u64().filter(|number| *number <= 1 << 48)?;
+    let number = value.as_u64().filter(|number| *number <= LATEST)?;
     i64::try_from(number).ok()
+}
+
+/// A NumericDate of others (RFC 7519 §2): any JSON number that is not negative. What is less than a second does not count.
+pub(crate) fn foreign_numeric_date(value: &Value) -> Option<i64> {
+    let is_date = |number: &f64| (0.0..=LATEST as f64).contains(number);
+    let whole = |number: f64| number as i64;
+    numeric_date(value).or_else(|| value.as_f64().filter(is_date).map(whole))
 }
 
 /// `aud` (RFC 7519 §4.1.3): one string or a list of strings, not empty.

@@ -9,7 +9,7 @@ use clap::{Args, Subcommand};
 use latchkey_token::{
     documents::Documents,
     json::{Map, Value},
-    keys::KeyRing,
+    keys::{Algorithm, KeyRing},
     registrations::Registrations,
     values::Timestamp,
 };
@@ -17,6 +17,7 @@ use serde_json::json;
 
 use super::{
     edits::{self, Party},
+    key_set::{read_key_set, rsa_algorithm},
     party::{List, RotateSecret, reveal},
     sign_in::{ClientSignIn, ClientSignInChange, sign_in_issuer, warn_if_nobody_signs_in},
 };
@@ -24,7 +25,7 @@ use crate::{
     console::{Failure, print, table},
     operator::documents::{
         document::{Checked, strings},
-        place::{Change, Location, read_file, read_json},
+        place::{Change, Location, read_file},
     },
     secrets::{new_secret, sha256_hex},
 };
@@ -96,6 +97,9 @@ pub(crate) struct Add {
     /// JWK set with the client's public keys: it authenticates by private_key_jwt, and no secret is made
     #[arg(long, value_name = "FILE", conflicts_with = "public")]
     jwks: Option<PathBuf>,
+    /// What RSA keys of that set sign with that do not say: RS256 or PS256
+    #[arg(long, value_name = "ALG", default_value = "RS256", value_parser = rsa_algorithm, requires = "jwks")]
+    jwks_alg: Algorithm,
     /// What the access token is for: standard (RFC 9068) or librechat (HS256 with LibreChat's own secret)
     #[arg(long, default_value = "standard")]
     profile: String,
@@ -179,7 +183,7 @@ impl Add {
     fn run(&self, now: Timestamp) -> Result<(), Failure> {
         let place = self.location.place();
         let secret = if self.public || self.jwks.is_some() { None } else { Some(new_secret()?) };
-        let jwks = self.jwks.as_deref().map(read_json).transpose()?;
+        let jwks = self.jwks.as_deref().map(|path| read_key_set(path, self.jwks_alg)).transpose()?;
         let registration = self.registration(secret.as_deref(), jwks);
         let keys = self.keys.as_deref().map(read_key_ring).transpose()?;
         let (checked, ()) = place.edit_if(

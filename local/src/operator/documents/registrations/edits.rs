@@ -8,7 +8,16 @@ use latchkey_token::{
 use crate::operator::documents::document::{Draft, leniently, strings};
 
 const SECRET_SHA256: &str = "secret_sha256";
-const HS256_SECRET: &str = "hs256_secret";
+const CLIENT_LISTS: [&str; 2] = ["clients", "assertion_clients"];
+/// Secrets that an issuer's assertions are verified with.
+const SHARED_SECRETS: [&str; 6] = [
+    "hs256_secret",
+    "hs384_secret",
+    "hs512_secret",
+    "hs256_secret_base64",
+    "hs384_secret_base64",
+    "hs512_secret_base64",
+];
 
 /// Who has a registration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -83,8 +92,10 @@ pub(super) fn remove(draft: &mut Draft<Registrations>, party: Party, id: &str) {
     }
     if party == Party::Client {
         for issuer in draft.list_mut(Party::Issuer.list()).into_iter().flatten() {
-            if let Some(clients) = issuer.get_mut("clients").and_then(Value::as_array_mut) {
-                clients.retain(|client| client.as_str() != Some(id));
+            for list in CLIENT_LISTS {
+                if let Some(clients) = issuer.get_mut(list).and_then(Value::as_array_mut) {
+                    clients.retain(|client| client.as_str() != Some(id));
+                }
             }
         }
     }
@@ -120,7 +131,9 @@ pub(super) fn keep_newest_hash(draft: &mut Draft<Registrations>, party: Party, i
 pub(super) fn shown(registration: &Value) -> Map<String, Value> {
     let mut shown = registration.as_object().cloned().unwrap_or_default();
     shown.remove(SECRET_SHA256);
-    shown.remove(HS256_SECRET);
+    for member in SHARED_SECRETS {
+        shown.remove(member);
+    }
     shown.insert("secrets".into(), strings(registration, SECRET_SHA256).len().into());
     shown
 }
@@ -180,7 +193,9 @@ mod tests {
     fn registrations() -> Draft<Registrations> {
         let hash = sha256_hex("first");
         Draft::parse(&format!(
-            r#"{{"issuers":[{{"issuer_id":"portal","secret_sha256":["{hash}"],"clients":["a","b"]}},
+            r#"{{"issuers":[{{"issuer_id":"portal","secret_sha256":["{hash}"],"clients":["a","b"],
+                              "hs256_secret":"an example secret of 32+ bytes, not real","assertion_iss":"p","assertion_aud":"a",
+                              "assertion_clients":["a","b"]}},
                             {{"issuer_id":"office","secret_sha256":["{hash}"]}}],
                 "clients":[{{"client_id":"a","type":"confidential","secret_sha256":["{hash}"],"audience":["a"],
                              "access_token_seconds":60}},
@@ -204,6 +219,7 @@ mod tests {
         remove(&mut draft, Party::Client, "b");
         let after = checked(draft);
         assert_eq!(after["issuers"][0]["clients"], serde_json::json!(["a"]));
+        assert_eq!(after["issuers"][0]["assertion_clients"], serde_json::json!(["a"]));
         assert_eq!(after["clients"].as_array().unwrap().len(), 1);
         assert_eq!(after["clients"][0]["access_token_seconds"], 60);
     }
@@ -281,7 +297,9 @@ mod tests {
         let first = shown(&registrations().list("clients")[0]);
         assert_eq!(first["secrets"], 1);
         assert!(!Value::Object(first).to_string().contains(&sha256_hex("first")));
-        let asserting = serde_json::json!({"issuer_id": "p", "hs256_secret": "shared", "assertion_iss": "p"});
-        assert!(!Value::Object(shown(&asserting)).to_string().contains("shared"));
+        for member in SHARED_SECRETS {
+            let asserting = serde_json::json!({"issuer_id": "p", member: "shared", "assertion_iss": "p"});
+            assert!(!Value::Object(shown(&asserting)).to_string().contains("shared"));
+        }
     }
 }

@@ -1,10 +1,11 @@
 //! `latchkey issuer`: the external systems that issue tokens for their users.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
 use latchkey_token::{
     json::{Map, Value},
+    keys::Algorithm,
     registrations::Registrations,
     values::{Seconds, Timestamp},
 };
@@ -13,6 +14,7 @@ use serde_json::json;
 use super::{
     edits::{self, Party},
     epochs::{self, Governed},
+    key_set::{read_key_set, rsa_algorithm},
     party::{List, RotateSecret, reveal},
     sign_in::{IssuerSignIn, IssuerSignInChange},
 };
@@ -20,7 +22,7 @@ use crate::{
     console::{Failure, print, table},
     operator::documents::{
         document::{Checked, strings},
-        place::{Change, Location, read_json, read_shared_secret},
+        place::{Change, Location, read_file, read_shared_secret},
     },
     secrets::{new_secret, sha256_hex},
 };
@@ -30,7 +32,7 @@ const UNTIL_EVERY_INSTANCE_KNOWS: Seconds = 25 * 3_600;
 
 #[derive(Subcommand)]
 pub(crate) enum IssuerCommand {
-    Add(Add),
+    Add(Box<Add>),
     /// Show all issuers, with the number of their secrets and never their hashes
     #[command(after_help = "Examples:
   latchkey issuer list --file clients.json
@@ -104,7 +106,7 @@ pub(crate) struct Remove {
 /// Register an issuer and print its secret, once
 ///
 /// The secret (256 bits, hex digits) is printed alone on standard output; only its SHA-256 is kept. An issuer that
-/// signs JWTs may issue with them instead (RFC 7523): with --jwks or --hs256-secret-file it gets no secret.
+/// signs JWTs may issue with them instead (RFC 7523): with --jwks or a file with a shared secret it gets no secret.
 #[derive(Args)]
 #[command(after_help = "Examples:
   latchkey issuer add portal --file clients.json
@@ -117,6 +119,10 @@ pub(crate) struct Remove {
   # by assertion, with the issuer's public keys:
   latchkey issuer add signing --jwks jwks.json --assertion-iss https://portal.example.org \\
     --assertion-aud https://id.example.org --client librechat --file clients.json
+  # the same with a secret that is bytes, for one of its clients:
+  latchkey issuer add office --hs512-secret-file secret.b64 --secret-base64 --assertion-iss office \\
+    --assertion-aud https://id.example.org --client librechat admin --assertion-client librechat \\
+    --file clients.json
   # the same for tokens that never expire, signed with a shared secret, for 90 days:
   latchkey issuer add legacy --hs256-secret-file secret.txt --assertion-iss old-portal \\
     --subject-claim user_id --legacy-max-age-seconds 7776000 --client librechat \\
@@ -142,18 +148,34 @@ pub(crate) struct Add {
 #[derive(Args)]
 #[command(next_help_heading = "Issue by assertion")]
 struct Assertions {
-    /// JWK set with the public keys that verify the issuer's assertions, all of one algorithm
-    #[arg(long, value_name = "FILE", requires = "assertion_iss")]
+    /// JWK set with the public keys that verify the issuer's assertions, as it was exported: keys that are for something else
+    /// are left out, which is said
+    #[arg(long, value_name = "FILE", requires = "assertion_iss", group = "assertion_keys")]
     jwks: Option<PathBuf>,
-    /// File with the shared secret of HS256 assertions, as it stands there but for a last line break
-    #[arg(long, value_name = "FILE", requires = "assertion_iss", conflicts_with = "jwks")]
+    /// What RSA keys sign with that do not say: RS256 or PS256
+    #[arg(long, value_name = "ALG", default_value = "RS256", value_parser = rsa_algorithm, requires = "jwks")]
+    alg: Algorithm,
+    /// File with the shared secret of HS256 assertions, as it stands there but for a last line break; at least 32 bytes
+    #[arg(long, value_name = "FILE", requires = "assertion_iss", group = "assertion_keys")]
     hs256_secret_file: Option<PathBuf>,
+    /// The same for HS384, at least 48 bytes
+    #[arg(long, value_name = "FILE", requires = "assertion_iss", group = "assertion_keys")]
+    hs384_secret_file: Option<PathBuf>,
+    /// The same for HS512, at least 64 bytes
+    #[arg(long, value_name = "FILE", requires = "assertion_iss", group = "assertion_keys")]
+    hs512_secret_file: Option<PathBuf>,
+    /// The secret is bytes, and the file has them in base64, of either alphabet
+    #[arg(long, conflicts_with = "jwks", requires = "assertion_keys")]
+    secret_base64: bool,
     /// The assertions' iss, byte for byte
     #[arg(long, value_name = "ISS")]
     assertion_iss: Option<String>,
     /// The assertions' aud, byte for byte; needed unless --legacy-max-age-seconds is given
     #[arg(long, value_name = "AUD")]
     assertion_aud: Option<String>,
+    /// Clients of the issuer that its assertions are good for [default: all of them]
+    #[arg(long, value_name = "CLIENT", num_args = 1.., requires = "assertion_keys")]
+    assertion_client: Vec<String>,
     /// The claim that names the user [default: sub]
     #[arg(long, value_name = "CLAIM")]
     subject_claim: Option<String>,
@@ -164,23 +186,45 @@ struct Assertions {
 
 impl Assertions {
     fn is_meant(&self) -> bool {
-        self.jwks.is_some() || self.hs256_secret_file.is_some()
+        self.jwks.is_some() || self.secret_file().is_some()
+    }
+
+    /// The file with the shared secret, and the member that it is for.
+    fn secret_file(&self) -> Option<(&Path, &'static str)> {
+        let files = [
+            (&self.hs256_secret_file, "hs256_secret", "hs256_secret_base64"),
+            (&self.hs384_secret_file, "hs384_secret", "hs384_secret_base64"),
+            (&self.hs512_secret_file, "hs512_secret", "hs512_secret_base64"),
+        ];
+        files
+            .into_iter()
+            .find_map(|(file, text, base64)| Some((file.as_deref()?, if self.secret_base64 { base64 } else { text })))
     }
 
     /// Values as they were given: the parser judges them, all at once.
     fn members(&self) -> Result<Map<String, Value>, Failure> {
-        let jwks = self.jwks.as_deref().map(read_json).transpose()?;
-        let secret = self.hs256_secret_file.as_deref().map(read_shared_secret).transpose()?.map(|text| json!(text));
+        let jwks = self.jwks.as_deref().map(|path| read_key_set(path, self.alg)).transpose()?;
+        let clients = (!self.assertion_client.is_empty()).then(|| json!(self.assertion_client));
         let text = |text: &Option<String>| text.as_ref().map(|text| json!(text));
         let members = [
             ("jwks", jwks),
-            ("hs256_secret", secret),
             ("assertion_iss", text(&self.assertion_iss)),
             ("assertion_aud", text(&self.assertion_aud)),
+            ("assertion_clients", clients),
             ("subject_claim", text(&self.subject_claim)),
             ("legacy_max_age_seconds", self.legacy_max_age_seconds.map(|seconds| json!(seconds))),
         ];
-        Ok(members.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?))).collect())
+        let mut members: Map<String, Value> =
+            members.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?))).collect();
+        if let Some((path, member)) = self.secret_file() {
+            // What a text that stands for bytes may look like is for its own reader.
+            let secret = match self.secret_base64 {
+                true => read_file(path)?.trim_end().to_owned(),
+                false => read_shared_secret(path)?,
+            };
+            members.insert(member.to_owned(), json!(secret));
+        }
+        Ok(members)
     }
 }
 
@@ -277,13 +321,17 @@ fn as_table(checked: &Checked<Registrations>) -> String {
             text("issuer_id"),
             strings(issuer, "secret_sha256").len().to_string(),
             strings(issuer, "clients").join(" "),
+            match issuer.get("assertion_clients") {
+                Some(_) => strings(issuer, "assertion_clients").join(" "),
+                None => "-".to_owned(),
+            },
             if issuer.get("disabled") == Some(&Value::Bool(true)) { "disabled" } else { "issues" }.to_owned(),
             text("sign_in_url"),
             text("sign_out_url"),
         ]
     };
     table(
-        ["ISSUER", "SECRETS", "CLIENTS", "STATE", "SIGN-IN URL", "SIGN-OUT URL"],
+        ["ISSUER", "SECRETS", "CLIENTS", "ASSERTION CLIENTS", "STATE", "SIGN-IN URL", "SIGN-OUT URL"],
         checked.list("issuers").iter().map(row),
     )
 }

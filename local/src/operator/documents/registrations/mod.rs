@@ -4,6 +4,7 @@ mod client;
 mod edits;
 mod epochs;
 mod issuer;
+mod key_set;
 mod party;
 mod sign_in;
 

@@ -10,7 +10,8 @@ use crate::{
 /// `None` if there is no JWK set; `Some(None)` if it is of no use, which has been reported.
 pub(super) fn read_jwks(members: &mut Members<'_>) -> Option<Option<AssertionKeys>> {
     let (_, value) = members.object("jwks")?;
-    Some(AssertionKeys::of_jwks(value).map_err(|what| members.fault("jwks", what)).ok())
+    let keys = AssertionKeys::of_jwks(&value);
+    Some(keys.map_err(|faults| faults.iter().for_each(|what| members.fault("jwks", what))).ok())
 }
 
 pub(super) fn read_hashes(members: &mut Members<'_>) -> Vec<[u8; 32]> {

@@ -5,7 +5,7 @@ use serde_json::value::RawValue;
 use super::fields::{moment, read_epoch, read_hashes, read_jwks, read_url, seconds};
 use crate::{
     json::{Members, Report, Value},
-    keys::AssertionKeys,
+    keys::{AssertionKeys, SecretHash, secret_bytes},
     policy::MAX_LEGACY_AGE_SECONDS,
     registrations::{
         credentials::SecretHashes,
@@ -50,13 +50,12 @@ pub(super) fn read_issuer(path: String, text: &RawValue, report: &mut Report) ->
     let signs_in = whom_it_signs_in(&members);
     let assertions = read_assertion_rules(&mut members);
     if secrets.is_empty() && !assertions.is_meant {
-        members.fault("secret_sha256", "an issuer needs at least one hash, or jwks or hs256_secret for its assertions");
+        members.fault(
+            "secret_sha256",
+            "an issuer needs at least one hash, or jwks or a secret such as hs256_secret for its assertions",
+        );
     }
-    let clients = members.strings("clients");
-    let parsed: Vec<ClientId> = clients.iter().filter_map(|id| ClientId::parse(id)).collect();
-    if parsed.len() < clients.len() {
-        members.fault("clients", "holds something that cannot be a client_id");
-    }
+    let clients = read_client_ids(&mut members, "clients");
     let sign_in_url = read_url(&mut members, "sign_in_url");
     let sign_out_url = read_url(&mut members, "sign_out_url");
     let is_disabled = members.truth("disabled").unwrap_or(false);
@@ -66,13 +65,22 @@ pub(super) fn read_issuer(path: String, text: &RawValue, report: &mut Report) ->
         issuer_id,
         secrets: SecretHashes(secrets),
         assertions: assertions.rules,
-        clients: parsed,
+        clients,
         sign_in_url,
         sign_out_url,
         is_disabled,
         sessions_not_before: epoch.moment(),
     });
     (issuer, FaultyEntry { id, epoch, is_disabled, assertion_iss, signs_in })
+}
+
+fn read_client_ids(members: &mut Members<'_>, member: &str) -> Vec<ClientId> {
+    let ids = members.strings(member);
+    let parsed: Vec<ClientId> = ids.iter().filter_map(|id| ClientId::parse(id)).collect();
+    if parsed.len() < ids.len() {
+        members.fault(member, "holds something that cannot be a client_id");
+    }
+    parsed
 }
 
 /// Asked before the members are taken.
@@ -93,37 +101,59 @@ struct ReadAssertionRules {
     rules: Option<AssertionRules>,
 }
 
+/// Shared secrets: as text or, when they are bytes, in base64.
+const SECRETS: [(&str, SecretHash, bool); 6] = [
+    ("hs256_secret", SecretHash::Sha256, false),
+    ("hs384_secret", SecretHash::Sha384, false),
+    ("hs512_secret", SecretHash::Sha512, false),
+    ("hs256_secret_base64", SecretHash::Sha256, true),
+    ("hs384_secret_base64", SecretHash::Sha384, true),
+    ("hs512_secret_base64", SecretHash::Sha512, true),
+];
+
+/// A key set or a secret of which there may be one. `None` if there is none; `Some(None)` if it is of no use, which has been
+/// reported.
+fn read_assertion_keys(members: &mut Members<'_>) -> Option<Option<AssertionKeys>> {
+    let mut read = read_jwks(members).map(|keys| ("jwks", keys));
+    for (member, hash, is_base64) in SECRETS {
+        let Some(text) = members.string(member) else { continue };
+        if let Some((other, keys)) = &mut read {
+            members.fault(member, format_args!("stands beside {other}: an issuer has one key set or one secret"));
+            *keys = None;
+            continue;
+        }
+        let bytes = if is_base64 { secret_bytes(&text) } else { Some(text.into_bytes()) };
+        let keys = bytes.ok_or_else(|| "is not base64".to_owned());
+        let keys = keys.and_then(|bytes| AssertionKeys::of_secret(hash, &bytes));
+        read = Some((member, keys.map_err(|what| members.fault(member, what)).ok()));
+    }
+    read.map(|(_, keys)| keys)
+}
+
 fn read_assertion_rules(members: &mut Members<'_>) -> ReadAssertionRules {
-    let jwks = read_jwks(members);
-    let secret = members.string("hs256_secret");
+    let keys = read_assertion_keys(members);
     let iss = members.string("assertion_iss").filter(|iss| !iss.is_empty());
     let aud = members.string("assertion_aud").filter(|aud| !aud.is_empty());
     let subject_claim = members.string("subject_claim").filter(|name| !name.is_empty());
     let legacy_max_age_seconds = seconds(members, "legacy_max_age_seconds", 1, MAX_LEGACY_AGE_SECONDS);
     let not_before = moment(members, "assertions_not_before");
-    let keys = match (jwks, secret) {
-        (None, None) => {
-            for (member, is_there) in [
-                ("assertion_iss", iss.is_some()),
-                ("assertion_aud", aud.is_some()),
-                ("subject_claim", subject_claim.is_some()),
-                ("legacy_max_age_seconds", legacy_max_age_seconds.is_some()),
-                ("assertions_not_before", not_before.is_some()),
-            ] {
-                if is_there {
-                    members.fault(member, "is for assertions, which need jwks or hs256_secret");
-                }
+    let is_narrowed = members.peek("assertion_clients").is_some_and(|value| !value.is_null());
+    let clients = read_client_ids(members, "assertion_clients");
+    let clients = is_narrowed.then_some(clients);
+    let Some(keys) = keys else {
+        for (member, is_there) in [
+            ("assertion_iss", iss.is_some()),
+            ("assertion_aud", aud.is_some()),
+            ("assertion_clients", clients.is_some()),
+            ("subject_claim", subject_claim.is_some()),
+            ("legacy_max_age_seconds", legacy_max_age_seconds.is_some()),
+            ("assertions_not_before", not_before.is_some()),
+        ] {
+            if is_there {
+                members.fault(member, "is for assertions, which need jwks or a secret such as hs256_secret");
             }
-            return ReadAssertionRules { is_meant: false, rules: None };
         }
-        (Some(_), Some(_)) => {
-            members.fault("hs256_secret", "stands beside jwks: an issuer's assertions have one algorithm");
-            None
-        }
-        (Some(keys), None) => keys,
-        (None, Some(secret)) => {
-            AssertionKeys::of_hs256_secret(&secret).map_err(|what| members.fault("hs256_secret", what)).ok()
-        }
+        return ReadAssertionRules { is_meant: false, rules: None };
     };
     if iss.is_none() {
         members.fault("assertion_iss", "is missing: the exact iss of this issuer's assertions");
@@ -138,6 +168,7 @@ fn read_assertion_rules(members: &mut Members<'_>) -> ReadAssertionRules {
         subject_claim: subject_claim.unwrap_or_else(|| "sub".to_owned()),
         legacy_max_age_seconds,
         not_before,
+        clients,
     });
     ReadAssertionRules { is_meant: true, rules }
 }

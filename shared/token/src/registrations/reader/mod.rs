@@ -90,6 +90,17 @@ impl Registrations {
                 ));
             }
         }
+        for issuer in &self.issuers {
+            let narrowed = issuer.assertions.as_ref().and_then(|rules| rules.clients.as_deref());
+            for client in narrowed.unwrap_or_default().iter().filter(|id| !issuer.clients.contains(id)) {
+                // Nothing comes of it either.
+                report.note(format!(
+                    "issuers: {:?} names {:?} in assertion_clients, which is none of its clients",
+                    issuer.issuer_id.as_str(),
+                    client.as_str()
+                ));
+            }
+        }
         for client in &self.clients {
             if let Some(fault) = self.sign_in_fault(client) {
                 // It takes nothing from the client but its sign-in.
@@ -234,10 +245,30 @@ mod tests {
         let hash = format!(r#""secret_sha256":["{}"],"#, sha256_hex("s1"));
         assert!(registrations(&complete.replace(&hash, ""), &client("")).is_ok(), "assertions are enough");
         assert!(registrations(&asserting(r#","assertion_iss":"p","legacy_max_age_seconds":60"#), &client("")).is_ok());
+        let narrowed = |clients: &str| {
+            complete.replace(r#""assertion_iss""#, &format!(r#""assertion_clients":{clients},"assertion_iss""#))
+        };
+        for clients in [r#"["librechat"]"#, "[]", "null"] {
+            assert!(registrations(&narrowed(clients), &client("")).is_ok(), "{clients}");
+        }
+        let bytes = issuer(r#","hs512_secret_base64":"{}","assertion_iss":"p","assertion_aud":"a""#);
+        assert!(registrations(&bytes.replace("{}", &"-_8A".repeat(22)), &client("")).is_ok());
         for (issuer, expected) in [
             (asserting(r#","assertion_aud":"a""#), "assertion_iss: is missing"),
             (asserting(r#","assertion_iss":"p""#), "assertion_aud: is missing"),
-            (asserting(r#","assertion_iss":"p","assertion_aud":"a","jwks":{}"#), "one algorithm"),
+            (asserting(r#","assertion_iss":"p","assertion_aud":"a","jwks":{}"#), "stands beside jwks"),
+            (
+                asserting(r#","assertion_iss":"p","assertion_aud":"a","hs512_secret_base64":"AA""#),
+                "stands beside hs256_secret",
+            ),
+            (issuer(r#","hs384_secret":"short","assertion_iss":"p","assertion_aud":"a""#), "shorter than the 48 bytes"),
+            (issuer(r#","hs256_secret_base64":"no base64","assertion_iss":"p","assertion_aud":"a""#), "is not base64"),
+            (
+                asserting(r#","assertion_iss":"p","assertion_aud":"a","assertion_clients":"librechat""#),
+                "a list of strings",
+            ),
+            (asserting(r#","assertion_iss":"p","assertion_aud":"a","assertion_clients":["x"]"#), "none of its clients"),
+            (issuer(r#","assertion_clients":[]"#), "assertion_clients: is for assertions, which need"),
             (asserting(r#","assertion_iss":"p","legacy_max_age_seconds":0"#), "legacy_max_age_seconds: must be"),
             (issuer(r#","assertion_iss":"p""#), "assertion_iss: is for assertions, which need"),
             (issuer(r#","jwks":{"keys":[]},"assertion_iss":"p","assertion_aud":"a""#), "jwks: must be a JWK set"),
