@@ -585,8 +585,6 @@ pub async fn routes_and_methods(row: Row) {
         "/sessions/a/b",
         "/sessions//",
         "/oauth/token",
-        "/userinfo",
-        "/authorize",
         "/register",
         "/latest/meta-data/",
     ] {
@@ -824,7 +822,7 @@ pub async fn issuing(row: Row) {
     }
     for grant in [
         "password",
-        "authorization_code",
+        "Authorization_code",
         "client_credentials",
         "Refresh_token",
         "refresh_token ",
