@@ -79,7 +79,7 @@ fn librechats_own_secret_signs_for_the_client_that_names_it() {
     files.secret(
         "client add own --file clients.json --issuer portal --profile librechat --kid librechat-hs --keys keys.json",
     );
-    let body = "subject=alice&claims=%7B%22id%22%3A%22u1%22%7D";
+    let body = "subject=alice&claims=%7B%22id%22%3A%2265a1b2c3d4e5f60718293a4b%22%7D";
     let (status, tokens) = files.serve().post("/token", &basic("portal", &issuer), body);
     assert_eq!(status, 200, "{tokens}");
     assert_eq!(header_of(&tokens)["kid"], "librechat-hs");
@@ -173,7 +173,7 @@ fn a_secret_that_is_bytes_is_registered_for_some_of_the_issuers_clients_and_not_
     let twice = add.replace("office", "second") + " --hs384-secret-file secret.b64 --hs256-secret-file secret.b64";
     assert_eq!(files.latchkey(&twice).0, 2, "one of them");
     let short = add.replace("office", "second").replace("a b", "b") + " --hs512-secret-file short.txt";
-    fs::write(files.path("short.txt"), "s".repeat(63)).unwrap();
+    fs::write(files.path("short.txt"), "a secret of a test that is not long enough for HS512, not real").unwrap();
     assert!(files.refused(&short, "clients.json").contains("hs512_secret: is shorter than the 64 bytes"));
 }
 

@@ -295,7 +295,6 @@ pub async fn faults_go_back_to_the_client(row: Row) {
         "response_mode",
         "request",
         "request_uri",
-        "audience",
         "unknown",
         "",
     ] {
