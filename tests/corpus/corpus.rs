@@ -22,7 +22,8 @@ use serde_json::Value;
 /// Reads one input: what it is taken as, or why it is refused.
 type Reader = fn(&Value) -> Result<String, String>;
 
-const READERS: [(&str, Reader); 4] = [
+const READERS: [(&str, Reader); 5] = [
+    ("key-sets", files::key_set),
     ("origins", settings::origins),
     ("registrations", files::registrations),
     ("setting-names", settings::names),

@@ -2,6 +2,7 @@
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use latchkey_token::{
+    keys::{Algorithm, KeySet},
     registrations::Registrations,
     values::{SharedSecret, text_of},
 };
@@ -20,4 +21,12 @@ pub fn registrations(input: &Value) -> Result<String, String> {
         return Err(reading.faults.to_string());
     }
     Ok("a registry".into())
+}
+
+/// A JWK set for `issuer add --jwks`. Taken as the keys' algorithms and ids, and what the command says of the others.
+pub fn key_set(input: &Value) -> Result<String, String> {
+    let set = KeySet::of_export(input, Algorithm::Rs256).map_err(|faults| faults.join("; "))?;
+    let keys = set.jwks["keys"].as_array().unwrap().iter();
+    let keys = keys.map(|key| format!("{} {}", key["alg"].as_str().unwrap(), key["kid"].as_str().unwrap_or("-")));
+    Ok([keys.collect::<Vec<_>>(), set.notes].concat().join("; "))
 }
