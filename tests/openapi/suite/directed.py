@@ -74,9 +74,11 @@ class Directed:
         for assertion in (once["assertion"], "x", self.callers.assertion()[:-4] + "AAAA"):
             self.send(label, 400, "invalid_grant", json=by_assertion | {"assertion": assertion})
         once = by_assertion | {"assertion": self.callers.assertion()}
-        for members in ({"subject": "mallory"}, {"claims": {"email": "mallory@example.org"}}, in_body, {"assertion": 1}):
+        for members in ({"subject": "mallory"}, {"claims": {"email": "mallory@example.org"}}, {"assertion": 1}):
             self.send(label, 400, "invalid_request", json=once | members)
-        self.send(label, 400, "invalid_request", auth=portal, json=once)
+        # Credentials beside an assertion are checked: these are another issuer's.
+        self.send(label, 401, "invalid_client", json=once | in_body)
+        self.send(label, 401, "invalid_client", auth=portal, json=once)
         self.send(label, 200, json=once | {"subject": "", "claims": {}, "issuer_id": ""})
         # An issuer of one client need not name it. This client has no scopes, so no answer about it has any.
         plain = self.send(label, 200, auth=self.callers.issuer("back-office"), json={"subject": "dora"}).json()
