@@ -269,7 +269,7 @@ def access_log_members():
 def statement(item):
     if "Fn::If" in item:
         condition, item, otherwise = item["Fn::If"]
-        assert condition == "HasJwtSecret" and otherwise == {"Ref": "AWS::NoValue"}, item
+        assert condition in ("HasJwtSecret", "HasJwtSecretKmsKey") and otherwise == {"Ref": "AWS::NoValue"}, item
     assert item["Effect"] == "Allow" and item.keys() - {"Condition"} == {"Effect", "Action", "Resource"}, item
     actions, where = item["Action"], item["Resource"]
     found = (
