@@ -63,7 +63,8 @@ fn assert_goes_on_with_what_is_sound(text: &str, faults: &Faults) {
 /// The same text in the place of `verification-keys`: whatever is in it, nothing in it signs, and no fault quotes a secret.
 fn assert_read_as_derived_says_no_secret(text: &str) {
     let Ok(read) = KeyRing::read_derived(text) else { return };
-    let document: Value = serde_json::from_str(text).unwrap();
+    // A number that fits nowhere costs its entry only; as a value there is no such document.
+    let Ok(document) = serde_json::from_str::<Value>(text) else { return };
     let everything = document.to_string();
     let said = format!("{:?} {:?}", read.value, read.faults);
     for (_, secret) in strings(&document).into_iter().filter(is_secret) {
