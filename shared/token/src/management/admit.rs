@@ -1,13 +1,14 @@
 //! Authorization of a request: an unexpired access token, for our audience, of a live session. The grace period does not
 //! count here.
 
+use super::recognise::Bearer;
 use crate::{
     audit::{Event, EventKind, Reason},
     failure::Unavailable,
     policy::Policy,
     ports::{Audit, Clock, DocumentSource, ReadSession},
     session::Backing,
-    tokens::{AuthenticAccessToken, Purpose, UnverifiedAccessToken},
+    tokens::AuthenticAccessToken,
 };
 
 /// What authorization needs.
@@ -47,47 +48,35 @@ impl<S: ReadSession, D: DocumentSource> Admit<'_, S, D> {
             self.audit.record(&Event::new(EventKind::AccessDenied).because(reason));
             Ok(None)
         };
-        let unverified = match UnverifiedAccessToken::parse(token) {
-            Ok(unverified) => unverified,
+        let bearer = match Bearer::of(token, self.documents, self.policy, now).await? {
+            Ok(bearer) => bearer,
             Err(rejection) => return denied(rejection),
         };
-        let mut documents = self.documents.current(now).await?;
-        if documents.keys.verifier(unverified.kid(), now.unix_seconds())?.is_none() {
-            documents = self.documents.reloaded(now).await?;
-        }
-        let registrations = &documents.registrations;
-        let token = match unverified.verify(&documents.keys, registrations, self.policy, Purpose::LetIn, now)? {
-            Ok(token) => token,
-            Err(rejection) => return denied(rejection),
-        };
-        let Some(client) = registrations.client(token.client_id.as_str())? else {
+        let registrations = &bearer.documents.registrations;
+        let Some(client) = registrations.client(bearer.token.client_id.as_str())? else {
             return denied(Reason::AccessTokenUnknownClient);
         };
         let denied = |reason| {
-            let event = Event::new(EventKind::AccessDenied).client(&token.client_id);
-            let mut event = event.subject(documents.keys.audit_name(&token.subject)).because(reason);
-            event.session = Some(token.session.audit_name());
-            event.jti = Some(token.jti.clone());
-            event.seconds_to_expiry = Some(token.seconds_to_expiry(now));
-            self.audit.record(&event);
+            self.audit.record(&bearer.denied(reason, now));
             Ok(None)
         };
+        let token = &bearer.token;
         if !token.audience.iter().any(|audience| audience == self.audience) {
             return denied(Reason::AccessTokenAudienceMismatch);
         }
         if let Err(reason) = token.check_times(now, self.policy.clock_skew_seconds) {
             return denied(reason);
         }
-        let backing = match known(&token) {
+        let backing = match known(token) {
             Some(backing) => Some(backing),
             None => self.store.read(&token.session).await?.and_then(|record| record.backing()),
         };
         let epochs = registrations.epochs(&client.client_id)?;
         let Some(backing) = backing else { return denied(Reason::SessionNotLive) };
-        if !backing.holds(&token, client, &epochs, now)? {
+        if !backing.holds(token, client, &epochs, now)? {
             return denied(Reason::SessionNotLive);
         }
         let scope = client.allowed_scope(&token.scope);
-        Ok(Some(Admitted { token: AuthenticAccessToken { scope, ..token }, backing }))
+        Ok(Some(Admitted { token: AuthenticAccessToken { scope, ..bearer.token }, backing }))
     }
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::caller::Caller;
 use crate::{
-    audit::Reason,
+    audit::{Event, EventKind, Reason},
     documents::Documents,
     failure::Unavailable,
     policy::Policy,
@@ -19,6 +19,45 @@ use crate::{
 pub(crate) enum CallersToken<'a> {
     Access(AuthenticAccessToken),
     Refresh(RefreshToken, &'a Client),
+}
+
+/// An access token that is shown to be let in, and what it was verified with. Its times and its session are still to be
+/// judged.
+pub(crate) struct Bearer {
+    pub documents: Arc<Documents>,
+    pub token: AuthenticAccessToken,
+}
+
+impl Bearer {
+    /// `Err`: it is none of ours, and why.
+    pub async fn of<D: DocumentSource>(
+        text: &str,
+        source: &D,
+        policy: &Policy,
+        now: Timestamp,
+    ) -> Result<Result<Self, Reason>, Unavailable> {
+        let unverified = match UnverifiedAccessToken::parse(text) {
+            Ok(unverified) => unverified,
+            Err(rejection) => return Ok(Err(rejection)),
+        };
+        let mut documents = source.current(now).await?;
+        if documents.keys.verifier(unverified.kid(), now.unix_seconds())?.is_none() {
+            documents = source.reloaded(now).await?;
+        }
+        let verified = unverified.verify(&documents.keys, &documents.registrations, policy, Purpose::LetIn, now)?;
+        Ok(verified.map(|token| Self { documents, token }))
+    }
+
+    /// That it is not let in, as the audit trail has it.
+    pub fn denied(&self, reason: Reason, now: Timestamp) -> Event {
+        let event = Event::new(EventKind::AccessDenied).client(&self.token.client_id).because(reason);
+        Event {
+            session: Some(self.token.session.audit_name()),
+            jti: Some(self.token.jti.clone()),
+            seconds_to_expiry: Some(self.token.seconds_to_expiry(now)),
+            ..event.subject(self.documents.keys.audit_name(&self.token.subject))
+        }
+    }
 }
 
 /// The documents in force; reloaded if the token names a key that it does not have.

@@ -1,12 +1,12 @@
 //! Userinfo (OpenID Connect Core §5.3): who the bearer of an access token is, as the session's ID token says it.
 
+use super::recognise::Bearer;
 use crate::{
     audit::{Event, EventKind, Reason},
     failure::Failure,
     json::{Map, Value},
     policy::Policy,
     ports::{Audit, Clock, DocumentSource, ReadSession},
-    tokens::{Purpose, UnverifiedAccessToken},
     values::OPENID,
 };
 
@@ -38,44 +38,34 @@ impl<S: ReadSession, D: DocumentSource> Userinfo<'_, S, D> {
     /// Reads the session of `token`, which must have the scope `openid`.
     pub async fn run(&self, token: &str) -> Result<UserinfoAnswer, Failure> {
         let now = self.clock.now();
-        let denied = |event: Event, reason| {
-            self.audit.record(&event.because(reason));
+        let denied = |event: Event| {
+            self.audit.record(&event);
             Ok(UserinfoAnswer::InvalidToken)
         };
-        let event = Event::new(EventKind::AccessDenied);
-        let unverified = match UnverifiedAccessToken::parse(token) {
-            Ok(unverified) => unverified,
-            Err(reason) => return denied(event, reason),
+        let rejected = |reason| denied(Event::new(EventKind::AccessDenied).because(reason));
+        let bearer = match Bearer::of(token, self.documents, self.policy, now).await? {
+            Ok(bearer) => bearer,
+            Err(reason) => return rejected(reason),
         };
-        let mut documents = self.documents.current(now).await?;
-        if documents.keys.verifier(unverified.kid(), now.unix_seconds())?.is_none() {
-            documents = self.documents.reloaded(now).await?;
-        }
-        let registrations = &documents.registrations;
-        let token = match unverified.verify(&documents.keys, registrations, self.policy, Purpose::LetIn, now)? {
-            Ok(token) => token,
-            Err(reason) => return denied(event, reason),
-        };
-        let event = event.client(&token.client_id).subject(documents.keys.audit_name(&token.subject));
-        let event = Event { session: Some(token.session.audit_name()), jti: Some(token.jti.clone()), ..event };
+        let (registrations, token) = (&bearer.documents.registrations, &bearer.token);
         let Some(client) = registrations.client(token.client_id.as_str())? else {
-            return denied(event, Reason::AccessTokenUnknownClient);
+            return rejected(Reason::AccessTokenUnknownClient);
         };
         if let Err(reason) = token.check_times(now, self.policy.clock_skew_seconds) {
-            return denied(event, reason);
+            return denied(bearer.denied(reason, now));
         }
         if !client.allowed_scope(&token.scope).split(' ').any(|name| name == OPENID) {
-            self.audit.record(&event.because(Reason::ScopeMissing));
+            self.audit.record(&bearer.denied(Reason::ScopeMissing, now));
             return Ok(UserinfoAnswer::InsufficientScope);
         }
         let epochs = registrations.epochs(&client.client_id)?;
         let record = self.store.read(&token.session).await?;
         let Some((record, backing)) = record.and_then(|record| record.backing().map(|backing| (record, backing)))
         else {
-            return denied(event, Reason::SessionNotLive);
+            return denied(bearer.denied(Reason::SessionNotLive, now));
         };
-        if !backing.holds(&token, client, &epochs, now)? {
-            return denied(event, Reason::SessionNotLive);
+        if !backing.holds(token, client, &epochs, now)? {
+            return denied(bearer.denied(Reason::SessionNotLive, now));
         }
         let custom = record.claims.allowed_by(&client.claims).map(|(name, value)| (name.clone(), value.clone()));
         let mut claims: Map<String, Value> = custom.collect();
