@@ -55,9 +55,10 @@ pub(crate) enum IssuerCommand {
 
 /// Shut an issuer out: it is answered as an unknown one
 ///
-/// Within the functions' cache time (300 s) it can neither issue tokens nor end sessions (401 invalid_client). Its sessions go
-/// on, unless --end-sessions ends them: then whatever it issues in the next 25 hours is over as well, since an instance that
-/// cannot reach Secrets Manager may not know of it for a day. `latchkey issuer enable` lets it in again.
+/// Within the functions' cache time (300 s) it can neither issue tokens nor end sessions (401 invalid_client; its assertions:
+/// 400 invalid_grant). Its sessions go on, unless --end-sessions ends them: then whatever it issues in the next 25 hours is over
+/// as well, since an instance that cannot reach Secrets Manager may not know of it for a day. `latchkey issuer enable` lets it
+/// in again.
 #[derive(Args)]
 #[command(after_help = "Examples:
   latchkey issuer disable portal --secret-id latchkey/clients --end-sessions
@@ -250,7 +251,7 @@ impl Disable {
             Ok(self.end_sessions.then(|| epochs::advance(draft, &governed, now.plus(UNTIL_EVERY_INSTANCE_KNOWS))))
         })?;
         let (is, place) = (self.change.verb("is", "would be"), self.change.place());
-        eprintln!("issuer {:?} {is} disabled in {place}, and is answered with 401 invalid_client", self.id);
+        eprintln!("issuer {:?} {is} disabled in {place}, and is answered as an unknown issuer", self.id);
         match epoch {
             Some(epoch) => eprintln!(
                 "sessions of it that were issued before {epoch} {}",
