@@ -172,7 +172,8 @@ async fn malformed_renewals() {
         &renew(&[refresh, access, ("grant_type", "password")]).await,
         400,
         "unsupported_grant_type",
-        "grant_type must be left out here or be one of: authorization_code, refresh_token",
+        "grant_type must be left out here or be one of: authorization_code, refresh_token, \
+         urn:ietf:params:oauth:grant-type:token-exchange, urn:ietf:params:oauth:grant-type:jwt-bearer",
     );
     exactly(
         &renew(&[refresh, access, ("client_id", "librechat-oauth")]).await,

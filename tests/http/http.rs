@@ -26,4 +26,5 @@ mod sign_out;
 mod signed_in;
 mod theft;
 mod times;
+mod token_exchange;
 mod verifying;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::{
     failure::Unavailable,
     json::{Faults, Reading},
-    keys::{Algorithm, KeyRing, Signer, TagKey},
+    keys::{Algorithm, KeyRing, Kid, Signer, TagKey},
     policy::Policy,
     registrations::{Client, Registrations},
     tickets::TicketKeys,
@@ -63,6 +63,11 @@ impl Documents {
         }
     }
 
+    /// What signs the access tokens of `client`.
+    pub(crate) fn signer(&self, client: &Client, now: Timestamp) -> Result<Signer<'_>, Unavailable> {
+        signer(&self.keys, client.algorithm, client.kid.as_ref(), client, now)
+    }
+
     /// What would keep clients from being served at `now`, one line each: keys that none of the ring's provides.
     pub fn missing_keys(&self, now: Timestamp) -> Vec<String> {
         let missing = |client| Signers::choose(&self.keys, client, now).err().map(|unavailable| unavailable.detail);
@@ -113,20 +118,28 @@ pub(crate) struct Signers<'a> {
 
 impl<'a> Signers<'a> {
     pub(crate) fn choose(keys: &'a KeyRing, client: &Client, now: Timestamp) -> Result<Self, Unavailable> {
-        let seconds = now.unix_seconds();
-        let missing = |what: &str| {
-            Unavailable::new("key ring", format!("no {what} key is in use for client {:?}", client.client_id.as_str()))
-        };
-        let signer =
-            |algorithm: Algorithm, kid| keys.signer(algorithm, kid, seconds).ok_or_else(|| missing(algorithm.name()));
-        let access = signer(client.algorithm, client.kid.as_ref())?;
+        let access = signer(keys, client.algorithm, client.kid.as_ref(), client, now)?;
         let id = match (client.scope.contains(OPENID), client.algorithm) {
             (false, _) => None,
-            (true, Algorithm::Hs256) => Some(signer(Algorithm::Rs256, None)?),
+            (true, Algorithm::Hs256) => Some(signer(keys, Algorithm::Rs256, None, client, now)?),
             (true, _) => Some(access),
         };
-        Ok(Self { access, id, tagger: keys.tagger(seconds).ok_or_else(|| missing("tag"))? })
+        Ok(Self { access, id, tagger: keys.tagger(now.unix_seconds()).ok_or_else(|| missing("tag", client))? })
     }
+}
+
+fn signer<'a>(
+    keys: &'a KeyRing,
+    algorithm: Algorithm,
+    kid: Option<&Kid>,
+    client: &Client,
+    now: Timestamp,
+) -> Result<Signer<'a>, Unavailable> {
+    keys.signer(algorithm, kid, now.unix_seconds()).ok_or_else(|| missing(algorithm.name(), client))
+}
+
+fn missing(what: &str, client: &Client) -> Unavailable {
+    Unavailable::new("key ring", format!("no {what} key is in use for client {:?}", client.client_id.as_str()))
 }
 
 #[cfg(test)]

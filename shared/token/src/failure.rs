@@ -21,6 +21,10 @@ pub enum Refusal {
     },
     /// This issuer may not act for that client.
     UnauthorizedClient,
+    /// This client may not exchange tokens: it is public, or its tokens are of HS256.
+    MayNotExchange,
+    /// A target (RFC 8693 `audience`, RFC 8707 `resource`) that is not registered for this client.
+    InvalidTarget,
     /// `grant_type` names something else than what this endpoint does.
     UnsupportedGrantType {
         /// What it may name; it may also be left out.

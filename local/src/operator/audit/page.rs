@@ -44,6 +44,7 @@ const fn colour(kind: EventKind) -> RGBColor {
         EventKind::TokenIssued => RGBColor(43, 150, 110),
         EventKind::TokenRenewed => RGBColor(74, 127, 212),
         EventKind::TokenRetried => RGBColor(98, 178, 222),
+        EventKind::TokenExchanged => RGBColor(70, 150, 190),
         EventKind::TokenExpired => RGBColor(140, 140, 150),
         EventKind::SessionRevoked => RGBColor(140, 105, 200),
         EventKind::KeysRotated => RGBColor(60, 165, 165),

@@ -83,6 +83,22 @@ impl Parameters {
         }
     }
 
+    /// A member that may stand there several times, or in JSON as a list of strings. Those without a value count as left out.
+    pub fn texts(&mut self, name: &str) -> Result<Vec<String>, RequestFault> {
+        let fault = || RequestFault::invalid(format!("{name} must be a string or a list of strings"));
+        let values = match self.members.remove(name) {
+            None => Vec::new(),
+            Some(Value::Array(values)) => values,
+            Some(value) => vec![value],
+        };
+        let texts = values.into_iter().map(|value| match value {
+            Value::String(text) => Ok(text),
+            _ => Err(fault()),
+        });
+        let texts: Vec<String> = texts.collect::<Result<_, _>>()?;
+        Ok(texts.into_iter().filter(|text| !text.is_empty()).collect())
+    }
+
     /// A string member that must be there.
     pub fn required(&mut self, name: &str) -> Result<String, RequestFault> {
         self.text(name)?.ok_or_else(|| RequestFault::invalid(format!("{name} is missing")))

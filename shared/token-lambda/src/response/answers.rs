@@ -5,7 +5,10 @@ use lambda_http::{
     Body, Response,
     http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header},
 };
-use latchkey_token::{grants::TokenSet, values::Seconds};
+use latchkey_token::{
+    grants::{Exchanged, TokenSet},
+    values::Seconds,
+};
 use serde::Serialize;
 
 /// Parameters without a value are left out, never `null`: LibreChat's libraries refuse `null`.
@@ -42,6 +45,30 @@ pub fn tokens(tokens: &TokenSet) -> Response<Body> {
             scope: tokens.scope.to_string(),
             id_token: tokens.id_token.as_deref(),
             session_id: tokens.session.to_string(),
+        },
+    )
+}
+
+#[derive(Serialize)]
+struct ExchangeAnswer<'a> {
+    access_token: &'a str,
+    issued_token_type: &'static str,
+    token_type: &'static str,
+    expires_in: i64,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    scope: String,
+}
+
+/// 200 with the token of an exchange (RFC 8693 §2.2.1).
+pub fn exchanged(token: &Exchanged) -> Response<Body> {
+    json(
+        StatusCode::OK,
+        &ExchangeAnswer {
+            access_token: &token.access_token,
+            issued_token_type: token.issued.name(),
+            token_type: "Bearer",
+            expires_in: token.expires_in,
+            scope: token.scope.to_string(),
         },
     )
 }

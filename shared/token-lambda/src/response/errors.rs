@@ -88,6 +88,11 @@ fn refusal_response(refusal: &Refusal, tried_to_authenticate: bool) -> Response<
             &format!("not among this client's registered scopes: {}", unregistered.join(", ")),
         ),
         Refusal::UnauthorizedClient => bad_request("unauthorized_client", "this issuer may not act for that client"),
+        Refusal::MayNotExchange => bad_request(
+            "unauthorized_client",
+            "only a confidential client whose tokens are not of HS256 may exchange tokens",
+        ),
+        Refusal::InvalidTarget => bad_request("invalid_target", "not a target that is registered for this client"),
         Refusal::UnsupportedGrantType { supported } => bad_request(
             "unsupported_grant_type",
             &format!("grant_type must be left out here or be one of: {}", supported.join(", ")),

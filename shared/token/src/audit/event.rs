@@ -19,6 +19,8 @@ pub enum EventKind {
     TokenIssued,
     /// `token_renewed`: a renewal was written and its tokens were given out.
     TokenRenewed,
+    /// `token_exchanged`: a client was given a token to act for a user at a target.
+    TokenExchanged,
     /// `token_retried`: a refresh token came again within the retry time and got the same successor.
     TokenRetried,
     /// `renewal_rejected`: a renewal was refused for a reason that has no event of its own.
@@ -45,12 +47,13 @@ pub enum EventKind {
 
 impl EventKind {
     /// Every kind, in the order of a session's life; what can go wrong with it last.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 16] = [
         Self::SignInStarted,
         Self::SignInAccepted,
         Self::TokenIssued,
         Self::TokenRenewed,
         Self::TokenRetried,
+        Self::TokenExchanged,
         Self::TokenExpired,
         Self::SessionRevoked,
         Self::KeysRotated,
@@ -72,6 +75,7 @@ impl EventKind {
             Self::TokenIssued => "token_issued",
             Self::TokenRenewed => "token_renewed",
             Self::TokenRetried => "token_retried",
+            Self::TokenExchanged => "token_exchanged",
             Self::RenewalRejected => "renewal_rejected",
             Self::TokenExpired => "token_expired",
             Self::ReuseDetected => "reuse_detected",

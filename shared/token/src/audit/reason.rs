@@ -60,6 +60,14 @@ reasons! {
     /// At issue: a claim outside the client's registration, reserved, too long, or of a form that cannot be stored.
     ClaimsNotAllowed = "claims_not_allowed",
 
+    // An exchange for a target (RFC 8693).
+    /// The client is public, or its tokens are of HS256: it may not exchange.
+    ExchangeNotForThisClient = "exchange_not_for_this_client",
+    /// The client is not registered for the target, several are named, or the scope does not tell which of them is meant.
+    TargetNotRegistered = "target_not_registered",
+    /// The token has been passed on four times.
+    ExchangedTooOften = "exchanged_too_often",
+
     // Assertions (RFC 7523): an issuer's about a user, a client's about itself.
     /// Not three parts of base64url, or header or claims are no JSON object.
     AssertionMalformed = "assertion_malformed",
@@ -127,6 +135,8 @@ reasons! {
     AccessTokenExpired = "access_token_expired",
     /// `iat` lies further ahead than clocks differ.
     AccessTokenFromTheFuture = "access_token_from_the_future",
+    /// It has been exchanged: it opens its target, and is good for nothing else.
+    AccessTokenExchanged = "access_token_exchanged",
 
     // The refresh token that is presented.
     /// Not the form of a refresh token.

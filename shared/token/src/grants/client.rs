@@ -55,6 +55,18 @@ impl ClientCheck<'_> {
         }
     }
 
+    /// The same, where the request itself has to state the client.
+    pub fn required_client<'a>(
+        &self,
+        registrations: &'a Registrations,
+        identification: &ClientIdentification,
+    ) -> Result<&'a Client, Failure> {
+        self.stated_client(registrations, identification)?.ok_or_else(|| {
+            self.audit.record(&Event::new(EventKind::RenewalRejected).because(Reason::ClientNotNamed));
+            Refusal::InvalidRequest("the client is not named: authenticate, or send client_id".into()).into()
+        })
+    }
+
     /// A client that is only named must be public.
     pub fn public_client<'a>(&self, registrations: &'a Registrations, ids: &[String]) -> Result<&'a Client, Failure> {
         match registrations.named_client(ids)? {

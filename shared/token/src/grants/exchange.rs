@@ -11,9 +11,8 @@ use crate::{
     documents::Signers,
     failure::{Failure, Refusal},
     ports::{DocumentSource, ReadSession, RenewSession, RevokeSession},
-    registrations::{Client, Registrations},
     tokens::{CodeBinding, CodeVerifier, UnverifiedCode},
-    values::{Generation, Timestamp},
+    values::Generation,
 };
 
 /// A parsed request for the exchange of a code.
@@ -38,15 +37,16 @@ where
     pub async fn exchange(&self, request: CodeRequest) -> Result<TokenSet, Failure> {
         let now = self.clock.now();
         let code = UnverifiedCode::parse(&request.code);
+        let check = self.client_check(now);
         let mut documents = self.documents.current(now).await?;
         // Who only claims to be a client must not be able to have the keys reloaded.
-        self.exchanging_client(&documents.registrations, &request.client, now)?;
+        check.required_client(&documents.registrations, &request.client)?;
         let is_unknown =
             |code: &UnverifiedCode| matches!(documents.keys.tag_key(code.tag_kid(), now.unix_seconds()), Ok(None));
         if code.as_ref().is_ok_and(is_unknown) {
             documents = self.documents.reloaded(now).await?;
         }
-        let client = self.exchanging_client(&documents.registrations, &request.client, now)?;
+        let client = check.required_client(&documents.registrations, &request.client)?;
         let invalid_grant = |reason| {
             self.audit.record(&Event::new(EventKind::RenewalRejected).client(&client.client_id).because(reason));
             Failure::Refused(Refusal::InvalidGrant)
@@ -75,17 +75,5 @@ where
         };
         let signers = Signers::choose(&documents.keys, client, now)?;
         self.write(&authentic, &signers).await
-    }
-
-    fn exchanging_client<'r>(
-        &self,
-        registrations: &'r Registrations,
-        client: &ClientIdentification,
-        now: Timestamp,
-    ) -> Result<&'r Client, Failure> {
-        self.client_check(now).stated_client(registrations, client)?.ok_or_else(|| {
-            self.audit.record(&Event::new(EventKind::RenewalRejected).because(Reason::ClientNotNamed));
-            Refusal::InvalidRequest("the client is not named: authenticate, or send client_id".into()).into()
-        })
     }
 }

@@ -145,7 +145,7 @@ fn jti(session: &SessionKey, generation: Generation, iat: i64, scope: &Scope) ->
     URL_SAFE_NO_PAD.encode(first_16(context.finish().as_ref()))
 }
 
-fn sign(key: Signer<'_>, typ: &str, claims: &Map<String, Value>) -> Result<String, Unavailable> {
+pub(super) fn sign(key: Signer<'_>, typ: &str, claims: &Map<String, Value>) -> Result<String, Unavailable> {
     let mut header = Header::new(key.algorithm().jose());
     header.kid = Some(key.kid().as_str().to_owned());
     header.typ = Some(typ.to_owned());

@@ -11,6 +11,7 @@ mod issue;
 mod mint;
 mod opening;
 mod renew;
+mod token_exchange;
 
 pub(crate) use self::opening::{Opening, authenticated_issuer, check_profile, id_is_taken};
 pub use self::{
@@ -20,4 +21,5 @@ pub use self::{
     issue::{Issue, IssueRequest, IssuerGrant},
     mint::TokenSet,
     renew::{Renew, RenewRequest},
+    token_exchange::{Exchanged, IssuedTokenType, Targets, TokenExchange, TokenExchangeRequest},
 };

@@ -348,6 +348,17 @@ impl<'a> Members<'a> {
         Some((self.member_path(member), value))
     }
 
+    /// The items of a list, each with its path: `member[0]` and so on.
+    pub(crate) fn objects(&mut self, member: &str) -> Vec<(String, Value)> {
+        let list = self.optional(member, "a list of objects", |value| match value {
+            Value::Array(items) if items.iter().all(Value::is_object) => Some(items),
+            _ => None,
+        });
+        let path = self.member_path(member);
+        let items = list.unwrap_or_default().into_iter().enumerate();
+        items.map(|(index, item)| (format!("{path}[{index}]"), item)).collect()
+    }
+
     /// A member as it stands there, not taken.
     pub(crate) fn peek(&self, member: &str) -> Option<&Value> {
         self.members.get(member)

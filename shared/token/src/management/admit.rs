@@ -52,10 +52,6 @@ impl<S: ReadSession, D: DocumentSource> Admit<'_, S, D> {
             Ok(bearer) => bearer,
             Err(rejection) => return denied(rejection),
         };
-        let registrations = &bearer.documents.registrations;
-        let Some(client) = registrations.client(bearer.token.client_id.as_str())? else {
-            return denied(Reason::AccessTokenUnknownClient);
-        };
         let denied = |reason| {
             self.audit.record(&bearer.denied(reason, now));
             Ok(None)
@@ -71,12 +67,10 @@ impl<S: ReadSession, D: DocumentSource> Admit<'_, S, D> {
             Some(backing) => Some(backing),
             None => self.store.read(&token.session).await?.and_then(|record| record.backing()),
         };
-        let epochs = registrations.epochs(&client.client_id)?;
         let Some(backing) = backing else { return denied(Reason::SessionNotLive) };
-        if !backing.holds(token, client, &epochs, now)? {
+        let Some(scope) = backing.scope_of(token, &bearer.documents.registrations, now)? else {
             return denied(Reason::SessionNotLive);
-        }
-        let scope = client.allowed_scope(&token.scope);
+        };
         Ok(Some(Admitted { token: AuthenticAccessToken { scope, ..bearer.token }, backing }))
     }
 }

@@ -83,23 +83,19 @@ impl<S: ReadSession, D: DocumentSource> Introspect<'_, S, D> {
         if let Err(reason) = token.check_times(now, self.policy.clock_skew_seconds) {
             return Ok(Err(reason));
         }
-        let Some(client) = registrations.client(token.client_id.as_str())? else {
-            return Ok(Err(Reason::AccessTokenUnknownClient));
-        };
         let backing = self.store.read(&token.session).await?.and_then(|record| record.backing());
-        let epochs = registrations.epochs(&client.client_id)?;
-        let is_live = match backing {
-            Some(backing) => backing.holds(&token, client, &epochs, now)?,
-            None => false,
+        let scope = match backing {
+            Some(backing) => backing.scope_of(&token, registrations, now)?,
+            None => None,
         };
-        if !is_live {
-            return Ok(Err(Reason::SessionNotLive));
-        }
-        Ok(Ok(members(json!({
+        let Some(scope) = scope else { return Ok(Err(Reason::SessionNotLive)) };
+        let mut answer = members(json!({
             "active": true, "token_type": "Bearer", "iss": self.policy.issuer, "sub": token.subject.as_str(),
-            "client_id": token.client_id.as_str(), "aud": token.audience, "scope": client.allowed_scope(&token.scope), "iat": token.iat,
+            "client_id": token.client_id.as_str(), "aud": token.audience, "scope": scope, "iat": token.iat,
             "exp": token.exp, "jti": token.jti, "sid": token.session.to_string(),
-        }))))
+        }));
+        answer.extend(token.actors.claim().map(|claim| ("act".to_owned(), claim)));
+        Ok(Ok(answer))
     }
 
     fn refresh_token(&self, record: &Session, client: &Client) -> Map<String, Value> {

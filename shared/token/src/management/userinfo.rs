@@ -51,6 +51,9 @@ impl<S: ReadSession, D: DocumentSource> Userinfo<'_, S, D> {
         let Some(client) = registrations.client(token.client_id.as_str())? else {
             return rejected(Reason::AccessTokenUnknownClient);
         };
+        if !token.actors.is_empty() {
+            return denied(bearer.denied(Reason::AccessTokenExchanged, now));
+        }
         if let Err(reason) = token.check_times(now, self.policy.clock_skew_seconds) {
             return denied(bearer.denied(reason, now));
         }
@@ -58,13 +61,12 @@ impl<S: ReadSession, D: DocumentSource> Userinfo<'_, S, D> {
             self.audit.record(&bearer.denied(Reason::ScopeMissing, now));
             return Ok(UserinfoAnswer::InsufficientScope);
         }
-        let epochs = registrations.epochs(&client.client_id)?;
         let record = self.store.read(&token.session).await?;
         let Some((record, backing)) = record.and_then(|record| record.backing().map(|backing| (record, backing)))
         else {
             return denied(bearer.denied(Reason::SessionNotLive, now));
         };
-        if !backing.holds(token, client, &epochs, now)? {
+        if backing.scope_of(token, registrations, now)?.is_none() {
             return denied(bearer.denied(Reason::SessionNotLive, now));
         }
         let custom = record.claims.allowed_by(&client.claims).map(|(name, value)| (name.clone(), value.clone()));

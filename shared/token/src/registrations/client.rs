@@ -59,6 +59,17 @@ pub struct RenewalSettings {
     pub retry_seconds: Option<Seconds>,
 }
 
+/// A target that a confidential client may have its users' tokens exchanged for (RFC 8693).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ExchangeTarget {
+    /// `aud` of the new tokens, and what `audience` or `resource` of a request names. Not empty.
+    pub audience: String,
+    /// The scopes that the new tokens may have. They are the target's own, so the user's session need not have them.
+    pub scope: Scope,
+    /// Life of the new tokens in seconds, 1 to 604800; `None`: as the client's access tokens.
+    pub access_token_seconds: Option<Seconds>,
+}
+
 /// An application that holds tokens and renews them.
 #[derive(Clone, Debug)]
 pub struct Client {
@@ -94,6 +105,8 @@ pub struct Client {
     pub pkce: Pkce,
     /// Which issuer signs its users in; needed where several could.
     pub sign_in_issuer: Option<IssuerId>,
+    /// What it may have its users' tokens exchanged for; none for a public client or one of HS256.
+    pub exchange: Vec<ExchangeTarget>,
     /// Its sessions that were issued earlier are over; `None`: none of them for that reason.
     pub sessions_not_before: Option<Timestamp>,
 }
@@ -106,14 +119,18 @@ impl Client {
 
     /// What is still allowed of the scope of a token: names separated by spaces.
     pub fn allowed_scope(&self, scope: &str) -> String {
-        let allowed: Vec<&str> = scope.split_ascii_whitespace().filter(|name| self.scope.contains(name)).collect();
-        allowed.join(" ")
+        self.scope.allowed_of(scope)
     }
 
     /// What is still allowed of `audience`, in its order; all that is registered, if nothing of it is.
     pub fn allowed_audience(&self, audience: &[String]) -> Vec<String> {
         let allowed: Vec<String> = audience.iter().filter(|one| self.audience.contains(one)).cloned().collect();
         if allowed.is_empty() { self.audience.clone() } else { allowed }
+    }
+
+    /// The entry for `audience`, if its users' tokens may be exchanged for that target.
+    pub fn exchange_for(&self, audience: &str) -> Option<&ExchangeTarget> {
+        self.exchange.iter().find(|target| target.audience == audience)
     }
 
     /// Whether the client has neither a secret nor a key and so cannot authenticate itself.

@@ -13,7 +13,7 @@ mod sign_in;
 pub(crate) use self::epochs::epoch_unreadable;
 pub use self::{
     all::Registrations,
-    client::{Client, ClientType, Pkce, Profile, RenewalRequirement, RenewalSettings},
+    client::{Client, ClientType, ExchangeTarget, Pkce, Profile, RenewalRequirement, RenewalSettings},
     client_policy::ClientPolicy,
     credentials::{Credentials, SecretHashes},
     epochs::{EpochVerdict, Epochs, MAX_ISSUER_EPOCHS},

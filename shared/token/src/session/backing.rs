@@ -3,9 +3,9 @@
 use super::record::Session;
 use crate::{
     failure::Unavailable,
-    registrations::{Client, EpochVerdict, Epochs, epoch_unreadable},
+    registrations::{Client, EpochVerdict, Epochs, Registrations, epoch_unreadable},
     tokens::AuthenticAccessToken,
-    values::{ClientId, IssuerId, Scope, Timestamp},
+    values::{ClientId, IssuerId, Owner, Scope, Timestamp},
 };
 
 /// What of a session's record its access tokens rest on: enough to judge them for a moment without the record.
@@ -34,12 +34,39 @@ impl Session {
 }
 
 impl Backing {
-    /// Whether `token` is still good, its own times apart: its session is `client`'s, not over, not before its epochs, and
+    /// The scope that `token` still has, its own times apart; `None` if it is not good any more: its session is over, or the
+    /// registrations do not allow it as it is. The idle time ends renewals, not tokens that are out.
+    ///
+    /// A token of the session's own client rests on record and registration. One that has been exchanged rests on the session's
+    /// life, and for its scope and audience on the exchange entry of its own client as it is now: no entry, no token. Where a
+    /// registration or an epoch that matters cannot be read, nobody can tell.
+    pub fn scope_of(
+        &self,
+        token: &AuthenticAccessToken,
+        registrations: &Registrations,
+        now: Timestamp,
+    ) -> Result<Option<String>, Unavailable> {
+        let Some(client) = registrations.client(self.client_id.as_str())? else { return Ok(None) };
+        let epochs = registrations.epochs(&client.client_id)?;
+        if token.actors.is_empty() {
+            let holds = self.holds(token, client, &epochs, now)?;
+            return Ok(holds.then(|| client.allowed_scope(&token.scope)));
+        }
+        let actor = registrations.client(token.client_id.as_str())?;
+        let target = match token.audience.as_slice() {
+            [audience] => actor.and_then(|actor| actor.exchange_for(audience)),
+            _ => None,
+        };
+        let is_the_subjects = token.session.owner == Owner::of(&self.client_id, &token.subject);
+        let target = target.filter(|_| is_the_subjects && !client.algorithm.is_symmetric());
+        let Some(target) = target else { return Ok(None) };
+        Ok(self.lives(&epochs, now)?.then(|| target.scope.allowed_of(&token.scope)))
+    }
+
+    /// Whether `token` of the session's own client holds: its session is `client`'s, not over, not before its epochs, and
     /// of an audience that record and registration both have, or of the registration's where they have none in common.
-    /// The idle time ends renewals, not tokens that are out. A token that says more than its session is none of ours:
-    /// LibreChat knows the secret of its HS256 key. If nothing but its issuer's epoch is in question, and that cannot be
-    /// read, nobody can tell.
-    pub fn holds(
+    /// A token that says more than its session is none of ours: LibreChat knows the secret of its HS256 key.
+    fn holds(
         &self,
         token: &AuthenticAccessToken,
         client: &Client,
@@ -50,13 +77,22 @@ impl Backing {
         let holds = self.client_id == token.client_id
             && self.client_id == client.client_id
             && token.audience.iter().all(|one| audience.contains(one))
-            && token.scope.split_ascii_whitespace().all(|name| self.scope.contains(name))
-            && now < self.absolute_expires_at;
-        match (holds, epochs.verdict(&self.issuer_id, self.issued_at)) {
+            && token.scope.split_ascii_whitespace().all(|name| self.scope.contains(name));
+        if holds { self.lives(epochs, now) } else { Ok(false) }
+    }
+
+    /// If nothing but the epoch of the session's issuer is in question, and that cannot be read, nobody can tell.
+    fn lives(&self, epochs: &Epochs, now: Timestamp) -> Result<bool, Unavailable> {
+        match (now < self.absolute_expires_at, epochs.verdict(&self.issuer_id, self.issued_at)) {
             (false, _) | (true, EpochVerdict::Over) => Ok(false),
             (true, EpochVerdict::Live) => Ok(true),
             (true, EpochVerdict::Unknown) => Err(epoch_unreadable()),
         }
+    }
+
+    /// When the session is over whatever happens: no token outlives it.
+    pub const fn absolute_expires_at(&self) -> Timestamp {
+        self.absolute_expires_at
     }
 }
 
@@ -67,6 +103,7 @@ mod tests {
         registrations::Registrations,
         session::{Revocation, RevocationId},
         testing::{NOW, session},
+        values::Actors,
     };
 
     fn client(audience: &str) -> Client {
@@ -86,6 +123,7 @@ mod tests {
             exp: NOW.plus(600).unix_seconds(),
             jti: "jti".into(),
             scope: String::new(),
+            actors: Actors::default(),
         }
     }
 

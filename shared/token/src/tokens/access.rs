@@ -12,7 +12,7 @@ use crate::{
     keys::{Algorithm, KeyRing, SigningKey},
     policy::{MAX_ACCESS_TOKEN_SECONDS, MAX_IAT_AHEAD_SECONDS, Policy},
     registrations::{Client, ClientPolicy, Registrations},
-    values::{ClientId, Owner, Seconds, SessionKey, Subject, Timestamp},
+    values::{Actors, ClientId, Owner, Seconds, SessionKey, Subject, Timestamp},
 };
 
 /// A token in compact form whose signature nobody has checked. Its only use is [`UnverifiedAccessToken::verify`].
@@ -70,6 +70,10 @@ impl<'a> UnverifiedAccessToken<'a> {
             return Ok(Err(Reason::AccessTokenUnknownKid));
         };
         let token = match self.signed_by(key, policy, purpose) {
+            Ok(token) if token.actors.is_empty() => token,
+            // Whoever knows an HS256 secret could put any session into such a token.
+            Ok(_) if key.algorithm().is_symmetric() => return Ok(Err(Reason::AccessTokenClaims)),
+            Ok(_) if purpose == Purpose::RenewOrEnd => return Ok(Err(Reason::AccessTokenExchanged)),
             Ok(token) => token,
             Err(reason) => return Ok(Err(reason)),
         };
@@ -105,7 +109,8 @@ pub enum Purpose {
     /// To let its bearer in, or to tell whether to.
     LetIn,
     /// To renew its session or to end it. Here a client's `previous_kids` and the deployment's previous issuers are
-    /// accepted as well, so that nobody is signed out by a move.
+    /// accepted as well, so that nobody is signed out by a move. A token that has been exchanged is not: it opens its target
+    /// and nothing else.
     RenewOrEnd,
 }
 
@@ -144,6 +149,9 @@ pub struct AuthenticAccessToken {
     pub jti: String,
     /// Scope names with spaces between them; may be fewer than the session's, or empty.
     pub scope: String,
+    /// `act`: who acts for the subject, if the token has been exchanged (RFC 8693). Then `client_id` is the latest of them, and
+    /// the session another client's.
+    pub actors: Actors,
 }
 
 impl AuthenticAccessToken {
@@ -191,15 +199,21 @@ fn read_claims(claims: &Map<String, Value>, is_issuer: impl Fn(&str) -> bool) ->
         exp: seconds(claims, "exp")?,
         jti: text(claims, "jti")?.to_owned(),
         scope: text(claims, "scope")?.to_owned(),
+        actors: match claims.get("act") {
+            None => Actors::default(),
+            Some(claim) => Actors::parse(claim).ok_or(Reason::AccessTokenClaims)?,
+        },
     };
     let life = token.exp - token.iat;
     if !(0..=i64::from(MAX_ACCESS_TOKEN_SECONDS)).contains(&life) || token.jti.is_empty() {
         return Err(Reason::AccessTokenClaims);
     }
-    if token.session.owner != Owner::of(&token.client_id, &token.subject) {
-        return Err(Reason::AccessTokenClaims);
-    }
-    Ok(token)
+    let is_consistent = match token.actors.latest() {
+        None => token.session.owner == Owner::of(&token.client_id, &token.subject),
+        // Whose session it is only the record tells: `Backing::scope_of`.
+        Some(actor) => *actor == token.client_id,
+    };
+    is_consistent.then_some(token).ok_or(Reason::AccessTokenClaims)
 }
 
 fn text<'a>(claims: &'a Map<String, Value>, name: &str) -> Result<&'a str, Reason> {

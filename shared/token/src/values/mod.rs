@@ -1,5 +1,6 @@
 //! The domain's vocabulary: who and which, what for, when. Each value is checked once, where it is made.
 
+mod actors;
 mod claims;
 mod identity;
 mod scope;
@@ -9,6 +10,7 @@ mod web_url;
 mod written;
 
 pub use self::{
+    actors::Actors,
     claims::{ClaimsFault, CustomClaims, MAX_CLAIMS_BYTES, RESERVED_CLAIMS, is_reserved_claim},
     identity::{AssertionKey, ClientId, Generation, IssuerId, Owner, SessionKey, Sid, Subject},
     scope::Scope,

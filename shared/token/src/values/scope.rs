@@ -64,6 +64,12 @@ impl Scope {
         self.those_among(other.names().map(str::as_bytes))
     }
 
+    /// What is still allowed of the scope of a token: the names of `scope` that `self` has, separated by spaces.
+    pub fn allowed_of(&self, scope: &str) -> String {
+        let allowed: Vec<&str> = scope.split_ascii_whitespace().filter(|name| self.contains(name)).collect();
+        allowed.join(" ")
+    }
+
     /// The names of `self` that are asked for too, in the order of `self`.
     pub(crate) fn narrowed_to(&self, asked: &AskedScope<'_>) -> Self {
         self.those_among(split(asked.0))

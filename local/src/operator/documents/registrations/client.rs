@@ -17,6 +17,7 @@ use serde_json::json;
 
 use super::{
     edits::{self, Party},
+    exchange::{self, ClientExchangeChange},
     key_set::{read_key_set, rsa_algorithm},
     party::{List, RotateSecret, reveal},
     sign_in::{ClientSignIn, ClientSignInChange, sign_in_issuer, warn_if_nobody_signs_in},
@@ -49,6 +50,7 @@ pub(crate) enum ClientCommand {
   latchkey client rotate-secret librechat --file clients.json --finish")]
     RotateSecret(RotateSecret),
     SignIn(ClientSignInChange),
+    Exchange(ClientExchangeChange),
 }
 
 /// Remove a client's registration
@@ -82,6 +84,8 @@ pub(crate) struct Disable {
     --post-logout-redirect-uri https://chat.example.org/login
   latchkey client add librechat-own --file clients.json --keys signing-keys.json --issuer portal \\
     --profile librechat --kid librechat-hs
+  latchkey client add librechat-tools --file clients.json --issuer portal --scope openid \
+    --exchange \"https://tools.example.org/mcp tools read\"
   latchkey client add agents --file clients.json --issuer portal --jwks agents-jwks.json")]
 pub(crate) struct Add {
     /// The client's id: 1 to 255 printable ASCII characters
@@ -136,6 +140,9 @@ pub(crate) struct Add {
     /// Registered issuers that may issue tokens for this client
     #[arg(long, num_args = 1..)]
     issuer: Vec<String>,
+    /// A target that its users' tokens may be exchanged for, and its scopes, in quotes; `latchkey client exchange` says more
+    #[arg(long, value_name = "AUDIENCE SCOPES", num_args = 1..)]
+    exchange: Vec<String>,
     /// The key ring, to check that it has the key that --kid names
     #[arg(long, value_name = "FILE")]
     keys: Option<PathBuf>,
@@ -156,6 +163,7 @@ impl ClientCommand {
             Self::Disable(disable) => disable.run(),
             Self::RotateSecret(rotate) => rotate.run(Party::Client),
             Self::SignIn(sign_in) => sign_in.run(),
+            Self::Exchange(exchange) => exchange.run(),
         }
     }
 }
@@ -253,6 +261,7 @@ impl Add {
         ] {
             registration.extend(value.map(|value| (member.to_owned(), value)));
         }
+        exchange::put_all_into(&mut registration, &self.exchange);
         self.sign_in.put_into(&mut registration);
         Value::Object(registration)
     }
@@ -305,6 +314,7 @@ fn as_table(checked: &Checked<Registrations>) -> String {
             text(client, "pkce", "required").to_owned(),
             strings(client, "redirect_uris").join(" "),
             strings(client, "post_logout_redirect_uris").join(" "),
+            targets(client).join(" "),
         ]
     };
     let heading = [
@@ -322,6 +332,7 @@ fn as_table(checked: &Checked<Registrations>) -> String {
         "PKCE",
         "REDIRECT URIS",
         "AFTER SIGN-OUT",
+        "EXCHANGES FOR",
     ];
     table(heading, checked.list("clients").iter().map(row))
 }
@@ -329,6 +340,12 @@ fn as_table(checked: &Checked<Registrations>) -> String {
 fn issuers_of<'a>(checked: &'a Checked<Registrations>, client_id: &str) -> Vec<&'a str> {
     let issuers = checked.list("issuers").iter().filter(|issuer| strings(issuer, "clients").contains(&client_id));
     issuers.map(|issuer| text(issuer, "issuer_id", "")).collect()
+}
+
+/// What its users' tokens may be exchanged for.
+fn targets(client: &Value) -> Vec<&str> {
+    let entries = client.get(exchange::EXCHANGE).and_then(Value::as_array).into_iter().flatten();
+    entries.map(|entry| text(entry, "audience", "")).collect()
 }
 
 fn text<'a>(object: &'a Value, member: &str, default: &'a str) -> &'a str {

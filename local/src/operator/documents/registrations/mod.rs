@@ -3,6 +3,7 @@
 mod client;
 mod edits;
 mod epochs;
+mod exchange;
 mod issuer;
 mod key_set;
 mod party;

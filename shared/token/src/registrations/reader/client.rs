@@ -1,5 +1,7 @@
 //! Reads a client.
 
+use std::collections::BTreeSet;
+
 use serde_json::value::RawValue;
 
 use super::fields::{read_epoch, read_hashes, read_jwks, read_urls, seconds};
@@ -8,7 +10,7 @@ use crate::{
     keys::{Algorithm, Kid},
     policy::{MAX_ACCESS_TOKEN_SECONDS, MAX_GRACE_SECONDS, MAX_RETRY_CONFIDENTIAL_SECONDS, MAX_RETRY_PUBLIC_SECONDS},
     registrations::{
-        client::{Client, ClientType, Pkce, Profile, RenewalRequirement, RenewalSettings},
+        client::{Client, ClientType, ExchangeTarget, Pkce, Profile, RenewalRequirement, RenewalSettings},
         credentials::SecretHashes,
         epochs::Epoch,
         faulty::FaultyEntry,
@@ -53,11 +55,7 @@ fn read_the_rest_of_a_client(mut members: Members<'_>, id: Option<String>, epoch
     if audience.is_empty() || audience.iter().any(String::is_empty) {
         members.fault("audience", "must name at least one audience, none of them empty");
     }
-    let scopes = members.strings("scopes");
-    let scope = Scope::from_names(scopes.iter().map(String::as_str)).unwrap_or_else(|| {
-        members.fault("scopes", "holds something that is not a scope name (RFC 6749 §3.3)");
-        Scope::default()
-    });
+    let scope = read_scopes(&mut members);
     let claims = read_claim_names(&mut members, profile);
     let access_token_seconds = seconds(&mut members, "access_token_seconds", 1, MAX_ACCESS_TOKEN_SECONDS);
     let redirect_uris = read_urls(&mut members, "redirect_uris");
@@ -75,6 +73,7 @@ fn read_the_rest_of_a_client(mut members: Members<'_>, id: Option<String>, epoch
         Some((path, value)) => read_renewal(members.inner(path, value)?, client_type.as_ref()),
         None => RenewalSettings::default(),
     };
+    let exchange = read_exchange(&mut members, client_type.as_ref(), algorithm);
     members.end();
     Some(Client {
         client_id: client_id?,
@@ -93,7 +92,16 @@ fn read_the_rest_of_a_client(mut members: Members<'_>, id: Option<String>, epoch
         post_logout_redirect_uris,
         pkce,
         sign_in_issuer,
+        exchange,
         sessions_not_before: epoch.moment(),
+    })
+}
+
+fn read_scopes(members: &mut Members<'_>) -> Scope {
+    let scopes = members.strings("scopes");
+    Scope::from_names(scopes.iter().map(String::as_str)).unwrap_or_else(|| {
+        members.fault("scopes", "holds something that is not a scope name (RFC 6749 §3.3)");
+        Scope::default()
     })
 }
 
@@ -186,6 +194,43 @@ fn read_pkce(members: &mut Members<'_>, client_type: Option<&ClientType>) -> Pkc
             Pkce::Required
         }
     }
+}
+
+fn read_exchange(
+    members: &mut Members<'_>,
+    client_type: Option<&ClientType>,
+    algorithm: Algorithm,
+) -> Vec<ExchangeTarget> {
+    let targets: Vec<ExchangeTarget> = members
+        .objects("exchange")
+        .into_iter()
+        .filter_map(|(path, value)| read_target(members.inner(path, value)?))
+        .collect();
+    if !targets.is_empty() && client_type == Some(&ClientType::Public) {
+        members.fault("exchange", "a public client cannot prove that it is the one that may exchange");
+    }
+    if !targets.is_empty() && algorithm.is_symmetric() {
+        members
+            .fault("exchange", "a client of HS256 exchanges nothing: whoever knows its secret could forge its tokens");
+    }
+    let mut audiences = BTreeSet::new();
+    for target in &targets {
+        if !audiences.insert(&target.audience) {
+            members.fault("exchange", format_args!("the audience {:?} stands twice", target.audience));
+        }
+    }
+    targets
+}
+
+fn read_target(mut members: Members<'_>) -> Option<ExchangeTarget> {
+    let audience = members.required_string("audience");
+    if audience.as_ref().is_some_and(String::is_empty) {
+        members.fault("audience", "must not be empty");
+    }
+    let scope = read_scopes(&mut members);
+    let access_token_seconds = seconds(&mut members, "access_token_seconds", 1, MAX_ACCESS_TOKEN_SECONDS);
+    members.end();
+    Some(ExchangeTarget { audience: audience?, scope, access_token_seconds })
 }
 
 fn read_renewal(mut members: Members<'_>, client_type: Option<&ClientType>) -> RenewalSettings {
