@@ -219,9 +219,10 @@ class Suite:
         pages = ("--sign-in-url", sign_in.SIGN_IN, "--sign-out-url", sign_in.SIGN_OUT)
         self.portal = self.credentials(self.latchkey("issuer", "add", "portal", *pages), "issuer")
         addresses = ("--redirect-uri", sign_in.BACK, "--post-logout-redirect-uri", sign_in.AFTERWARDS)
+        passes_on = ("--exchange", f"{sign_in.TOOL} tools")
         scopes = ("--issuer", "portal", "--scope", "openid", "profile", "email")
         self.client = self.credentials(
-            self.latchkey("client", "add", "librechat", *scopes, "--claim", "email", "name", *addresses), "client"
+            self.latchkey("client", "add", "librechat", *scopes, "--claim", "email", "name", *addresses, *passes_on), "client"
         )
         graceful = self.latchkey("client", "add", "graceful", *scopes, "--grace-seconds", "3600")
         self.graceful = self.credentials(graceful, "client")
@@ -500,6 +501,7 @@ class Suite:
                 "token_issued": "INFO",
                 "token_renewed": "INFO",
                 "token_retried": "INFO",
+                "token_exchanged": "INFO",
                 "reuse_detected": "WARN",
                 "client_rejected": "INFO",
                 "renewal_rejected": "INFO",

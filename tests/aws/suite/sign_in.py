@@ -7,6 +7,7 @@ import secrets
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
 SIGN_IN, SIGN_OUT = "https://portal.example.org/sign-in", "https://portal.example.org/sign-out"
+TOOL = "https://tools.example.org/mcp"
 BACK, AFTERWARDS = "https://chat.example.org/oauth/openid/callback", "https://chat.example.org/login"
 
 
@@ -75,6 +76,17 @@ class Browser:
         return self.at_client(self.back(redirect_to))["code"]
 
 
+def passed_on(suite, access_token):
+    """The user's token is exchanged for the tool's, as LibreChat asks for it on behalf of a user."""
+    form = {"grant_type": "urn:ietf:params:oauth:grant-type:jwt-bearer", "assertion": access_token, "scope": "tools"}
+    tool = suite.keep(suite.api.request("POST", "/token/renew", {**form, "requested_token_use": "on_behalf_of"}, suite.client))
+    told = suite.verify(tool["access_token"], audience=TOOL)
+    assert (told["sub"], told["act"], tool["expires_in"]) == ("alice", {"sub": suite.client[0]}, 300), told
+    info = suite.api.get("/userinfo", Authorization=f"Bearer {tool['access_token']}")
+    assert info.status == 401, info
+    return tool["access_token"]
+
+
 def check(suite):
     """The whole way, and then what must not work."""
     api, table = suite.api, suite.emulator.client("dynamodb")
@@ -107,6 +119,8 @@ def check(suite):
 
     info = api.get("/userinfo", Authorization=f"Bearer {tokens['access_token']}")
     assert (info.status, info.json()["sub"], info.json()["email"]) == (200, "alice", "alice@example.org"), info
+    tool = passed_on(suite, tokens["access_token"])
+    assert api.introspect(suite.client, tool).json()["aud"] == [TOOL]
     nobody = api.get("/userinfo")
     assert nobody.status == 401 and nobody.headers["www-authenticate"].startswith("Bearer"), nobody
     renewed = suite.keep(api.renew(suite.client, tokens))
@@ -115,6 +129,7 @@ def check(suite):
     away = signed_out.headers["location"]
     assert signed_out.status == 302 and away.startswith(f"{SIGN_OUT}?"), signed_out
     assert parameters(away) == {"return_to": f"{AFTERWARDS}?state=s"}, away
+    assert api.introspect(suite.client, tool).json() == {"active": False}, "it ends with the session"
     over = api.renew(suite.client, renewed)
     assert (over.status, over.json()["error"]) == (400, "invalid_grant"), over
     assert api.get("/userinfo", Authorization=f"Bearer {renewed['access_token']}").status == 401
