@@ -4,10 +4,11 @@
 use std::sync::Arc;
 
 use base64::{Engine, engine::general_purpose::STANDARD};
-use lambda_http::{Context, LambdaEvent, aws_lambda_events::apigw::ApiGatewayV2httpRequest};
+use lambda_http::{Context, LambdaEvent};
 use latchkey::serve::dynamodb::embedded;
 use latchkey_token::routes::{self, Function};
 use latchkey_token_aws::{CachedDocuments, DocumentSecrets, DynamoDbSessions, SecretText};
+use latchkey_token_lambda::lambda::HttpEvent;
 use serde_json::{Value, json};
 use test_support::{FORM, JSON, form, functions::Functions, keys};
 
@@ -32,8 +33,8 @@ async fn functions_on(bench: &Bench) -> Functions {
 
 /// Status and body. What no other function is there for, `renew` has to answer.
 async fn invoke(functions: &Functions, event: &Value) -> (u64, String) {
-    let parsed: ApiGatewayV2httpRequest = serde_json::from_value(event.clone()).unwrap();
-    let path = parsed.raw_path.clone().unwrap_or_default();
+    let parsed = HttpEvent::parse(&event.to_string()).unwrap();
+    let path = event["rawPath"].as_str().unwrap_or_default();
     let route = routes::ALL
         .iter()
         .find(|route| path == route.path || path.starts_with(&format!("{}/", route.path)) && route.path == "/sessions");

@@ -14,7 +14,7 @@ use base64::{
     engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD},
 };
 use dynoxide::Database;
-use lambda_http::{Context, LambdaEvent, aws_lambda_events::apigw::ApiGatewayV2httpRequest, lambda_runtime::Config};
+use lambda_http::{Context, LambdaEvent, lambda_runtime::Config};
 use latchkey::serve::dynamodb::embedded;
 use latchkey_token::{
     failure::Unavailable,
@@ -23,6 +23,7 @@ use latchkey_token::{
     routes::{self, Found},
 };
 use latchkey_token_aws::{CachedDocuments, DocumentSecrets, DynamoDbSessions, SecretText, table};
+use latchkey_token_lambda::lambda::HttpEvent;
 use latchkey_token_lambda::{
     system::{SystemKeys, SystemRandomness},
     telemetry::{
@@ -93,7 +94,7 @@ impl Deployment {
             },
             "body": form(pairs), "isBase64Encoded": false,
         });
-        let event: ApiGatewayV2httpRequest = serde_json::from_value(event).unwrap();
+        let event = HttpEvent::parse(&event.to_string()).unwrap();
         let function = match routes::find(method, path) {
             Found::Route(route) => route.function,
             other => panic!("{route}: {other:?}"),

@@ -303,7 +303,8 @@ async fn infrastructure_trouble_is_503_and_loses_nothing() {
             "temporarily_unavailable",
             "the service cannot answer at the moment; nothing was lost, try again",
         );
-        assert_eq!(answer.headers["retry-after"], "2");
+        let seconds: u32 = answer.headers["retry-after"].to_str().unwrap().parse().unwrap();
+        assert!((1..=5).contains(&seconds), "not all at once");
     }
 }
 

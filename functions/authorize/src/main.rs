@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use authorize::SignIns;
-use latchkey_token::ports::Clock;
+use latchkey_token::{ports::Clock, routes::Function};
 use latchkey_token_aws::{CachedSignInDocuments, SecretText, sdk};
 use latchkey_token_lambda::{
     lambda, prepare,
@@ -23,5 +23,5 @@ async fn main() -> Result<(), lambda_http::Error> {
     prepare(documents.warm_up(SystemClock.now())).await;
     let (clock, randomness) = (Arc::new(SystemClock), Arc::new(SystemRandomness));
     let sign_ins = SignIns { documents, issuer, clock, randomness };
-    lambda::run(|request| authorize::handle(&sign_ins, request)).await
+    lambda::run(Function::Authorize, |request| authorize::handle(&sign_ins, request)).await
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use discovery::Discovery;
-use latchkey_token::ports::Clock;
+use latchkey_token::{ports::Clock, routes::Function};
 use latchkey_token_aws::{CachedPublicKeys, SecretText, sdk};
 use latchkey_token_lambda::{lambda, prepare, settings::DiscoverySettings, system::SystemClock, telemetry};
 
@@ -16,5 +16,5 @@ async fn main() -> Result<(), lambda_http::Error> {
     let keys = CachedPublicKeys::new(secret, settings.secrets_ttl_seconds).observed(telemetry::OBSERVER);
     prepare(keys.warm_up(SystemClock.now())).await;
     let discovery = Discovery::new(keys, settings, Arc::new(SystemClock));
-    lambda::run(|request| discovery::handle(&discovery, request)).await
+    lambda::run(Function::Discovery, |request| discovery::handle(&discovery, request)).await
 }

@@ -5,6 +5,7 @@ use latchkey_token::{
     ports::{Audit, Clock, GenerateKey, Randomness, RingVersions},
     rotation::{Rotation, RotationFault, RotationLimits, Step},
 };
+use latchkey_token_lambda::lambda::{Arrived, Event};
 use serde::Deserialize;
 
 /// What Secrets Manager sends.
@@ -14,6 +15,14 @@ pub struct RotationEvent {
     pub step: String,
     pub secret_id: String,
     pub client_request_token: String,
+}
+
+impl Event for RotationEvent {
+    const EXPECTED: &'static str = "a step of Secrets Manager's rotation";
+
+    fn read(arrived: &Arrived<'_>) -> Option<Self> {
+        arrived.parse()
+    }
 }
 
 /// Why a step failed. Secrets Manager shows the text to the operator; nothing has been changed.

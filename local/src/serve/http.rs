@@ -11,7 +11,7 @@ use std::{
 
 use axum::{
     body::Body as HttpBody,
-    http::{HeaderValue, Method, Request, Response, StatusCode, header},
+    http::{Method, Request, Response, StatusCode},
 };
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
@@ -19,7 +19,7 @@ use latchkey_token::routes::{self, Found, Function};
 use latchkey_token_lambda::{
     Body,
     request::{Invocation, MAX_BODY_BYTES, credentials::Authorization},
-    response::{EdgeError, error, invalid_token, not_found, ok, refused, with_header},
+    response::{EdgeError, error, invalid_token, method_not_allowed, not_found, ok, refused},
     telemetry::RequestAudit,
 };
 use tokio::{net::TcpListener, sync::watch};
@@ -70,11 +70,15 @@ async fn route(functions: &Functions, request: Request<Body>) -> Response<Body> 
         return answer;
     }
     if request.uri().path() == DEMO_ME {
-        return if request.method() == Method::GET { demo_me(functions, &request).await } else { only("GET") };
+        return if request.method() == Method::GET {
+            demo_me(functions, &request).await
+        } else {
+            method_not_allowed(&["GET"])
+        };
     }
     match routes::find(request.method().as_str(), request.uri().path()) {
         Found::Route(route) => answer_by(route.function, functions, request).await,
-        Found::OtherMethods(methods) => only(&methods.join(", ")),
+        Found::OtherMethods(methods) => method_not_allowed(&methods),
         Found::Nothing => not_found(),
     }
 }
@@ -103,14 +107,6 @@ async fn demo_me(functions: &Functions, request: &Request<Body>) -> Response<Bod
         Ok(Some(bearer)) => ok(&bearer),
         Ok(None) => invalid_token(),
         Err(unavailable) => error(&EdgeError::Failed(unavailable.into()), false),
-    }
-}
-
-fn only(methods: &str) -> Response<Body> {
-    let response = refused(StatusCode::METHOD_NOT_ALLOWED, "invalid_request", "this route does not take this method");
-    match HeaderValue::from_str(methods) {
-        Ok(methods) => with_header(response, header::ALLOW, methods),
-        Err(_) => response,
     }
 }
 

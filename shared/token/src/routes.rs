@@ -233,14 +233,31 @@ pub fn find(method: &str, path: &str) -> Found {
     if let Some(route) = there().find(|route| route.takes(method)) {
         return Found::Route(route);
     }
-    let mut methods = Vec::new();
-    for route in there() {
-        methods.push(route.method.name());
-        if route.is_cacheable {
-            methods.push("HEAD");
+    let methods = methods_of(there());
+    if methods.is_empty() { Found::Nothing } else { Found::OtherMethods(methods) }
+}
+
+fn methods_of<'r>(routes: impl Iterator<Item = &'r Route>) -> Vec<&'static str> {
+    routes.flat_map(|route| [Some(route.method.name()), route.is_cacheable.then_some("HEAD")]).flatten().collect()
+}
+
+/// Finds the route of a request that has reached `function`, among its own. A stage may stand in front of `path`, or what a domain maps
+/// to the API.
+pub fn find_for(function: Function, method: &str, path: &str) -> Found {
+    let below =
+        path.char_indices().filter(|(_, character)| *character == '/').filter_map(|(index, _)| path.get(index..));
+    let mut others = Found::Nothing;
+    for path in below {
+        let own = || ALL.iter().filter(|route| route.function == function && route.has_path(path));
+        if let Some(route) = own().find(|route| route.takes(method)) {
+            return Found::Route(route);
+        }
+        let methods = methods_of(own());
+        if !methods.is_empty() {
+            others = Found::OtherMethods(methods);
         }
     }
-    if methods.is_empty() { Found::Nothing } else { Found::OtherMethods(methods) }
+    others
 }
 
 #[cfg(test)]
@@ -258,6 +275,22 @@ mod tests {
         {
             assert_eq!(find("POST", path), Found::Nothing, "{path}");
         }
+    }
+
+    #[test]
+    fn a_function_answers_its_own_routes_and_no_others_whatever_stands_in_front() {
+        for route in &ALL {
+            let path = route.path.replace("{session_id}", "some-id").replace("{issuer_path+}", "prod/eu");
+            for before in ["", "/prod", "/auth/v1"] {
+                let found = find_for(route.function, route.method.name(), &format!("{before}{path}"));
+                assert_eq!(found, Found::Route(route), "{before}{path}");
+            }
+        }
+        for path in ["/", "", "/token/", "/tokens", "/token/renew", "/xtoken", "/token/x", "/prod/token/renew", "token"]
+        {
+            assert_eq!(find_for(Function::Issue, "POST", path), Found::Nothing, "{path}");
+        }
+        assert_eq!(find_for(Function::Issue, "GET", "/prod/token"), Found::OtherMethods(vec!["POST"]));
     }
 
     #[test]

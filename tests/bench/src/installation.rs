@@ -5,17 +5,19 @@ use std::{collections::BTreeMap, sync::Arc};
 use aws_config::SdkConfig;
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use dynoxide::Database;
-use lambda_http::{Context, LambdaEvent, aws_lambda_events::apigw::ApiGatewayV2httpRequest};
+use lambda_http::{Context, LambdaEvent};
 use latchkey::serve::dynamodb::{Observer, embedded};
 use latchkey_token::{
     keys::{Algorithm, thumbprint},
     policy::Policy,
     ports::{Clock, DerivedDocument, DocumentSource, Randomness},
     rotation::Derived,
+    routes::Function,
 };
 use latchkey_token_aws::{CachedDocuments, DocumentSecrets, DynamoDbSessions, SecretText, table};
 use latchkey_token_lambda::{
-    Service, lambda,
+    Service,
+    lambda::{self, HttpEvent, Incoming},
     response::Cors,
     system::{SystemClock, SystemRandomness, generate_private_key},
     telemetry::{
@@ -229,15 +231,15 @@ impl Installation {
 /// One event through the handler of issue or renew, as Lambda's host calls it: from bytes to bytes, metrics included, the
 /// Runtime API's HTTP and the writing of log lines left out.
 pub async fn invoke_bytes(tokens: &Tokens, meter: &Meter, event: &[u8]) -> Vec<u8> {
-    let payload: ApiGatewayV2httpRequest = serde_json::from_slice(event).unwrap();
-    let is_renewal = payload.raw_path.as_deref() == Some("/token/renew");
+    let Ok(Incoming::Expected(payload)) = serde_json::from_slice(event) else { panic!("no request") };
+    let is_renewal = matches!(&payload, HttpEvent::V2(payload) if payload.raw_path.as_deref() == Some("/token/renew"));
     let context = Context::default();
     let event = LambdaEvent::new(payload, context.clone());
     if is_renewal {
-        let answer = Box::pin(lambda::answer(event, |request| renew::handle(tokens, request)));
+        let answer = Box::pin(lambda::answer(Function::Renew, event, |request| renew::handle(tokens, request)));
         serde_json::to_vec(&meter.measure(&context, answer).await.0.unwrap()).unwrap()
     } else {
-        let answer = Box::pin(lambda::answer(event, |request| issue::handle(tokens, request)));
+        let answer = Box::pin(lambda::answer(Function::Issue, event, |request| issue::handle(tokens, request)));
         serde_json::to_vec(&meter.measure(&context, answer).await.0.unwrap()).unwrap()
     }
 }

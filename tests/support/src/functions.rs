@@ -5,10 +5,15 @@ use std::sync::Arc;
 use authorize::SignIns;
 use authorizer::{Authorizer, LiveSessions};
 use discovery::Discovery;
-use lambda_http::{LambdaEvent, aws_lambda_events::apigw::ApiGatewayV2httpRequest};
+use lambda_http::LambdaEvent;
 use latchkey_token::{policy::Policy, routes::Function};
 use latchkey_token_aws::{CachedDocuments, DynamoDbSessions};
-use latchkey_token_lambda::{Service, lambda, response::Cors, system::SystemRandomness};
+use latchkey_token_lambda::{
+    Service,
+    lambda::{self, HttpEvent},
+    response::Cors,
+    system::SystemRandomness,
+};
 use latchkey_token_testkit::SettableClock;
 use serde_json::Value;
 
@@ -60,11 +65,11 @@ impl Functions {
     }
 
     /// What `function` answers to an event, in API Gateway's form.
-    pub async fn answer(&self, function: Function, event: LambdaEvent<ApiGatewayV2httpRequest>) -> Value {
+    pub async fn answer(&self, function: Function, event: LambdaEvent<HttpEvent>) -> Value {
         macro_rules! answer {
             ($function:ident, $service:expr) => {
                 serde_json::to_value(
-                    lambda::answer(event, |request| $function::handle($service, request)).await.unwrap(),
+                    lambda::answer(function, event, |request| $function::handle($service, request)).await.unwrap(),
                 )
             };
         }

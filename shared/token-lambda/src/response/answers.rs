@@ -114,6 +114,15 @@ pub fn not_found() -> Response<Body> {
     refused(StatusCode::NOT_FOUND, "invalid_request", "there is no such route")
 }
 
+/// 405, for a route that takes these methods only.
+pub fn method_not_allowed(methods: &[&str]) -> Response<Body> {
+    let response = refused(StatusCode::METHOD_NOT_ALLOWED, "invalid_request", "this route does not take this method");
+    match HeaderValue::from_str(&methods.join(", ")) {
+        Ok(methods) => with_header(response, header::ALLOW, methods),
+        Err(_) => response,
+    }
+}
+
 /// 200 with public JSON that may be kept for a while, or 304 if the caller has it already (RFC 9110 §13.1.2).
 pub fn cacheable(request: &HeaderMap, body: String, max_age_seconds: Seconds) -> Response<Body> {
     let entity_tag = entity_tag(&body);

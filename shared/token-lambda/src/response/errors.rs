@@ -4,13 +4,22 @@ use lambda_http::{
     Body, Response,
     http::{HeaderValue, StatusCode, header},
 };
-use latchkey_token::failure::{Failure, Refusal};
+use latchkey_token::{
+    failure::{Failure, Refusal},
+    ports::Randomness,
+};
 
 use super::answers::{refused, with_header};
-use crate::request::RequestFault;
+use crate::{request::RequestFault, system::SystemRandomness};
 
-/// After infrastructure trouble, clients should wait this many seconds.
-pub(super) const RETRY_AFTER_SECONDS: u32 = 2;
+/// After infrastructure trouble, clients should wait this many seconds: 1 to 5, so that those that failed together do not all come
+/// back together.
+pub(super) fn retry_after_seconds() -> u32 {
+    let mut byte = [0];
+    // Without randomness all wait alike.
+    let _ = SystemRandomness.fill(&mut byte);
+    u32::from(byte[0] % 5) + 1
+}
 
 /// Why a request was not answered with tokens.
 #[derive(Debug, Clone)]
@@ -62,7 +71,7 @@ pub fn error(error: &EdgeError, tried_to_authenticate: bool) -> Response<Body> {
 
 fn unavailable(text: &str) -> Response<Body> {
     let response = refused(StatusCode::SERVICE_UNAVAILABLE, "temporarily_unavailable", text);
-    with_header(response, header::RETRY_AFTER, RETRY_AFTER_SECONDS.into())
+    with_header(response, header::RETRY_AFTER, retry_after_seconds().into())
 }
 
 fn refusal_response(refusal: &Refusal, tried_to_authenticate: bool) -> Response<Body> {
@@ -117,7 +126,8 @@ mod tests {
         let bodies = failures.map(|failure| {
             let response = error(&failure.into(), true);
             assert_eq!(response.status(), 503);
-            assert_eq!(response.headers()["retry-after"], "2");
+            let seconds: u32 = response.headers()["retry-after"].to_str().unwrap().parse().unwrap();
+            assert!((1..=5).contains(&seconds), "{seconds}");
             let Body::Text(body) = response.body() else { panic!("no text") };
             body.clone()
         });

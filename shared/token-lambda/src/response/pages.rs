@@ -9,7 +9,7 @@ use latchkey_token::failure::{Failure, Unavailable};
 
 use super::{
     answers::{refused, with_header},
-    errors::{EdgeError, RETRY_AFTER_SECONDS},
+    errors::{EdgeError, retry_after_seconds},
 };
 
 const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
@@ -85,7 +85,7 @@ pub fn page(page: Page) -> Response<Body> {
         response = with_header(response, name, HeaderValue::from_static(value));
     }
     match page {
-        Page::Unavailable => with_header(response, header::RETRY_AFTER, RETRY_AFTER_SECONDS.into()),
+        Page::Unavailable => with_header(response, header::RETRY_AFTER, retry_after_seconds().into()),
         _ => response,
     }
 }
