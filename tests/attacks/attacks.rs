@@ -21,6 +21,7 @@ mod ledger;
 mod log_lines;
 mod refresh_tokens;
 mod requests;
+mod resources;
 mod sessions;
 mod sign_in;
 mod signatures;
@@ -106,6 +107,8 @@ fn rows() -> Vec<Trial> {
         "request: what an issuer may not put into a token (RFC 9068 2.2, ASVS 10.4.4, 10.4.11)" => requests::issuing,
         "request: sessions of others (ASVS 7.4.1, 10.4.9)" => requests::others_sessions,
         "request: who exists is not found out (RFC 7009 2.2, RFC 7662 4)" => requests::enumeration,
+        "resource: another's, a look-alike, a hundred (RFC 8707 2, RFC 9700 2.3)" => resources::not_registered,
+        "resource: a token is for what was asked for and nothing else, however often (RFC 8707 2)" => resources::never_wider,
         "lambda: isBase64Encoded lies, joined headers, query strings" => lambda_events::hostile,
         "lambda: the authorizer's headers (RFC 6750 2.1)" => lambda_events::authorizer_events,
         "assertion: of an issuer, forged, expired, for others, used twice (RFC 7523 3, RFC 8725 3)" => assertions::by_issuers,

@@ -19,6 +19,7 @@ mod live;
 mod other_software;
 mod parallel;
 mod renewal;
+mod resources;
 mod restart;
 mod scope_cost;
 mod sign_in;

@@ -128,7 +128,7 @@ async fn resource_and_audience_may_repeat_and_no_other_parameter_may() {
     let app = App::start().await;
     let tokens = app.issue_for("librechat-oauth").await;
     let own = basic("librechat-oauth", &secret_of("librechat-oauth"));
-    let several = "resource=https%3A%2F%2Fa.example&audience=a&resource=https%3A%2F%2Fb.example&audience=a";
+    let several = "resource=librechat-oauth&audience=a&resource=librechat-oauth&audience=a";
     let body = format!("{}&{several}", form(&[("refresh_token", tokens.refresh())]));
     let tokens = app.post("/token/renew", Some(&own), FORM, body).await.tokens();
     let issuer = basic("portal", &secret_of("portal"));

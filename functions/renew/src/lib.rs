@@ -94,7 +94,8 @@ where
 fn renewal(authorization: Authorization, mut parameters: Parameters) -> Result<RenewRequest, EdgeError> {
     let refresh_token = parameters.required("refresh_token")?;
     let (client, access_token) = credentials::client(authorization, &mut parameters)?;
-    Ok(RenewRequest { client, refresh_token, access_token, scope: parameters.text("scope")? })
+    let scope = parameters.text("scope")?;
+    Ok(RenewRequest { client, refresh_token, access_token, scope, resource: parameters.texts("resource")? })
 }
 
 /// Whatever else comes along, such as a scope, was said at the begin of the sign-in.
@@ -102,7 +103,8 @@ fn exchange(authorization: Authorization, mut parameters: Parameters) -> Result<
     let code = parameters.required("code")?;
     let redirect_uri = parameters.required("redirect_uri")?;
     let (client, _) = credentials::client(authorization, &mut parameters)?;
-    Ok(CodeRequest { client, code, redirect_uri, code_verifier: parameters.text("code_verifier")? })
+    let code_verifier = parameters.text("code_verifier")?;
+    Ok(CodeRequest { client, code, redirect_uri, code_verifier, resource: parameters.texts("resource")? })
 }
 
 /// RFC 8693 §2.1.

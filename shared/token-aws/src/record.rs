@@ -56,13 +56,16 @@ pub(crate) fn item(session: &Session) -> Item {
         put("revoked_reason", string(&revocation.reason));
         put("revocation_id", binary(revocation.id.as_bytes()));
     }
-    if let Some(SignIn { binding, nonce }) = &session.sign_in {
+    if let Some(SignIn { binding, nonce, resource }) = &session.sign_in {
         put("redirect_uri_hash", binary(binding.redirect_uri_hash()));
         if let Some(challenge) = binding.code_challenge() {
             put("code_challenge", binary(challenge.as_bytes()));
         }
         if let Some(nonce) = nonce {
             put("nonce", string(nonce));
+        }
+        if !resource.is_empty() {
+            put("resource", strings(resource));
         }
     }
     let Authentication { time: auth_time, acr, amr } = &session.authentication;
@@ -215,7 +218,8 @@ impl Reader<'_> {
         let Some(redirect_uri_hash) = self.optional("redirect_uri_hash", Reader::bytes)? else { return Ok(None) };
         let challenge = self.optional("code_challenge", Reader::bytes)?.map(CodeChallenge::from_bytes);
         let nonce = self.optional("nonce", Reader::string)?.map(str::to_owned);
-        Ok(Some(SignIn { binding: CodeBinding::from_record(redirect_uri_hash, challenge), nonce }))
+        let resource = self.optional("resource", Reader::strings)?.unwrap_or_default();
+        Ok(Some(SignIn { binding: CodeBinding::from_record(redirect_uri_hash, challenge), nonce, resource }))
     }
 
     fn revocation(&self) -> Result<Option<Revocation>, Corrupt> {

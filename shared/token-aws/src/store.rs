@@ -244,8 +244,9 @@ impl RenewSession for DynamoDbSessions {
                 }
             }
             None => {
-                // The first ID token has had it.
-                update.push_str(" REMOVE nonce");
+                // The first tokens have had them. "resource" is a word of DynamoDB's own.
+                update.push_str(" REMOVE nonce, #resource");
+                request = request.expression_attribute_names("#resource", "resource");
                 if presented.generation == Generation::FIRST {
                     condition.push_str(" AND attribute_not_exists(redirect_uri_hash)");
                 }

@@ -64,7 +64,7 @@ pub fn code_session(number: u32) -> Session {
     Session {
         access_expires_at: NOW.plus(60),
         idle_expires_at: NOW.plus(60),
-        sign_in: Some(SignIn { binding: binding(), nonce: Some("a nonce".into()) }),
+        sign_in: Some(SignIn { binding: binding(), nonce: Some("a nonce".into()), resource: vec!["api".into()] }),
         authentication: Authentication {
             time: Some(NOW.minus(30)),
             acr: Some("urn:example:gold".into()),

@@ -150,7 +150,10 @@ pub fn binding() -> CodeBinding {
 
 /// A session that has begun with a sign-in, and its code has not been exchanged.
 pub fn code_session() -> Session {
-    Session { sign_in: Some(SignIn { binding: binding(), nonce: Some("n".into()) }), ..session(0) }
+    Session {
+        sign_in: Some(SignIn { binding: binding(), nonce: Some("n".into()), resource: vec!["librechat".into()] }),
+        ..session(0)
+    }
 }
 
 pub fn presented(generation: u32) -> Presented {

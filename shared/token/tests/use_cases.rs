@@ -250,7 +250,8 @@ impl World {
 
     async fn renew(&self, refresh_token: &str) -> Result<TokenSet, Failure> {
         let client = ClientIdentification::Named(vec!["spa".into()]);
-        self.answer(RenewRequest { client, refresh_token: refresh_token.into(), access_token: None, scope: None }).await
+        let refresh_token = refresh_token.into();
+        self.answer(RenewRequest { client, refresh_token, access_token: None, scope: None, resource: Vec::new() }).await
     }
 
     /// As `desk`, with an access token.
@@ -265,6 +266,7 @@ impl World {
             refresh_token: tokens.refresh_token.clone(),
             access_token: Some(access_token.into()),
             scope: scope.map(str::to_owned),
+            resource: Vec::new(),
         };
         self.answer(request).await
     }
@@ -484,7 +486,9 @@ async fn a_malformed_scope_is_answered_after_the_client_and_before_the_tokens() 
     let tokens = ok(world.issue_for("desk").await);
     let ask = async |client, refresh_token: &str, access_token: Option<&str>| {
         let (refresh_token, access_token) = (refresh_token.to_owned(), access_token.map(str::to_owned));
-        let answer = world.answer(RenewRequest { client, refresh_token, access_token, scope: Some("\"".into()) }).await;
+        let scope = Some("\"".into());
+        let answer =
+            world.answer(RenewRequest { client, refresh_token, access_token, scope, resource: Vec::new() }).await;
         let Err(Failure::Refused(refusal)) = answer else { panic!("a refusal") };
         (refusal, world.last_event().reason.map(Reason::name))
     };
@@ -515,7 +519,9 @@ async fn a_confidential_client_that_is_only_named_is_refused() {
     let world = World::new();
     let client = ClientIdentification::Named(vec!["server".into()]);
     let refresh_token = ok(world.issue().await).refresh_token;
-    let refused = world.answer(RenewRequest { client, refresh_token, access_token: None, scope: None }).await;
+    let refused = world
+        .answer(RenewRequest { client, refresh_token, access_token: None, scope: None, resource: Vec::new() })
+        .await;
     assert!(matches!(refused, Err(Failure::Refused(Refusal::InvalidClient))));
     let event = world.last_event();
     assert_eq!(

@@ -103,6 +103,7 @@ fn made(ring: &str, issuer: &str, change: impl Fn(&mut Ticket)) -> String {
         issuer_id: IssuerId::parse("portal").unwrap(),
         redirect_uri: CALLBACK.into(),
         scope: Scope::parse("openid email").unwrap(),
+        resource: Vec::new(),
         state: None,
         nonce: None,
         code_challenge: None,

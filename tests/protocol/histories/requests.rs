@@ -58,6 +58,7 @@ impl<S: SessionStore> Requests<S> {
             refresh_token: refresh_token.into(),
             access_token: None,
             scope: None,
+            resource: Vec::new(),
         };
         match self.0.renew(&Ended::default()).run(request).await {
             Ok(tokens) => Some(tokens.refresh_token),

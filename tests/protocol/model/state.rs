@@ -291,6 +291,7 @@ pub fn sign_in(protocol: &Protocol, generation: u8) -> Option<SignIn> {
     protocol.begins_with_code.then(|| SignIn {
         binding: Kind::Code.binding().unwrap(),
         nonce: (generation <= 1).then(|| "a nonce".to_owned()),
+        resource: if generation <= 1 { vec!["api".to_owned()] } else { Vec::new() },
     })
 }
 

@@ -409,6 +409,28 @@ mod tests {
     }
 
     #[test]
+    fn a_list_of_texts_is_what_a_form_says_several_times_and_what_has_no_value_is_left_out() {
+        let texts = |members: Result<Parameters, RequestFault>| members.unwrap().texts("resource");
+        for (said_in_a_form, said_in_json, expected) in [
+            ("a=1", r#"{"a":"1"}"#, &[][..]),
+            ("resource=a", r#"{"resource":"a"}"#, &["a"]),
+            ("resource=a", r#"{"resource":["a"]}"#, &["a"]),
+            ("resource=b&a=1&resource=a&resource=b", r#"{"resource":["b","a","b"],"a":"1"}"#, &["b", "a", "b"]),
+            ("resource=", r#"{"resource":""}"#, &[]),
+            ("resource=&resource=a&resource", r#"{"resource":["","a",""]}"#, &["a"]),
+            ("resource=&resource=", r#"{"resource":[]}"#, &[]),
+            ("resource=%5B%22a%22%5D", r#"{"resource":"[\"a\"]"}"#, &["[\"a\"]"]),
+        ] {
+            let expected: Vec<String> = expected.iter().map(|text| (*text).to_owned()).collect();
+            assert_eq!(texts(form(said_in_a_form)).as_ref(), Ok(&expected), "{said_in_a_form}");
+            assert_eq!(texts(json(said_in_json)), Ok(expected), "{said_in_json}");
+        }
+        for bad in ["1", "null", "true", "{}", "[1]", r#"["a",null]"#, r#"[["a"]]"#] {
+            assert!(is_invalid(texts(json(&format!(r#"{{"resource":{bad}}}"#)))), "{bad}");
+        }
+    }
+
+    #[test]
     fn broken_encodings_are_refused() {
         for bad in ["a=%", "a=%4", "a=%zz", "a=%ff", "%=1", "a=\u{0}%C3"] {
             assert!(is_invalid(form(bad)), "{bad:?}");

@@ -20,7 +20,7 @@ pub(super) async fn check_all(store: &impl SessionStore) {
     what_does_not_fit_the_code_writes_nothing(store, 220).await;
     the_window_is_not_about_codes(store, 230).await;
     a_code_is_no_refresh_token(store, 240).await;
-    the_nonce_is_gone_after_the_next_renewal(store, 250).await;
+    nonce_and_resource_are_gone_after_the_next_renewal(store, 250).await;
     an_exchange_knows_its_own_write(store, 260).await;
     a_code_dies_unused_after_a_minute(store, 270).await;
     epochs_and_revocations_reach_codes(store, 280).await;
@@ -47,7 +47,11 @@ async fn what_a_sign_in_leaves_is_read(store: &impl SessionStore, number: u32) {
     let whole = code_session(number);
     let SignIn { binding, .. } = whole.sign_in.clone().expect("a sign-in");
     let bare = Session {
-        sign_in: Some(SignIn { binding: CodeBinding::from_record(*binding.redirect_uri_hash(), None), nonce: None }),
+        sign_in: Some(SignIn {
+            binding: CodeBinding::from_record(*binding.redirect_uri_hash(), None),
+            nonce: None,
+            resource: Vec::new(),
+        }),
         authentication: Authentication::default(),
         ..code_session(number + 1)
     };
@@ -95,7 +99,7 @@ async fn what_does_not_fit_the_code_writes_nothing(store: &impl SessionStore, nu
     commits(store, &exchange(&bound, NOW)).await;
 
     let unbound = Session {
-        sign_in: Some(SignIn { binding: CodeBinding::new(uri, None), nonce: None }),
+        sign_in: Some(SignIn { binding: CodeBinding::new(uri, None), nonce: None, resource: Vec::new() }),
         ..code_session(number + 1)
     };
     store.insert(&unbound).await.expect("inserted");
@@ -127,14 +131,17 @@ async fn a_code_is_no_refresh_token(store: &impl SessionStore, number: u32) {
     assert_eq!(stored(store, &session).await, session);
 }
 
-async fn the_nonce_is_gone_after_the_next_renewal(store: &impl SessionStore, number: u32) {
+async fn nonce_and_resource_are_gone_after_the_next_renewal(store: &impl SessionStore, number: u32) {
     let session = inserted(store, number).await;
-    let nonce = |session: &Session| session.sign_in.as_ref().expect("a sign-in").nonce.clone();
+    let first = |session: &Session| {
+        let SignIn { nonce, resource, .. } = session.sign_in.clone().expect("a sign-in");
+        (nonce, resource)
+    };
     let exchanged = commits(store, &exchange(&session, NOW)).await;
-    assert_eq!(nonce(&exchanged), nonce(&session), "an own write seen twice needs it");
+    assert_eq!(first(&exchanged), first(&session), "an own write seen twice needs them");
     let renewal = renewal(&exchanged, NOW.plus(1));
     let renewed = commits(store, &renewal).await;
-    assert_eq!((nonce(&renewed), &renewed), (None, &exchanged.renewed(&renewal)));
+    assert_eq!((first(&renewed), &renewed), ((None, Vec::new()), &exchanged.renewed(&renewal)));
     assert_eq!(stored(store, &session).await, renewed);
     let binding = |session: &Session| session.sign_in.as_ref().map(|sign_in| sign_in.binding.clone());
     assert_eq!(binding(&renewed), binding(&session), "a second use is known by it");

@@ -57,6 +57,8 @@ reasons! {
     ScopeNotAllowed = "scope_not_allowed",
     /// At renewal: `scope` is malformed.
     ScopeMalformed = "scope_malformed",
+    /// At `/authorize`, accept, the exchange of a code and renewal: a `resource` that is not one of the client's audiences.
+    ResourceNotAllowed = "resource_not_allowed",
     /// At issue: a claim outside the client's registration, reserved, too long, or of a form that cannot be stored.
     ClaimsNotAllowed = "claims_not_allowed",
 

@@ -25,6 +25,8 @@ pub struct CodeRequest {
     pub redirect_uri: String,
     /// `code_verifier` (RFC 7636 §4.5).
     pub code_verifier: Option<String>,
+    /// `resource`, all of them (RFC 8707 §2): narrows `aud` of this answer's access token; empty: as the sign-in asked.
+    pub resource: Vec<String>,
 }
 
 impl<S, D> Renew<'_, S, D>
@@ -47,6 +49,7 @@ where
             documents = self.documents.reloaded(now).await?;
         }
         let client = check.required_client(&documents.registrations, &request.client)?;
+        let audience = self.audience(client, &request.resource)?;
         let invalid_grant = |reason| {
             self.audit.record(&Event::new(EventKind::RenewalRejected).client(&client.client_id).because(reason));
             Failure::Refused(Refusal::InvalidGrant)
@@ -71,6 +74,7 @@ where
             binding: Some(CodeBinding::new(&request.redirect_uri, challenge)),
             access_token: None,
             scope: None,
+            audience,
             now,
         };
         let signers = Signers::choose(&documents.keys, client, now)?;

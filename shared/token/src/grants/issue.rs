@@ -143,7 +143,7 @@ impl<S: InsertSession + RedeemAssertion, D: DocumentSource> Issue<'_, S, D> {
         let mint = Mint { session: &session, client, issuer: &self.policy.issuer, signers: &signers, now };
         let validity = Validity { iat: now.unix_seconds(), exp: session.access_token_exp() };
         let nonce = request.nonce.as_deref();
-        let tokens = mint.token_set(session.generation, secret, signers.tagger, validity, mint.scope(), nonce)?;
+        let tokens = mint.token_set(session.generation, secret, signers.tagger, validity, mint.reach(), nonce)?;
         let event = Event::new(EventKind::TokenIssued)
             .client(&client.client_id)
             .issuer(&issuer.issuer_id)

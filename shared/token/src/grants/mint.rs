@@ -34,6 +34,12 @@ pub struct TokenSet {
     pub(crate) jti: String,
 }
 
+/// What an access token allows, and where.
+pub(crate) struct Reach {
+    pub scope: Scope,
+    pub audience: Vec<String>,
+}
+
 /// What an answer is made from.
 pub(crate) struct Mint<'a> {
     pub session: &'a Session,
@@ -52,17 +58,26 @@ pub(crate) struct Validity {
 
 impl Mint<'_> {
     /// Scope of the session that the registration still allows.
-    pub(crate) fn scope(&self) -> Scope {
+    fn scope(&self) -> Scope {
         self.session.scope.intersection(&self.client.scope)
     }
 
-    /// `asked` narrows this answer's access token; nothing in common leaves the session's scope.
-    pub(crate) fn narrowed_scope(&self, asked: Option<AskedScope<'_>>) -> Scope {
-        let scope = self.scope();
-        match asked.map(|asked| scope.narrowed_to(&asked)) {
+    /// All that the session has and the registration still allows.
+    pub(crate) fn reach(&self) -> Reach {
+        Reach { scope: self.scope(), audience: self.client.allowed_audience(&self.session.audience) }
+    }
+
+    /// `scope` and `resources` narrow this answer's access token; nothing in common leaves what the session has.
+    pub(crate) fn narrowed_reach(&self, scope: Option<AskedScope<'_>>, resources: &[String]) -> Reach {
+        let Reach { scope: whole_scope, mut audience } = self.reach();
+        let scope = match scope.map(|asked| whole_scope.narrowed_to(&asked)) {
             Some(narrowed) if !narrowed.is_empty() => narrowed,
-            _ => scope,
+            _ => whole_scope,
+        };
+        if audience.iter().any(|one| resources.contains(one)) {
+            audience.retain(|one| resources.contains(one));
         }
+        Reach { scope, audience }
     }
 
     /// `refresh_token` is tagged with `tag_key`: for a retry the key of the renewal that it repeats.
@@ -72,11 +87,11 @@ impl Mint<'_> {
         secret: RefreshSecret,
         tag_key: &TagKey,
         validity: Validity,
-        scope: Scope,
+        reach: Reach,
         nonce: Option<&str>,
     ) -> Result<TokenSet, Unavailable> {
         let session = self.session;
-        let jti = jti(&session.key, generation, validity.iat, &scope);
+        let jti = jti(&session.key, generation, validity.iat, &reach);
         let wants_id_token = self.scope().contains(OPENID);
         let id_token = match (wants_id_token, self.signers.id) {
             (true, Some(key)) => Some(sign(key, "JWT", &self.id_claims(validity, nonce))?),
@@ -84,19 +99,19 @@ impl Mint<'_> {
         };
         let access_type = access_token_type(self.signers.access.algorithm());
         Ok(TokenSet {
-            access_token: sign(self.signers.access, access_type, &self.access_claims(validity, &scope, &jti))?,
+            access_token: sign(self.signers.access, access_type, &self.access_claims(validity, &reach, &jti))?,
             expires_in: validity.exp - self.now.unix_seconds(),
             refresh_token: RefreshToken::new(session.key, generation, secret).expose(tag_key, &self.client.client_id),
             refresh_token_expires_in: session.ends_at().millis_since(self.now).div_euclid(1000),
-            scope,
+            scope: reach.scope,
             id_token,
             session: session.key,
             jti,
         })
     }
 
-    fn access_claims(&self, validity: Validity, scope: &Scope, jti: &str) -> Map<String, Value> {
-        let audience = match self.client.allowed_audience(&self.session.audience).as_slice() {
+    fn access_claims(&self, validity: Validity, reach: &Reach, jti: &str) -> Map<String, Value> {
+        let audience = match reach.audience.as_slice() {
             [one] => Value::from(one.as_str()),
             several => Value::from(several.to_vec()),
         };
@@ -104,7 +119,7 @@ impl Mint<'_> {
         claims.insert("client_id".into(), self.client.client_id.as_str().into());
         claims.insert("jti".into(), jti.into());
         claims.insert("sid".into(), self.session.key.to_string().into());
-        claims.insert("scope".into(), scope.to_string().into());
+        claims.insert("scope".into(), reach.scope.to_string().into());
         claims
     }
 
@@ -136,12 +151,17 @@ impl Mint<'_> {
 }
 
 /// A function of what the token is, so that a retry repeats it: 128 bits of SHA-256, base64url.
-fn jti(session: &SessionKey, generation: Generation, iat: i64, scope: &Scope) -> String {
+fn jti(session: &SessionKey, generation: Generation, iat: i64, reach: &Reach) -> String {
     let mut context = digest::Context::new(&digest::SHA256);
     context.update(session.sid.as_bytes());
     context.update(&generation.number().to_be_bytes());
     context.update(&iat.to_be_bytes());
-    context.update(scope.to_string().as_bytes());
+    context.update(reach.scope.to_string().as_bytes());
+    // No scope holds a zero, which every length begins with.
+    for audience in &reach.audience {
+        context.update(&(audience.len() as u64).to_be_bytes());
+        context.update(audience.as_bytes());
+    }
     URL_SAFE_NO_PAD.encode(first_16(context.finish().as_ref()))
 }
 
@@ -151,4 +171,39 @@ pub(super) fn sign(key: Signer<'_>, typ: &str, claims: &Map<String, Value>) -> R
     header.typ = Some(typ.to_owned());
     jsonwebtoken::encode(&header, claims, key.private_key())
         .map_err(|_| Unavailable::new("key ring", format!("key {:?} does not sign", key.kid().as_str())))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+    use crate::testing::{NOW, session};
+
+    #[test]
+    fn no_two_tokens_that_differ_have_the_same_jti() {
+        let key = session(0).key;
+        let named = |generation, iat, scope: &str, audience: &[&str]| {
+            let audience = audience.iter().map(|one| (*one).to_owned()).collect();
+            jti(&key, Generation::new(generation), iat, &Reach { scope: Scope::parse(scope).unwrap(), audience })
+        };
+        let now = NOW.unix_seconds();
+        let first = || named(0, now, "openid", &["a"]);
+        assert_eq!(first(), first());
+        let others = [
+            named(1, now, "openid", &["a"]),
+            named(0, now + 1, "openid", &["a"]),
+            named(0, now, "openid a", &["a"]),
+            named(0, now, "openida", &["a"]),
+            named(0, now, "", &["a"]),
+            named(0, now, "openid", &["b"]),
+            named(0, now, "openid", &["a", "b"]),
+            named(0, now, "openid", &["b", "a"]),
+            named(0, now, "openid", &["ab"]),
+            named(0, now, "openid", &["a\0\0\0\0\0\0\0\u{1}b"]),
+            named(0, now, "openid", &["a", "a"]),
+        ];
+        let different: BTreeSet<String> = others.iter().cloned().chain([first()]).collect();
+        assert_eq!(different.len(), others.len() + 1);
+    }
 }

@@ -1,6 +1,6 @@
 //! Renewal: the refresh token, and usually the current access token, for new ones.
 //!
-//! Order of checks: client → scope's form → refresh token's tag → access token's signature and binding → a signer
+//! Order of checks: client → scope's form → resources → refresh token's tag → access token's signature and binding → a signer
 //! is at hand → access token's times → one conditional write → sign. Nothing before the write changes state.
 
 use super::{
@@ -37,6 +37,8 @@ pub struct RenewRequest {
     pub access_token: Option<String>,
     /// Narrows this answer's access token.
     pub scope: Option<String>,
+    /// `resource`, all of them (RFC 8707 §2): narrows `aud` of this answer's access token; empty: does not.
+    pub resource: Vec<String>,
 }
 
 /// What renewal needs.
@@ -60,6 +62,7 @@ struct Unverified<'a> {
     client: &'a ClientIdentification,
     refresh_token: Result<UnverifiedRefreshToken, NotASessionToken>,
     access_token: Option<Result<UnverifiedAccessToken<'a>, Reason>>,
+    resource: &'a [String],
     now: Timestamp,
 }
 
@@ -86,6 +89,8 @@ pub(super) struct Authentic<'a> {
     pub binding: Option<CodeBinding>,
     pub access_token: Option<AuthenticAccessToken>,
     pub scope: Option<AskedScope<'a>>,
+    /// The audiences that the request asks for; empty: it does not say.
+    pub audience: Vec<String>,
     pub now: Timestamp,
 }
 
@@ -189,6 +194,7 @@ where
             client: &request.client,
             refresh_token: UnverifiedRefreshToken::parse(&request.refresh_token),
             access_token: request.access_token.as_deref().map(UnverifiedAccessToken::parse),
+            resource: &request.resource,
             now,
         };
         let mut documents = self.documents.current(now).await?;
@@ -232,6 +238,15 @@ where
         Ok(Some(asked))
     }
 
+    /// Judged like the form of the scope, before the tokens are, and never after the write.
+    pub(super) fn audience(&self, client: &Client, resources: &[String]) -> Result<Vec<String>, Failure> {
+        client.audience_of(resources).ok_or_else(|| {
+            let event = Event::new(EventKind::RenewalRejected).client(&client.client_id);
+            self.audit.record(&event.because(Reason::ResourceNotAllowed));
+            Refusal::InvalidTarget.into()
+        })
+    }
+
     fn authenticate<'a>(
         &self,
         documents: &'a Documents,
@@ -252,6 +267,7 @@ where
                 (check.public_client(&documents.registrations, &[token.client_id.to_string()])?, Some(token))
             }
         };
+        let audience = self.audience(client, request.resource)?;
         let policy = self.policy.for_client(client);
         let epochs = documents.registrations.epochs(&client.client_id)?;
         let rejected = |reason| {
@@ -299,7 +315,7 @@ where
                 return Err(invalid_grant(Reason::AccessTokenOfAnotherSession));
             }
         }
-        Ok(Authentic { documents, client, policy, epochs, token, binding: None, access_token, scope, now })
+        Ok(Authentic { documents, client, policy, epochs, token, binding: None, access_token, scope, audience, now })
     }
 
     /// Where nothing but the access token says who the client is.
@@ -448,11 +464,15 @@ where
         let Answer { kind, generation, secret, tag_key, validity } = answer;
         let client = authentic.client;
         let mint = Mint { session, client, issuer: &self.policy.issuer, signers, now: authentic.now };
-        let scope = mint.narrowed_scope(authentic.scope);
+        let signs_in = session.sign_in.as_ref().filter(|_| authentic.binding.is_some());
+        let resources = match (authentic.audience.as_slice(), signs_in) {
+            ([], Some(sign_in)) => &sign_in.resource,
+            (asked, _) => asked,
+        };
+        let reach = mint.narrowed_reach(authentic.scope, resources);
         // The first ID token has it and no other (OpenID Connect Core §12.2).
-        let nonce =
-            session.sign_in.as_ref().filter(|_| authentic.binding.is_some()).and_then(|own| own.nonce.as_deref());
-        let tokens = mint.token_set(generation, secret, tag_key, validity, scope, nonce)?;
+        let nonce = signs_in.and_then(|own| own.nonce.as_deref());
+        let tokens = mint.token_set(generation, secret, tag_key, validity, reach, nonce)?;
         let lacks_id = client.profile == Profile::LibreChat && !has_librechat_id(&session.claims);
         self.audit.record(&Event {
             jti: Some(tokens.jti.clone()),

@@ -133,6 +133,13 @@ impl Client {
         self.exchange.iter().find(|target| target.audience == audience)
     }
 
+    /// The audiences that `resources` ask for, each once, in the order of the registration; `None` if one of them is not
+    /// registered, character for character (RFC 8707 §2).
+    pub fn audience_of(&self, resources: &[String]) -> Option<Vec<String>> {
+        let is_registered = resources.iter().all(|resource| self.audience.contains(resource));
+        is_registered.then(|| self.audience.iter().filter(|one| resources.contains(one)).cloned().collect())
+    }
+
     /// Whether the client has neither a secret nor a key and so cannot authenticate itself.
     pub fn is_public(&self) -> bool {
         self.client_type == ClientType::Public
@@ -147,5 +154,61 @@ impl Client {
     /// 1.0 §3).
     pub fn redirects_after_sign_out_to(&self, uri: &str) -> bool {
         self.post_logout_redirect_uris.iter().any(|own| own.as_str() == uri)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::registrations::Registrations;
+
+    fn client(audience: &str) -> Client {
+        let text = format!(
+            r#"{{"issuers":[],"clients":[{{"client_id":"librechat","type":"public","audience":[{audience}]}}]}}"#
+        );
+        Registrations::parse(&text).unwrap().client("librechat").unwrap().unwrap().clone()
+    }
+
+    fn asked(resources: &[&str]) -> Vec<String> {
+        resources.iter().map(|one| (*one).to_owned()).collect()
+    }
+
+    #[test]
+    fn resources_are_the_clients_own_audiences_character_for_character_each_once_in_the_order_of_the_registration() {
+        let client = client(r#""librechat","https://tools.example.org/mcp","https://api.example.org""#);
+        let of = |resources: &[&str]| client.audience_of(&asked(resources));
+        assert_eq!(of(&[]), Some(vec![]));
+        assert_eq!(of(&["https://api.example.org"]), Some(asked(&["https://api.example.org"])));
+        let twice = ["https://api.example.org", "librechat", "https://api.example.org"];
+        assert_eq!(of(&twice), Some(asked(&["librechat", "https://api.example.org"])));
+        for other in [
+            "",
+            "https://api.example.org/",
+            "https://API.example.org",
+            "https://api.example.org:443",
+            "https://tools.example.org",
+            "https://tools.example.org/mcp#x",
+            "https://tools.example.org/mcp/../mcp",
+            "Librechat",
+            "librechat ",
+        ] {
+            assert_eq!(of(&[other]), None, "{other}");
+            assert_eq!(of(&["librechat", other]), None, "beside one that is registered: {other}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn an_audience_that_is_asked_for_is_never_more_than_is_registered(
+            resources in proptest::collection::vec("[abc]", 0..6),
+        ) {
+            let client = client(r#""b","a""#);
+            let audience = client.audience_of(&resources);
+            prop_assert_eq!(audience.is_some(), !resources.contains(&"c".to_owned()));
+            let expected: Vec<String> = client.audience.iter().filter(|one| resources.contains(one)).cloned().collect();
+            prop_assert_eq!(audience.unwrap_or_else(|| expected.clone()), expected);
+        }
     }
 }

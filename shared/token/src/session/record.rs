@@ -64,6 +64,9 @@ pub struct SignIn {
     pub binding: CodeBinding,
     /// For the first ID token; gone with the first renewal after the exchange, which an own write seen twice needs it for.
     pub nonce: Option<String>,
+    /// What the access token of the exchange is narrowed to, unless the exchange itself says; empty: to nothing. Goes when
+    /// `nonce` goes.
+    pub resource: Vec<String>,
 }
 
 impl fmt::Debug for SignIn {

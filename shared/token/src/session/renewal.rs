@@ -69,9 +69,10 @@ impl Session {
     /// The record after `renewal` has been written.
     pub fn renewed(&self, renewal: &Renewal) -> Self {
         let is_exchange = renewal.presented.binding.is_some();
-        let nonce_used = |sign_in: SignIn| SignIn { nonce: sign_in.nonce.filter(|_| is_exchange), ..sign_in };
+        let after_the_first = |sign_in: SignIn| SignIn { nonce: None, resource: Vec::new(), ..sign_in };
+        let sign_in = self.sign_in.clone();
         Self {
-            sign_in: self.sign_in.clone().map(nonce_used),
+            sign_in: if is_exchange { sign_in } else { sign_in.map(after_the_first) },
             generation: renewal.successor.generation,
             tag_kid: renewal.successor.tag_kid,
             secret_hash: renewal.successor.secret_hash,

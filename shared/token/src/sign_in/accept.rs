@@ -75,6 +75,9 @@ impl<S: InsertSession, D: DocumentSource> Accept<'_, S, D> {
             let text = "redirect_uri of this sign-in is not registered any more";
             return Err(refused(Reason::RedirectUriNotRegistered, Refusal::InvalidRequest(text.into())));
         }
+        let resource = client
+            .audience_of(&ticket.resource)
+            .ok_or_else(|| refused(Reason::ResourceNotAllowed, Refusal::InvalidTarget))?;
         let scope = scope(client, ticket, request.scope.as_deref())
             .ok_or_else(|| refused(Reason::ScopeNotAllowed, Refusal::InvalidScope { unregistered: Vec::new() }))?;
         let (claims, ignored_claims) = claims(client, request.claims)
@@ -104,6 +107,7 @@ impl<S: InsertSession, D: DocumentSource> Accept<'_, S, D> {
             sign_in: Some(SignIn {
                 binding: CodeBinding::new(&ticket.redirect_uri, ticket.code_challenge),
                 nonce: ticket.nonce.clone(),
+                resource,
             }),
             ..session
         };

@@ -29,6 +29,11 @@ impl Parameters {
         Some(value.as_str()).filter(|value| !value.is_empty())
     }
 
+    /// The values of a parameter that may stand there several times, in their order. Those without a value count as left out.
+    pub fn all(&self, name: &str) -> Vec<String> {
+        self.0.iter().filter(|(own, value)| own == name && !value.is_empty()).map(|(_, value)| value.clone()).collect()
+    }
+
     fn has_any_twice(&self) -> bool {
         let mut names: Vec<&str> = self.0.iter().map(|(name, _)| name.as_str()).collect();
         names.sort_unstable();
@@ -138,6 +143,7 @@ pub(super) fn ticket(
         issuer_id: issuer_id.clone(),
         redirect_uri: asker.redirect_uri.clone(),
         scope: scope(text("scope"), asker.client)?,
+        resource: resource(&parameters.all("resource"), asker.client)?,
         state: asker.state.clone(),
         nonce: text("nonce").map(str::to_owned),
         code_challenge: code_challenge(text("code_challenge"), text("code_challenge_method"), asker.client)?,
@@ -158,6 +164,15 @@ fn scope(asked: Option<&str>, client: &Client) -> Result<Scope, ClientError> {
         code: "invalid_scope",
         description: "scope is malformed, or nothing of it is registered for this client",
         reason: Reason::ScopeNotAllowed,
+    })
+}
+
+/// RFC 8707 §2.
+fn resource(asked: &[String], client: &Client) -> Result<Vec<String>, ClientError> {
+    client.audience_of(asked).ok_or(ClientError {
+        code: "invalid_target",
+        description: "resource is not one that is registered for this client",
+        reason: Reason::ResourceNotAllowed,
     })
 }
 

@@ -31,6 +31,8 @@ pub struct Ticket {
     /// What of the scope that was asked for the client is registered for.
     #[serde(with = "text")]
     pub scope: Scope,
+    /// Which of the client's audiences the first access token is for, each once; empty: all of them.
+    pub resource: Vec<String>,
     /// `state`, byte for byte.
     pub state: Option<String>,
     /// `nonce`, byte for byte.
@@ -98,6 +100,7 @@ mod tests {
             issuer_id: IssuerId::parse("portal").unwrap(),
             redirect_uri: "https://chat.example.org/callback".into(),
             scope: Scope::parse("openid email").unwrap(),
+            resource: vec!["https://tools.example.org/mcp".into(), "\" \u{fc}".into()],
             state: Some("s\"\\ \u{fc}".into()),
             nonce: None,
             code_challenge: CodeChallenge::parse(&"A".repeat(43)),
@@ -117,7 +120,7 @@ mod tests {
         assert!(text.starts_with("lkt1_"));
         let open = |text: &str| Ticket::open(text, &keys, "https://id.example.org", NOW).unwrap();
         let opened = open(&text).unwrap();
-        assert_eq!(opened.state, ticket().state);
+        assert_eq!((&opened.state, &opened.resource), (&ticket().state, &ticket().resource));
         assert_eq!((&opened.nonce, opened.code_challenge), (&None, ticket().code_challenge));
         assert_eq!((opened.begun_at, opened.max_age), (ticket().begun_at, Some(60)));
         assert!(opened.browser == ticket().browser && opened.scope == ticket().scope);

@@ -112,6 +112,7 @@ async fn a_code_without_a_challenge_takes_no_verifier_and_one_with_it_takes_it_f
         code,
         redirect_uri: uri.into(),
         code_verifier,
+        resource: Vec::new(),
     };
     let without =
         [plain, ("redirect_uri", uri), ("scope", "openid"), ("code_challenge", ""), ("code_challenge_method", "")];

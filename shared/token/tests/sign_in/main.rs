@@ -7,6 +7,7 @@ mod codes;
 mod portal;
 mod races;
 mod redirects;
+mod resources;
 mod store;
 
 use std::sync::{Mutex, OnceLock};
@@ -162,6 +163,7 @@ fn exchanging(code: &str) -> CodeRequest {
         code: code.into(),
         redirect_uri: CALLBACK.into(),
         code_verifier: Some(verifier()),
+        resource: Vec::new(),
     }
 }
 
@@ -251,7 +253,8 @@ impl World {
     }
 
     async fn renew(&self, client: ClientIdentification, refresh_token: &str) -> Result<TokenSet, Failure> {
-        let request = RenewRequest { client, refresh_token: refresh_token.into(), access_token: None, scope: None };
+        let refresh_token = refresh_token.into();
+        let request = RenewRequest { client, refresh_token, access_token: None, scope: None, resource: Vec::new() };
         self.world.renew(&self.trail).run(request).await
     }
 

@@ -149,13 +149,7 @@ async fn invariants_28_and_29_a_known_client_is_told_what_is_wrong_and_nothing_i
 #[tokio::test]
 async fn what_the_portal_is_shown_is_in_the_address_and_scopes_beyond_the_registration_are_dropped() {
     let world = World::new();
-    let more = [
-        ("scope", "openid agents email"),
-        ("prompt", "login"),
-        ("ui_locales", "de"),
-        ("audience", "x"),
-        ("resource", "https://x/"),
-    ];
+    let more = [("scope", "openid agents email"), ("prompt", "login"), ("ui_locales", "de"), ("audience", "x")];
     let address = address(world.authorize(asking(&more), None).await.direction);
     assert!(address.starts_with(&format!("{SIGN_IN_URL}?ticket=lkt1_")));
     let said = ["client_id", "prompt", "ui_locales", "audience", "state"].map(|name| parameter(&address, name));

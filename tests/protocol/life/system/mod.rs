@@ -277,6 +277,7 @@ impl System {
             refresh_token: refresh_token.into(),
             access_token: access_token.cloned(),
             scope: None,
+            resource: Vec::new(),
         };
         done(self.world.renew(&self.trail).run(request))
     }

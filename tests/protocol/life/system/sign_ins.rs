@@ -118,6 +118,7 @@ impl System {
             code: code.into(),
             redirect_uri: callback(of),
             code_verifier: Some(verifier("v")),
+            resource: Vec::new(),
         };
         let request = match brought {
             Brought::Everything => usual,
