@@ -40,6 +40,7 @@ impl Functions {
                 issuer: ISSUER.into(),
                 max_age_seconds: 300,
                 cors: Cors::default(),
+                clients_register: true,
                 clock: clock.clone(),
             },
             sign_ins: SignIns {
@@ -47,6 +48,8 @@ impl Functions {
                 issuer: ISSUER.into(),
                 clock: clock.clone(),
                 randomness: Arc::new(SystemRandomness),
+                cors: Cors::default(),
+                clients_register: true,
             },
             tokens: Service {
                 store,

@@ -7,7 +7,7 @@ mod pages;
 
 pub use self::{
     answers::{
-        Nothing, cacheable, exchanged, insufficient_scope, invalid_token, not_found, ok, refused, tokens,
+        Nothing, cacheable, created, exchanged, insufficient_scope, invalid_token, not_found, ok, refused, tokens,
         with_bearer_challenge, with_header,
     },
     cors::Cors,

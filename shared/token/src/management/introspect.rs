@@ -4,7 +4,7 @@ use serde_json::json;
 
 use super::{
     caller::{Caller, CallerIdentification, identify},
-    recognise::{CallersToken, documents_for, is_current, recognise},
+    recognise::{CallersToken, Mentioning, documents_for, is_current, recognise},
 };
 use crate::{
     audit::{Event, EventKind, Reason},
@@ -36,9 +36,11 @@ impl<S: ReadSession, D: DocumentSource> Introspect<'_, S, D> {
     /// The answer's members: `active`, and for a live token the rest of RFC 7662 §2.2.
     pub async fn run(&self, caller: &CallerIdentification, token: &str) -> Result<Map<String, Value>, Failure> {
         let now = self.clock.now();
-        let documents = self.documents.current(now).await?;
+        let source =
+            Mentioning { source: self.documents, issuer: &self.policy.issuer, ids: caller.ids(), token: Some(token) };
+        let documents = source.current(now).await?;
         self.identify(identify(&documents.registrations, caller, self.policy, now, self.audit)?)?;
-        let documents = documents_for(self.documents, documents, token, now).await?;
+        let documents = documents_for(&source, documents, token, now).await?;
         let caller = self.identify(identify(&documents.registrations, caller, self.policy, now, self.audit)?)?;
         let said = match recognise(token, caller, &documents, self.policy, Purpose::LetIn, now)? {
             Err(reason) => Err(reason),
