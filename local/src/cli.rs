@@ -17,7 +17,10 @@ use tracing_subscriber::fmt::writer::MakeWriterExt;
 use crate::{
     console::Failure,
     inspect,
-    operator::{AuditCommand, ClientCommand, IssuerCommand, KeysCommand, SessionsCommand, SubjectsCommand},
+    operator::{
+        AuditCommand, ClientCommand, DynamicClientsCommand, IssuerCommand, KeysCommand, SessionsCommand,
+        SubjectsCommand,
+    },
     serve::{AuditFeed, DataLocation, Options, Server},
 };
 
@@ -55,6 +58,9 @@ enum Command {
     /// Register clients: the applications that hold tokens and renew them
     #[command(subcommand)]
     Client(ClientCommand),
+    /// Let MCP clients register themselves, or not
+    #[command(subcommand)]
+    DynamicClients(DynamicClientsCommand),
     /// Register issuers: the external systems that issue tokens for their users
     #[command(subcommand)]
     Issuer(IssuerCommand),
@@ -144,6 +150,7 @@ pub fn run() -> ExitCode {
         Command::Serve(arguments) => serve(arguments).map_err(Failed::from),
         Command::Token(TokenCommand::Inspect(arguments)) => inspect_token(&arguments).map_err(Failed::from),
         Command::Client(command) => command.run(SystemClock.now()).map_err(Failed::from),
+        Command::DynamicClients(command) => command.run(SystemClock.now()).map_err(Failed::from),
         Command::Issuer(command) => command.run(SystemClock.now()).map_err(Failed::from),
         Command::Keys(command) => command.run(SystemClock.now()).map_err(Failed::from),
         Command::Sessions(command) => command.run().map_err(Failed::from),

@@ -9,7 +9,7 @@ use latchkey_token::{
     rotation::Derived,
 };
 use latchkey_token_aws::{CachedSignInDocuments, SecretText};
-use latchkey_token_lambda::system::SystemRandomness;
+use latchkey_token_lambda::{response::Cors, system::SystemRandomness};
 use latchkey_token_testkit::SettableClock;
 use serde_json::{Value, json};
 use test_support::{
@@ -47,6 +47,8 @@ impl Lab {
         let secret = |id: &str| SecretText::at(id, &sdk);
         let clock = Arc::new(SettableClock::at(START));
         let sign_ins = SignIns {
+            clients_register: false,
+            cors: Cors::default(),
             documents: CachedSignInDocuments::new(secret(TICKET_KEYS), secret(CLIENTS), 300),
             issuer: ISSUER.into(),
             clock: clock.clone(),

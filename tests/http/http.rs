@@ -18,6 +18,7 @@ mod issue;
 mod live;
 mod other_software;
 mod parallel;
+mod registering;
 mod renewal;
 mod resources;
 mod restart;

@@ -23,12 +23,15 @@ pub struct Discovery<K> {
     /// How long verifiers may keep an answer, in seconds.
     pub max_age_seconds: u32,
     pub cors: Cors,
+    /// Whether clients may register themselves.
+    pub clients_register: bool,
     pub clock: Arc<dyn Clock>,
 }
 
 impl<K> Discovery<K> {
     pub fn new(keys: K, settings: DiscoverySettings, clock: Arc<dyn Clock>) -> Self {
-        Self { keys, issuer: settings.issuer, max_age_seconds: settings.jwks_seconds, cors: settings.cors, clock }
+        let DiscoverySettings { issuer, cors, jwks_seconds, dynamic_clients, .. } = settings;
+        Self { keys, issuer, max_age_seconds: jwks_seconds, cors, clients_register: dynamic_clients, clock }
     }
 }
 
@@ -74,6 +77,7 @@ async fn metadata<K: PublicKeySource>(
 ) -> Result<String, EdgeError> {
     let keys = discovery.keys.public_keys(discovery.clock.now());
     let keys = within_deadline(async { keys.await.map_err(Failure::from) }).await?;
-    let metadata = Metadata { issuer: &discovery.issuer, keys: &keys };
+    let clients_register = discovery.clients_register;
+    let metadata = Metadata { issuer: &discovery.issuer, keys: &keys, clients_register };
     Ok(metadata.document(document).to_string())
 }

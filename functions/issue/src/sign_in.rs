@@ -123,7 +123,7 @@ where
                 login_hint: ticket.login_hint.as_deref(),
                 max_age: ticket.max_age,
                 acr_values: ticket.acr_values.as_deref(),
-                registered: false,
+                registered: inspected.is_registered,
                 expires_in: inspected.expires_in,
             }))
         }

@@ -13,7 +13,7 @@ mod table;
 
 pub(crate) use self::{
     audit::AuditCommand,
-    documents::{ClientCommand, IssuerCommand, KeysCommand},
+    documents::{ClientCommand, DynamicClientsCommand, IssuerCommand, KeysCommand},
     sessions::SessionsCommand,
     subjects::SubjectsCommand,
 };

@@ -167,7 +167,7 @@ impl Erase {
             records(erased),
             self.subject.as_str(),
             self.location,
-            match clients.len() {
+            match clients.iter().filter(|client| !client.is_dynamic()).count() {
                 1 => "1 client".to_owned(),
                 count => format!("{count} clients"),
             }

@@ -26,6 +26,13 @@ pub(super) const PORTAL: &str = "/demo/portal";
 pub(super) const PORTAL_SIGN_OUT: &str = "/demo/portal/sign-out";
 pub(super) const CLIENT: &str = "/demo/client";
 
+/// The demo's protected resource: what clients that register themselves get tokens for.
+pub(super) const RESOURCE: &str = "/demo/mcp";
+
+/// Where MCP clients on this machine take codes, on whichever port; `*` is one segment.
+const MCP_CALLBACKS: [&str; 5] =
+    ["/", "/callback", "/oauth/callback", "/oauth/callback/*", "/api/mcp/*/oauth/callback"];
+
 /// A LibreChat on this machine, as it is without settings of its own: where it takes codes, its admin panel's too, and where
 /// it goes after a sign-out.
 const LIBRECHAT_CALLBACKS: [&str; 2] =
@@ -168,6 +175,14 @@ fn with_pages_at(url: Option<&str>, credentials: &DemoCredentials, text: String)
             }
         }
     }
+    if let Some(members) = after.as_object_mut() {
+        let resource = Value::from(format!("{url}{RESOURCE}"));
+        let dynamic = members.entry("dynamic_clients").or_insert_with(|| dynamic_clients(credentials, &resource));
+        let audience = dynamic.get_mut("audience").and_then(Value::as_array_mut);
+        if let Some(own) = audience.into_iter().flatten().find(|audience| is_demo_page(audience, RESOURCE)) {
+            *own = resource;
+        }
+    }
     if let Some(client) = entry(&mut after, "clients", "client_id", &credentials.oauth_client_id) {
         for member in ["redirect_uris", "post_logout_redirect_uris"] {
             let Some(addresses) = client.get_mut(member).and_then(Value::as_array_mut) else { continue };
@@ -180,6 +195,16 @@ fn with_pages_at(url: Option<&str>, credentials: &DemoCredentials, text: String)
     }
     let changed = format!("{after:#}\n");
     if after == before || Registrations::parse(&changed).is_err() { text } else { changed }
+}
+
+/// Any MCP client on this machine may register itself.
+fn dynamic_clients(credentials: &DemoCredentials, resource: &Value) -> Value {
+    let hosts = ["localhost", "127.0.0.1", "[::1]"];
+    let callbacks = hosts.iter().flat_map(|host| MCP_CALLBACKS.iter().map(move |path| format!("http://{host}{path}")));
+    json!({
+        "redirect_uris": callbacks.collect::<Vec<_>>(), "scopes": ["openid", "profile", "tools"],
+        "audience": [resource], "sign_in_issuer": credentials.issuer_id,
+    })
 }
 
 fn entry<'a>(document: &'a mut Value, list: &str, id_member: &str, id: &str) -> Option<&'a mut Map<String, Value>> {
@@ -214,6 +239,8 @@ impl fmt::Debug for Demo {
 
 #[cfg(test)]
 mod tests {
+    use latchkey_token::values::WebUrl;
+
     use super::*;
 
     fn credentials() -> DemoCredentials {
@@ -247,6 +274,16 @@ mod tests {
         }
         assert!(client.redirects_after_sign_out_to(LIBRECHAT_LOGIN));
         assert!(client.redirects_after_sign_out_to("http://127.0.0.1:9000/demo/client"));
+        let dynamic = read.dynamic_clients().unwrap().unwrap();
+        assert_eq!(dynamic.audience, ["http://127.0.0.1:9000/demo/mcp"]);
+        for (uri, is_admitted) in [
+            ("http://localhost:6274/oauth/callback", true),
+            ("http://127.0.0.1:33418/", true),
+            ("http://localhost:3080/api/mcp/github/oauth/callback", true),
+            ("https://chat.example.org/callback", false),
+        ] {
+            assert_eq!(dynamic.admit(&WebUrl::parse(uri).unwrap()), is_admitted, "{uri}");
+        }
         assert_eq!(at("http://127.0.0.1:9000", &here), here, "nothing is written anew");
     }
 
@@ -262,14 +299,19 @@ mod tests {
         let here = at("http://127.0.0.1:9000", &registrations(&credentials()));
         let other = here.replace("http://127.0.0.1:9000/demo/portal", "https://portal.example.org");
         let moved = at("http://127.0.0.1:1", &other);
-        assert_eq!(moved, other.replace("127.0.0.1:9000/demo/client", "127.0.0.1:1/demo/client"));
+        let own =
+            |page: &str, text: &str| text.replace(&format!("127.0.0.1:9000{page}"), &format!("127.0.0.1:1{page}"));
+        assert_eq!(moved, own(CLIENT, &own(RESOURCE, &other)));
         let twice = here.replacen("\"issuer_id\"", "\"issuer_id\": \"x\", \"issuer_id\"", 1);
         for faulty in [twice, here.replace("RS256", "none"), String::new()] {
             assert_eq!(at("http://127.0.0.1:1", &faulty), faulty);
         }
         let second = r#""issuers": [{"issuer_id":"second","secret_sha256":[],"clients":["librechat-oauth"],"sign_in_url":"https://a.example/"},"#;
         let second = second.replace("[]", &format!(r#"["{}"]"#, sha256_hex("s4")));
-        let without = other.lines().filter(|line| !line.contains("sign_in_url")).collect::<Vec<_>>().join("\n");
+        let mut without: Value = serde_json::from_str(&other).unwrap();
+        without.as_object_mut().unwrap().remove("dynamic_clients");
+        let without = format!("{without:#}");
+        let without = without.lines().filter(|line| !line.contains("sign_in_url")).collect::<Vec<_>>().join("\n");
         let two = without.replacen("\"issuers\": [", &second, 1);
         assert!(
             Registrations::parse(&two).is_ok() && at("http://127.0.0.1:1", &two) == two,

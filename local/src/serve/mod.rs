@@ -28,7 +28,7 @@ use latchkey_token::{documents::Documents, failure::Unavailable, ports::Clock};
 use latchkey_token_aws::{CachedDocuments, DocumentSecrets, DynamoDbSessions, SecretText, sdk, table};
 use latchkey_token_lambda::{
     Service,
-    settings::{AuthorizerSettings, Settings},
+    settings::{AuthorizerSettings, Settings, SignInSettings},
     system::SystemRandomness,
     telemetry,
 };
@@ -152,6 +152,9 @@ impl Server {
             Settings::local(|name| environment(name), &url).map_err(|faults| StartError(faults.to_string()))?;
         let (audience, cache_seconds) =
             AuthorizerSettings::local(|name| environment(name)).map_err(|faults| StartError(faults.to_string()))?;
+        // The demo's registrations let them.
+        let clients_register = SignInSettings::local(|name| environment(name), options.clients.is_none())
+            .map_err(|faults| StartError(faults.to_string()))?;
 
         let directory = options.data.directory();
         if let Some(directory) = directory {
@@ -197,7 +200,8 @@ impl Server {
         if let Some(address) = dynamodb {
             welcome.push_str(&format!("The embedded DynamoDB, for other programs: http://{address}\n\n"));
         }
-        let discovery = Discovery::new(Arc::clone(&documents), settings.discovery(), Arc::clone(&options.clock));
+        let discovery =
+            Discovery::new(Arc::clone(&documents), settings.discovery(clients_register), Arc::clone(&options.clock));
         let store = DynamoDbSessions::new(&sdk, settings.table);
         let authorizer = Authorizer {
             store: store.clone(),
@@ -220,6 +224,8 @@ impl Server {
             issuer: tokens.policy.issuer.clone(),
             clock: Arc::clone(&tokens.clock),
             randomness: Arc::clone(&tokens.randomness),
+            cors: tokens.cors.clone(),
+            clients_register,
         };
         let functions = Arc::new(Functions { tokens, discovery, authorizer, sign_ins, playground, portal, client });
         serving.push(tokio::spawn(http::serve(listener, functions, stopped)));

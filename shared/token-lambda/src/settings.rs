@@ -65,6 +65,8 @@ pub struct DiscoverySettings {
     pub secrets_ttl_seconds: Seconds,
     /// `max-age` of every answer, in seconds.
     pub jwks_seconds: Seconds,
+    /// Whether the metadata announce where clients register themselves.
+    pub dynamic_clients: bool,
 }
 
 /// The settings of the function that begins and finishes sign-ins. It has neither a table nor a key that signs.
@@ -78,6 +80,10 @@ pub struct SignInSettings {
     pub clients: String,
     /// How long both are cached, in seconds.
     pub secrets_ttl_seconds: Seconds,
+    /// The origins whose pages may read what a registration is answered; none by default.
+    pub cors: Cors,
+    /// Whether clients may register themselves, as far as the registrations allow it.
+    pub dynamic_clients: bool,
 }
 
 impl SignInSettings {
@@ -94,8 +100,17 @@ impl SignInSettings {
             ticket_keys: environment.secret("LATCHKEY_TICKET_KEYS"),
             clients: environment.secret("LATCHKEY_CLIENTS"),
             secrets_ttl_seconds: environment.secrets_ttl(),
+            cors: environment.cors(),
+            dynamic_clients: environment.dynamic_clients(false),
         };
         environment.finish(settings)
+    }
+
+    /// The local server's: whether clients may register themselves.
+    pub fn local(lookup: impl Fn(&str) -> Option<String>, default: bool) -> Result<bool, SettingsFaults> {
+        let mut environment = Environment { lookup: &lookup, faults: Vec::new() };
+        let dynamic_clients = environment.dynamic_clients(default);
+        environment.finish(dynamic_clients)
     }
 }
 
@@ -221,6 +236,7 @@ impl DiscoverySettings {
             cors: environment.cors(),
             secrets_ttl_seconds: environment.secrets_ttl(),
             jwks_seconds: environment.jwks_seconds(),
+            dynamic_clients: environment.dynamic_clients(false),
         };
         let public_keys = environment.secret("LATCHKEY_PUBLIC_KEYS");
         environment.finish((settings, public_keys))
@@ -252,13 +268,14 @@ impl RotationSettings {
 }
 
 impl Settings {
-    /// What discovery needs of them.
-    pub fn discovery(&self) -> DiscoverySettings {
+    /// What discovery needs of them, and whether clients may register themselves.
+    pub fn discovery(&self, dynamic_clients: bool) -> DiscoverySettings {
         DiscoverySettings {
             issuer: self.policy.issuer.clone(),
             cors: self.cors.clone(),
             secrets_ttl_seconds: self.secrets_ttl_seconds,
             jwks_seconds: self.jwks_seconds,
+            dynamic_clients,
         }
     }
 
@@ -340,6 +357,22 @@ impl Environment<'_> {
 
     fn authorizer_cache(&mut self, default: Seconds) -> Seconds {
         self.seconds("LATCHKEY_AUTHORIZER_CACHE_SECONDS", default, 0, 60)
+    }
+
+    fn dynamic_clients(&mut self, default: bool) -> bool {
+        self.truth("LATCHKEY_DYNAMIC_CLIENTS", default)
+    }
+
+    fn truth(&mut self, name: &str, default: bool) -> bool {
+        match self.text(name).as_deref() {
+            None => default,
+            Some("true") => true,
+            Some("false") => false,
+            Some(_) => {
+                self.fault(name, "must be true or false");
+                default
+            }
+        }
     }
 
     fn issuer(&mut self, own_url: Option<&str>) -> String {

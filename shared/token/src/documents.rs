@@ -30,6 +30,18 @@ pub struct SignInDocuments {
     pub registrations: Arc<Registrations>,
 }
 
+impl SignInDocuments {
+    /// The same documents, in which the client of this id is known if it has registered itself, as
+    /// [`Documents::recognising`] has it.
+    pub(crate) fn recognising(self, id: Option<&str>, issuer: &str, now: Timestamp) -> Result<Self, Unavailable> {
+        let key = |number| self.ticket_keys.registration_key(number, now.unix_seconds());
+        Ok(match self.registrations.recognising(id, issuer, now, key)? {
+            None => self,
+            Some(more) => Self { registrations: Arc::new(more), ..self },
+        })
+    }
+}
+
 /// Which of the two documents is at fault, and how.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum DocumentFault {
@@ -66,6 +78,22 @@ impl Documents {
     /// What signs the access tokens of `client`.
     pub(crate) fn signer(&self, client: &Client, now: Timestamp) -> Result<Signer<'_>, Unavailable> {
         signer(&self.keys, client.algorithm, client.kid.as_ref(), client, now)
+    }
+
+    /// The same documents, in which those clients are known that have registered themselves and whose ids are among `ids`.
+    /// `issuer` is the deployment's `iss`: ids that others have made are nobody's here. A key number that is unknown is a
+    /// stranger's: nothing is loaded again for it.
+    pub(crate) fn recognising<'i>(
+        self: Arc<Self>,
+        ids: impl IntoIterator<Item = &'i str>,
+        issuer: &str,
+        now: Timestamp,
+    ) -> Result<Arc<Self>, Unavailable> {
+        let key = |number| Ok(self.keys.tag_key(number, now.unix_seconds())?.map(TagKey::registration_key));
+        Ok(match self.registrations.recognising(ids, issuer, now, key)? {
+            None => self,
+            Some(more) => Arc::new(Self { keys: Arc::clone(&self.keys), registrations: Arc::new(more) }),
+        })
     }
 
     /// What would keep clients from being served at `now`, one line each: keys that none of the ring's provides.

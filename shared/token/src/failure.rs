@@ -30,6 +30,10 @@ pub enum Refusal {
         /// What it may name; it may also be left out.
         supported: &'static [&'static str],
     },
+    /// At registration: the addresses are none, or none that a client may register for; the text says what to mend.
+    InvalidRedirectUri(&'static str),
+    /// At registration: metadata that this service does not do; the text says what to mend.
+    InvalidClientMetadata(&'static str),
     /// Too early: renewal opens at this time.
     WindowClosed {
         /// Rounded up to a full second.

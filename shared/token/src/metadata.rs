@@ -26,6 +26,8 @@ pub struct Metadata<'a> {
     pub issuer: &'a str,
     /// The published keys; their algorithms are announced as those of ID tokens.
     pub keys: &'a PublicKeys,
+    /// Whether clients may register themselves (RFC 7591).
+    pub clients_register: bool,
 }
 
 impl Metadata<'_> {
@@ -42,6 +44,9 @@ impl Metadata<'_> {
         url("introspection_endpoint", routes::INTROSPECT);
         url("userinfo_endpoint", routes::USERINFO);
         url("end_session_endpoint", routes::SIGN_OUT);
+        if self.clients_register {
+            url("registration_endpoint", routes::REGISTER);
+        }
         add("response_types_supported", json!(["code"]));
         add("response_modes_supported", json!(["query"]));
         add("code_challenge_methods_supported", json!(["S256"]));
@@ -79,7 +84,7 @@ mod tests {
     fn document_of(issuer: &str, kind: MetadataDocument) -> Value {
         let keys =
             PublicKeys::parse(r#"{"keys":[{"kty":"RSA","alg":"RS256","kid":"k","n":"AQAB","e":"AQAB"}]}"#).unwrap();
-        Metadata { issuer, keys: &keys }.document(kind)
+        Metadata { issuer, keys: &keys, clients_register: false }.document(kind)
     }
 
     #[test]
@@ -108,6 +113,15 @@ mod tests {
         ] {
             assert_eq!(document[endpoint], format!("https://id.example.org{path}"));
         }
+    }
+
+    #[test]
+    fn where_clients_register_is_announced_only_where_they_may() {
+        let kind = MetadataDocument::OAuthAuthorizationServer;
+        assert!(document(kind).get("registration_endpoint").is_none());
+        let keys = PublicKeys::parse(r#"{"keys":[]}"#).unwrap();
+        let announced = Metadata { issuer: "https://id.example.org/prod", keys: &keys, clients_register: true };
+        assert_eq!(announced.document(kind)["registration_endpoint"], "https://id.example.org/prod/register");
     }
 
     #[test]

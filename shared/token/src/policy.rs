@@ -15,6 +15,11 @@ pub const MAX_RETRY_CONFIDENTIAL_SECONDS: Seconds = 86_400;
 /// How far ahead of our clock an access token's `iat` may lie (FAPI 2.0: accept 10 s, refuse more than 60 s).
 pub const MAX_IAT_AHEAD_SECONDS: Seconds = 60;
 
+/// How long a client's registration of itself is good unless the registrations say otherwise: ninety days.
+pub const DYNAMIC_CLIENT_SECONDS: Seconds = 7_776_000;
+/// The longest that it may be good: one year.
+pub const MAX_DYNAMIC_CLIENT_SECONDS: Seconds = 31_536_000;
+
 /// How long one request may go on ending sessions: well before its caller is given up, so that what is left is told.
 pub const ENDING_SECONDS: Seconds = 5;
 

@@ -43,7 +43,7 @@ pub enum Function {
     Sessions,
     /// Publishes keys and metadata.
     Discovery,
-    /// Begins and finishes sign-ins.
+    /// Begins and finishes sign-ins, and registers clients.
     Authorize,
 }
 
@@ -135,6 +135,8 @@ pub const POST_USERINFO: Route = route(Method::Post, "/userinfo", Function::Intr
 pub const SIGN_OUT: Route = route(Method::Get, "/sign-out", Function::Revoke, Who::Anyone);
 /// The same as a form.
 pub const POST_SIGN_OUT: Route = route(Method::Post, "/sign-out", Function::Revoke, Who::Anyone);
+/// A client registers itself (RFC 7591 §3).
+pub const REGISTER: Route = route(Method::Post, "/register", Function::Authorize, Who::Anyone);
 /// The public keys (RFC 7517 §5).
 pub const JWKS: Route = public("/.well-known/jwks.json");
 /// OpenID Connect Discovery 1.0 §4.
@@ -148,7 +150,7 @@ pub const OPENID_CONFIGURATION_OF_PATH: Route = public("/.well-known/openid-conf
 pub const OAUTH_AUTHORIZATION_SERVER_OF_PATH: Route = public("/.well-known/oauth-authorization-server/{issuer_path+}");
 
 /// All of them.
-pub const ALL: [Route; 22] = [
+pub const ALL: [Route; 23] = [
     ISSUE,
     RENEW,
     REVOKE,
@@ -166,6 +168,7 @@ pub const ALL: [Route; 22] = [
     POST_USERINFO,
     SIGN_OUT,
     POST_SIGN_OUT,
+    REGISTER,
     JWKS,
     OPENID_CONFIGURATION,
     OAUTH_AUTHORIZATION_SERVER,

@@ -10,7 +10,10 @@ use latchkey_token::{
     documents::Observer, json::Faults, keys::KeyRing, ports::DerivedDocument, rotation::Derived, values::Timestamp,
 };
 use latchkey_token_aws::{CachedSignInDocuments, SecretText};
-use latchkey_token_lambda::{response::Page, system::SystemRandomness};
+use latchkey_token_lambda::{
+    response::{Cors, Page},
+    system::SystemRandomness,
+};
 use latchkey_token_testkit::SettableClock;
 use test_support::{
     ISSUER, form, keys,
@@ -451,6 +454,8 @@ pub async fn flood(row: Row) {
     let observer = Observer { served, ring_served: |_: &KeyRing, _| {}, faulty: |_, _: &Faults| {} };
     let clock = Arc::new(SettableClock::at(FLOOD_AT));
     let sign_ins = authorize::SignIns {
+        clients_register: false,
+        cors: Cors::default(),
         documents: CachedSignInDocuments::new(ticket_keys, clients, 300).observed(observer),
         issuer: ISSUER.into(),
         clock: clock.clone(),

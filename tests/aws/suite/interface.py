@@ -37,6 +37,7 @@ REFUSED = {
     "issue-query": 400,
     "issue-wrong-secret": 401,
     "introspect-unauthenticated": 401,
+    "authorize-register-elsewhere": 400,
     "renew-code-forged": 400,
     "renew-code-wrong-verifier": 400,
     "renew-forged": 400,
@@ -47,6 +48,11 @@ REFUSED = {
     "renew-wrong-grant": 400,
     "revoke-unauthenticated": 401,
     "sessions-malformed": 400,
+}
+# What has been made.
+CREATED = {
+    "authorize-register": 201,
+    "authorize-register-secret": 201,
 }
 # Those of browsers: sent on, or shown a page.
 REDIRECTED = {
@@ -146,6 +152,7 @@ def check(emulator, built, folder, rotations):
         "LATCHKEY_TICKET_KEYS": f"file:{tickets}",
         "LATCHKEY_PUBLIC_KEYS": f"file:{public}",
         "LATCHKEY_AUDIENCE": "librechat",
+        "LATCHKEY_DYNAMIC_CLIENTS": "true",
         "LATCHKEY_CLIENTS": f"file:{ROOT / 'local/examples/clients.json'}",
     }
     counts = {}
@@ -248,7 +255,7 @@ def filled(event, issue, authorize):
 
 
 def expect(name, answer):
-    wanted = (REFUSED | REDIRECTED | PAGES).get(name, 200)
+    wanted = (REFUSED | CREATED | REDIRECTED | PAGES).get(name, 200)
     assert answer.get("statusCode") == wanted, f"{name}: expected {wanted}: {answer}"
     if name in REDIRECTED:
         assert "location" in answer["headers"] and not answer.get("body"), f"{name}: {answer}"

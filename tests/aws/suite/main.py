@@ -162,6 +162,7 @@ class Suite:
             ("JwtSecretKmsKeyArn", "alias/librechat"),
             ("JwtSecretArn", "jwt-secret"),
             ("SignInRequestsPerSecond", "0"),
+            ("RegistrationRequestsPerSecond", "0"),
             ("AlarmTopicArn", "alarms"),
             ("ServerErrorPercent", "101"),
             ("LatencyMilliseconds", "9"),

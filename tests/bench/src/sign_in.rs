@@ -9,6 +9,7 @@ use lambda_http::{
     http::{Request, Response},
 };
 use latchkey_token_aws::CachedDocuments;
+use latchkey_token_lambda::response::Cors;
 use serde_json::{Value, json};
 
 use crate::installation::{CALLBACK, ISSUER, Tokens, http_event, invoke};
@@ -100,6 +101,8 @@ pub struct Browser {
 impl Browser {
     pub fn new(tokens: &Tokens) -> Self {
         let sign_ins = SignIns {
+            clients_register: false,
+            cors: Cors::default(),
             documents: Arc::clone(&tokens.documents),
             issuer: ISSUER.into(),
             clock: Arc::clone(&tokens.clock),

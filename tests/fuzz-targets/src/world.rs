@@ -43,6 +43,7 @@ impl World {
     pub(crate) fn of(documents: FixedDocuments) -> Self {
         let clock = Arc::new(SettableClock::at(NOW));
         let discovery = Discovery {
+            clients_register: true,
             keys: documents.clone(),
             issuer: ISSUER.into(),
             max_age_seconds: 300,
@@ -50,6 +51,8 @@ impl World {
             clock: clock.clone(),
         };
         let sign_ins = SignIns {
+            clients_register: true,
+            cors: Cors::default(),
             documents: documents.clone(),
             issuer: ISSUER.into(),
             clock: clock.clone(),

@@ -45,6 +45,7 @@ impl Functions {
                 issuer: ISSUER.into(),
                 max_age_seconds: 300,
                 cors: Cors::default(),
+                clients_register: true,
                 clock: clock.clone(),
             },
             sign_ins: SignIns {
@@ -52,6 +53,8 @@ impl Functions {
                 issuer: ISSUER.into(),
                 clock: clock.clone(),
                 randomness: Arc::new(SystemRandomness),
+                cors: Cors::default(),
+                clients_register: true,
             },
             tokens: Service {
                 store,

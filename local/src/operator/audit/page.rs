@@ -53,6 +53,7 @@ const fn colour(kind: EventKind) -> RGBColor {
         EventKind::AccessDenied => RGBColor(160, 120, 85),
         EventKind::ReuseDetected => RGBColor(214, 50, 60),
         EventKind::StateMismatch => RGBColor(205, 70, 150),
+        EventKind::ClientRegistered => RGBColor(70, 150, 150),
         EventKind::DocumentFault => RGBColor(120, 60, 60),
     }
 }

@@ -10,5 +10,5 @@ mod secret;
 pub(super) use self::{audit_key::AuditKeyLocation, place::Place, registrations::AllSessions};
 pub(crate) use self::{
     keys::KeysCommand,
-    registrations::{ClientCommand, IssuerCommand},
+    registrations::{ClientCommand, DynamicClientsCommand, IssuerCommand},
 };

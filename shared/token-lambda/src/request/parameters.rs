@@ -60,6 +60,16 @@ impl Parameters {
         }
     }
 
+    /// The same where nothing but JSON will do. A member that is `null` counts as left out.
+    pub fn read_json(request: &Request) -> Result<Self, RequestFault> {
+        let parameters = Self::read(request)?;
+        if parameters.is_form {
+            return Err(RequestFault::UnsupportedMediaType);
+        }
+        let members = parameters.members.into_iter().filter(|(_, value)| !value.is_null());
+        Ok(Self { members: members.collect(), is_form: false })
+    }
+
     /// Reads the query string of a route that has one, as a form. Nothing but the names in `known` may stand there: no
     /// credential and no token is ever read from it.
     pub fn of_query(uri: &Uri, known: &[&str]) -> Result<Self, RequestFault> {
@@ -102,6 +112,16 @@ impl Parameters {
     /// A string member that must be there.
     pub fn required(&mut self, name: &str) -> Result<String, RequestFault> {
         self.text(name)?.ok_or_else(|| RequestFault::invalid(format!("{name} is missing")))
+    }
+
+    /// A list of strings, of JSON; `None` when it is missing.
+    pub fn strings(&mut self, name: &str) -> Result<Option<Vec<String>>, RequestFault> {
+        let strings: Option<Vec<String>> = match self.members.remove(name) {
+            None => return Ok(None),
+            Some(Value::Array(items)) => items.iter().map(|item| item.as_str().map(str::to_owned)).collect(),
+            Some(_) => None,
+        };
+        strings.map(Some).ok_or_else(|| RequestFault::invalid(format!("{name} must be a list of strings")))
     }
 
     /// A point in time in whole Unix seconds.

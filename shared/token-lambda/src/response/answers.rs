@@ -82,6 +82,11 @@ pub fn ok(body: &impl Serialize) -> Response<Body> {
     json(StatusCode::OK, body)
 }
 
+/// 201 with what has been made.
+pub fn created(body: &impl Serialize) -> Response<Body> {
+    json(StatusCode::CREATED, body)
+}
+
 /// 401 of a resource that is protected by access tokens (RFC 6750 §3.1).
 pub fn invalid_token() -> Response<Body> {
     let response = refused(StatusCode::UNAUTHORIZED, "invalid_token", "the access token is missing or not valid");

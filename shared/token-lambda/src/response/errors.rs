@@ -106,6 +106,8 @@ fn refusal_response(refusal: &Refusal, tried_to_authenticate: bool) -> Response<
             "unsupported_grant_type",
             &format!("grant_type must be left out here or be one of: {}", supported.join(", ")),
         ),
+        Refusal::InvalidRedirectUri(text) => bad_request("invalid_redirect_uri", text),
+        Refusal::InvalidClientMetadata(text) => bad_request("invalid_client_metadata", text),
         Refusal::WindowClosed { opens_at, retry_after_seconds } => with_header(
             bad_request("invalid_request", &format!("too early: renewal of this session opens at {opens_at}")),
             header::RETRY_AFTER,

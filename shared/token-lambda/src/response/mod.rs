@@ -7,8 +7,8 @@ mod pages;
 
 pub use self::{
     answers::{
-        Nothing, cacheable, exchanged, insufficient_scope, invalid_token, method_not_allowed, not_found, ok, refused,
-        tokens, with_bearer_challenge, with_header,
+        Nothing, cacheable, created, exchanged, insufficient_scope, invalid_token, method_not_allowed, not_found, ok,
+        refused, tokens, with_bearer_challenge, with_header,
     },
     cors::Cors,
     errors::{EdgeError, error},

@@ -5,7 +5,7 @@ use std::fmt;
 const PREFIX: &str = "LATCHKEY_";
 
 /// Every setting, of any function and of the local server.
-const NAMES: [&str; 22] = [
+const NAMES: [&str; 23] = [
     "LATCHKEY_ABSOLUTE_SECONDS",
     "LATCHKEY_ACCESS_TOKEN_SECONDS",
     "LATCHKEY_AUDIENCE",
@@ -13,6 +13,7 @@ const NAMES: [&str; 22] = [
     "LATCHKEY_CLIENTS",
     "LATCHKEY_CLOCK_SKEW_SECONDS",
     "LATCHKEY_CORS_ORIGINS",
+    "LATCHKEY_DYNAMIC_CLIENTS",
     "LATCHKEY_GRACE_SECONDS",
     "LATCHKEY_IDLE_SECONDS",
     "LATCHKEY_ISSUER",

@@ -98,6 +98,7 @@ impl Audit for RequestAudit {
                     reason = event.reason.map(Reason::name),
                     seconds_to_expiry = event.seconds_to_expiry,
                     in_grace = event.in_grace,
+                    redirect_uris = event.redirect_uris,
                     source_ip = self.caller.source_ip,
                     user_agent = self.user_agent,
                 )

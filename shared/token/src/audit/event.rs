@@ -30,6 +30,8 @@ pub enum EventKind {
     /// `reuse_detected`: a replaced refresh token came again and was no permitted retry: theft. Recorded even if the
     /// session could not be ended.
     ReuseDetected,
+    /// `client_registered`: a client has registered itself. Nothing of it is stored: this line is all that tells of it.
+    ClientRegistered,
     /// `client_rejected`: the request of an issuer or a client was refused: the caller is unknown or not
     /// authenticated, or it may not do this.
     ClientRejected,
@@ -47,7 +49,7 @@ pub enum EventKind {
 
 impl EventKind {
     /// Every kind, in the order of a session's life; what can go wrong with it last.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 17] = [
         Self::SignInStarted,
         Self::SignInAccepted,
         Self::TokenIssued,
@@ -56,6 +58,7 @@ impl EventKind {
         Self::TokenExchanged,
         Self::TokenExpired,
         Self::SessionRevoked,
+        Self::ClientRegistered,
         Self::KeysRotated,
         Self::SignInRejected,
         Self::RenewalRejected,
@@ -79,6 +82,7 @@ impl EventKind {
             Self::RenewalRejected => "renewal_rejected",
             Self::TokenExpired => "token_expired",
             Self::ReuseDetected => "reuse_detected",
+            Self::ClientRegistered => "client_registered",
             Self::ClientRejected => "client_rejected",
             Self::StateMismatch => "state_mismatch",
             Self::KeysRotated => "keys_rotated",
@@ -123,6 +127,8 @@ pub struct Event {
     pub seconds_to_expiry: Option<i64>,
     /// Whether the access token presented was in its grace period.
     pub in_grace: Option<bool>,
+    /// How many addresses a client has registered for.
+    pub redirect_uris: Option<usize>,
 }
 
 impl Event {
@@ -139,6 +145,7 @@ impl Event {
             reason: None,
             seconds_to_expiry: None,
             in_grace: None,
+            redirect_uris: None,
         }
     }
 

@@ -61,6 +61,12 @@ reasons! {
     ResourceNotAllowed = "resource_not_allowed",
     /// At issue: a claim outside the client's registration, reserved, too long, or of a form that cannot be stored.
     ClaimsNotAllowed = "claims_not_allowed",
+    /// At registration: the registrations say nothing of clients that register themselves.
+    RegistrationOff = "registration_off",
+    /// At registration: an address that is none, or that no client may register for, none at all, or too many.
+    RegistrationRedirectUri = "registration_redirect_uri",
+    /// At registration: a way to authenticate, a grant or a response type that is not supported.
+    RegistrationMetadata = "registration_metadata",
 
     // An exchange for a target (RFC 8693).
     /// The client is public, or its tokens are of HS256: it may not exchange.

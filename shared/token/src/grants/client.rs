@@ -22,6 +22,17 @@ pub enum ClientIdentification {
     FromAccessToken,
 }
 
+impl ClientIdentification {
+    /// The ids that the request states. Who only registered itself authenticates by no assertion.
+    pub(super) fn ids(&self) -> Vec<&str> {
+        match self {
+            Self::Authenticated(candidates) => candidates.iter().map(|candidate| candidate.id.as_str()).collect(),
+            Self::Named(ids) => ids.iter().map(String::as_str).collect(),
+            Self::Assertion(_) | Self::FromAccessToken => Vec::new(),
+        }
+    }
+}
+
 /// Tells who the client is, and records who is not.
 #[derive(Clone, Copy)]
 pub(super) struct ClientCheck<'a> {

@@ -40,13 +40,14 @@ where
         let now = self.clock.now();
         let code = UnverifiedCode::parse(&request.code);
         let check = self.client_check(now);
-        let mut documents = self.documents.current(now).await?;
+        let source = self.documents_naming(&request.client, None);
+        let mut documents = source.current(now).await?;
         // Who only claims to be a client must not be able to have the keys reloaded.
         check.required_client(&documents.registrations, &request.client)?;
         let is_unknown =
             |code: &UnverifiedCode| matches!(documents.keys.tag_key(code.tag_kid(), now.unix_seconds()), Ok(None));
         if code.as_ref().is_ok_and(is_unknown) {
-            documents = self.documents.reloaded(now).await?;
+            documents = source.reloaded(now).await?;
         }
         let client = check.required_client(&documents.registrations, &request.client)?;
         let audience = self.audience(client, &request.resource)?;

@@ -13,6 +13,7 @@ use crate::{
     documents::{Documents, Signers},
     failure::{Failure, Refusal, Unavailable},
     keys::{KeyRing, TagKey},
+    management::Mentioning,
     policy::Policy,
     ports::{Audit, Clock, DocumentSource, Randomness, ReadSession, RenewSession, RevokeSession, random},
     registrations::{Client, ClientPolicy, Epochs, Profile, RenewalRequirement, epoch_unreadable},
@@ -197,12 +198,13 @@ where
             resource: &request.resource,
             now,
         };
-        let mut documents = self.documents.current(now).await?;
+        let source = self.documents_naming(unverified.client, request.access_token.as_deref());
+        let mut documents = source.current(now).await?;
         // Who only claims to be a client must not be able to have the keys reloaded, or a scope read.
         let client = self.client_check(now).stated_client(&documents.registrations, unverified.client)?;
         let scope = self.scope(client, request.scope.as_deref())?;
         if unverified.names_a_key_unknown_to(&documents.keys) {
-            documents = self.documents.reloaded(now).await?;
+            documents = source.reloaded(now).await?;
         }
         let authentic = self.authenticate(&documents, unverified, scope)?;
         let signers = Signers::choose(&documents.keys, authentic.client, now)?;
@@ -221,6 +223,17 @@ where
             Ok(session) => self.renewed(authentic, signers, &session, candidate),
             Err(record) => self.conclude(authentic, signers, record, Attempt::Refused).await,
         }
+    }
+
+    /// Where the documents come from for a request of this client. The access token counts only where nothing else says
+    /// which client it is: another one's is refused in any case.
+    pub(super) fn documents_naming<'r>(
+        &'r self,
+        client: &'r ClientIdentification,
+        access_token: Option<&'r str>,
+    ) -> Mentioning<'r, D> {
+        let token = access_token.filter(|_| matches!(client, ClientIdentification::FromAccessToken));
+        Mentioning { source: self.documents, issuer: &self.policy.issuer, ids: client.ids(), token }
     }
 
     pub(super) fn client_check(&self, now: Timestamp) -> ClientCheck<'_> {

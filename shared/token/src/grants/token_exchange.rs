@@ -16,7 +16,7 @@ use crate::{
     failure::{Failure, Refusal},
     json::{Map, Value},
     keys::Signer,
-    management::Caller,
+    management::{Caller, Mentioning, scope_of},
     policy::Policy,
     ports::{Audit, Clock, DocumentSource, Randomness, ReadSession, random},
     registrations::{Client, ExchangeTarget},
@@ -107,14 +107,16 @@ impl<S: ReadSession, D: DocumentSource> TokenExchange<'_, S, D> {
         let now = self.clock.now();
         let check = ClientCheck { policy: self.policy, audit: self.audit, now };
         let subject_token = UnverifiedAccessToken::parse(&request.subject_token);
-        let mut documents = self.documents.current(now).await?;
+        let (issuer, ids) = (self.policy.issuer.as_str(), request.client.ids());
+        let source = Mentioning { source: self.documents, issuer, ids, token: Some(&request.subject_token) };
+        let mut documents = source.current(now).await?;
         // Who only claims to be a client must not be able to have the keys reloaded.
         check.required_client(&documents.registrations, &request.client)?;
         let is_unknown = |token: &UnverifiedAccessToken<'_>| {
             matches!(documents.keys.verifier(token.kid(), now.unix_seconds()), Ok(None))
         };
         if subject_token.as_ref().is_ok_and(is_unknown) {
-            documents = self.documents.reloaded(now).await?;
+            documents = source.reloaded(now).await?;
         }
         let client = check.required_client(&documents.registrations, &request.client)?;
         let rejected = |reason, refusal: Refusal| {
@@ -142,7 +144,7 @@ impl<S: ReadSession, D: DocumentSource> TokenExchange<'_, S, D> {
 
         let backing = self.store.read(&token.session).await?.and_then(|record| record.backing());
         let is_live =
-            |backing: &Backing| Ok::<_, Failure>(backing.scope_of(&token, &documents.registrations, now)?.is_some());
+            |backing: &Backing| Ok::<_, Failure>(scope_of(backing, &token, &documents, issuer, now)?.is_some());
         let backing = match backing {
             Some(backing) if is_live(&backing)? => backing,
             _ => {
@@ -188,7 +190,7 @@ impl<S: ReadSession, D: DocumentSource> TokenExchange<'_, S, D> {
         if owner.is_none_or(|owner| owner.algorithm.is_symmetric()) {
             return Ok(Err(Reason::AccessTokenAlgorithm));
         }
-        if !Caller::Client(client).may_see(token, Purpose::LetIn) {
+        if !Caller::Client(client).may_see(token, &documents.registrations, Purpose::LetIn) {
             return Ok(Err(Reason::AccessTokenOfAnotherClient));
         }
         if let Err(reason) = token.check_times(now, self.policy.clock_skew_seconds) {

@@ -116,7 +116,7 @@ impl Report {
     }
 
     /// What `read` reads, and whether it may be used: nothing wrong with it but members that may be ignored.
-    fn judged<T>(&mut self, read: impl FnOnce(&mut Self) -> T) -> (T, bool) {
+    pub(crate) fn judged<T>(&mut self, read: impl FnOnce(&mut Self) -> T) -> (T, bool) {
         let before = self.harmful;
         let value = read(self);
         (value, self.harmful == before)
@@ -177,6 +177,11 @@ impl<'t> Document<'t> {
     fn take(&mut self, member: &str) -> Option<&'t RawValue> {
         let index = self.members.iter().position(|(name, _)| name == member)?;
         Some(self.members.swap_remove(index).1).filter(|value| value.get() != "null")
+    }
+
+    /// The text of a member that is there and not `null`, for a reader of its own.
+    pub(crate) fn member(&mut self, member: &str) -> Option<&'t RawValue> {
+        self.take(member)
     }
 
     /// Whether there is such a member, and it is not `null`.
@@ -357,6 +362,11 @@ impl<'a> Members<'a> {
         let path = self.member_path(member);
         let items = list.unwrap_or_default().into_iter().enumerate();
         items.map(|(index, item)| (format!("{path}[{index}]"), item)).collect()
+    }
+
+    /// Whether there is such a member, readable or not, that is not `null`. Asked before it is taken.
+    pub(crate) fn is_there(&self, member: &str) -> bool {
+        self.unreadable.contains(member) || self.members.get(member).is_some_and(|value| !value.is_null())
     }
 
     /// A member as it stands there, not taken.

@@ -10,9 +10,10 @@ use serde_json::value::RawValue;
 use super::{
     algorithm::{Algorithm, MIN_HMAC_BYTES},
     audit_key::AuditKey,
+    of_tag_key::{RegistrationKey, ticket_secret},
     parsed::{SigningMaterial, VerifyingMaterial},
     pkcs8::key_pair,
-    ring::{KeyRing, Kid, Lifetime, NOT_YET, SigningKey, TagKey, ticket_secret},
+    ring::{KeyRing, Kid, Lifetime, NOT_YET, SigningKey, TagKey},
 };
 use crate::{
     json::{Document, Faults, Members, Reading, Report},
@@ -163,7 +164,9 @@ pub(super) fn read_tag_key_of(mut members: Members<'_>) -> (Option<TagKey>, Opti
     let key = kid.zip(secret).and_then(|(kid, secret)| {
         let key = hmac::Key::new(hmac::HMAC_SHA256, &secret);
         let ticket_secret = ticket_secret(&secret)?;
-        Some(TagKey { kid, use_from, retire_at, key, fingerprint: sha256(&secret), ticket_secret })
+        let registration_key = RegistrationKey::of_tag_key(&secret)?;
+        let fingerprint = sha256(&secret);
+        Some(TagKey { kid, use_from, retire_at, key, fingerprint, ticket_secret, registration_key })
     });
     (key, kid)
 }

@@ -2,10 +2,7 @@
 
 use std::fmt;
 
-use aws_lc_rs::{
-    hkdf::{HKDF_SHA256, Salt},
-    hmac,
-};
+use aws_lc_rs::hmac;
 use jsonwebtoken::{
     DecodingKey, EncodingKey,
     jwk::{Jwk, JwkSet},
@@ -14,6 +11,7 @@ use jsonwebtoken::{
 use super::{
     algorithm::Algorithm,
     audit_key::AuditKey,
+    of_tag_key::RegistrationKey,
     parsed::{SigningMaterial, VerifyingMaterial},
     public::PublicKeys,
 };
@@ -144,6 +142,8 @@ pub struct TagKey {
     pub(super) fingerprint: [u8; 32],
     /// What sign-ins are sealed with, derived from it.
     pub(super) ticket_secret: [u8; 32],
+    /// What registered clients are tagged with, derived from it.
+    pub(super) registration_key: RegistrationKey,
 }
 
 impl TagKey {
@@ -161,31 +161,14 @@ impl TagKey {
         (&self.ticket_secret, self.use_from, self.retire_at)
     }
 
+    /// What clients are tagged with that register while this key is in use.
+    pub(crate) const fn registration_key(&self) -> &RegistrationKey {
+        &self.registration_key
+    }
+
     fn is_usable_at(&self, now: i64) -> bool {
         self.retire_at.is_none_or(|retire_at| now < retire_at)
     }
-}
-
-/// The infos of HKDF (RFC 5869 §3.2): what is derived of a tag key for one purpose is of no use for another.
-const TICKET_INFO: &[&[u8]] = &[b"latchkey ticket"];
-const REGISTRATION_INFO: &[&[u8]] = &[b"latchkey registration"];
-
-/// What of a tag key's secret sign-ins are sealed with. `None` only if the cryptographic library refuses.
-pub(crate) fn ticket_secret(tag_key: &[u8]) -> Option<[u8; 32]> {
-    derived(tag_key, TICKET_INFO)
-}
-
-/// What of a tag key's secret registered clients are tagged with. `None` only if the cryptographic library refuses.
-pub(crate) fn registration_secret(tag_key: &[u8]) -> Option<[u8; 32]> {
-    derived(tag_key, REGISTRATION_INFO)
-}
-
-/// HKDF-SHA256 without a salt: tag keys are random.
-fn derived(secret: &[u8], info: &[&[u8]]) -> Option<[u8; 32]> {
-    let mut bytes = [0; 32];
-    let key = Salt::new(HKDF_SHA256, &[]).extract(secret);
-    key.expand(info, HKDF_SHA256).and_then(|derived| derived.fill(&mut bytes)).ok()?;
-    Some(bytes)
 }
 
 impl fmt::Debug for TagKey {

@@ -1,7 +1,7 @@
 //! Authorization of a request: an unexpired access token, for our audience, of a live session. The grace period does not
 //! count here.
 
-use super::recognise::Bearer;
+use super::recognise::{Bearer, scope_of};
 use crate::{
     audit::{Event, EventKind, Reason},
     failure::Unavailable,
@@ -68,7 +68,7 @@ impl<S: ReadSession, D: DocumentSource> Admit<'_, S, D> {
             None => self.store.read(&token.session).await?.and_then(|record| record.backing()),
         };
         let Some(backing) = backing else { return denied(Reason::SessionNotLive) };
-        let Some(scope) = backing.scope_of(token, &bearer.documents.registrations, now)? else {
+        let Some(scope) = scope_of(&backing, token, &bearer.documents, &self.policy.issuer, now)? else {
             return denied(Reason::SessionNotLive);
         };
         Ok(Some(Admitted { token: AuthenticAccessToken { scope, ..bearer.token }, backing }))

@@ -26,6 +26,19 @@ pub enum CallerIdentification {
     Missing,
 }
 
+impl CallerIdentification {
+    /// The ids that the request states, of whomever. Who only registered itself authenticates by no assertion.
+    pub(super) fn ids(&self) -> Vec<&str> {
+        match self {
+            Self::Either(candidates) | Self::Issuer(candidates) | Self::Client(candidates) => {
+                candidates.iter().map(|candidate| candidate.id.as_str()).collect()
+            }
+            Self::Named(ids) => ids.iter().map(String::as_str).collect(),
+            Self::Assertion(_) | Self::Missing => Vec::new(),
+        }
+    }
+}
+
 /// Somebody who is who they say.
 #[derive(Clone, Copy)]
 pub enum Caller<'a> {
@@ -38,11 +51,18 @@ pub enum Caller<'a> {
 impl<'a> Caller<'a> {
     /// Whether `token` is this caller's business: one of its clients', or its own. A client may also ask about tokens that are
     /// meant for it, but not renew or end with them: their `aud` names its id or one of its audiences.
-    pub(crate) fn may_see(&self, token: &AuthenticAccessToken, purpose: Purpose) -> bool {
+    pub(crate) fn may_see(
+        &self,
+        token: &AuthenticAccessToken,
+        registrations: &Registrations,
+        purpose: Purpose,
+    ) -> bool {
         match self {
-            Self::Issuer(issuer) => issuer.clients.contains(&token.client_id),
+            Self::Issuer(issuer) => registrations.is_client_of(&token.client_id, issuer),
             Self::Client(own) => {
-                let is_meant = |aud: &String| aud == own.client_id.as_str() || own.audience.contains(aud);
+                // Whoever has registered itself is no target, only a way to one.
+                let is_target = |aud: &String| own.audience.contains(aud) && !own.is_registered();
+                let is_meant = |aud: &String| aud == own.client_id.as_str() || is_target(aud);
                 own.client_id == token.client_id || purpose == Purpose::LetIn && token.audience.iter().any(is_meant)
             }
         }

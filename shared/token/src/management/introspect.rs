@@ -1,18 +1,21 @@
 //! Introspection (RFC 7662): what a live token says, to those whose business it is. Never writes.
 
+use std::sync::Arc;
+
 use serde_json::json;
 
 use super::{
     caller::{Caller, CallerIdentification, identify},
-    recognise::{CallersToken, documents_for, is_current, recognise},
+    recognise::{CallersToken, Mentioning, documents_for, is_current, recognise, scope_of},
 };
 use crate::{
     audit::{Event, EventKind, Reason},
+    documents::Documents,
     failure::{Failure, Refusal},
     json::{Map, Value},
     policy::Policy,
     ports::{Audit, Clock, DocumentSource, ReadSession},
-    registrations::{Client, Registrations},
+    registrations::Client,
     session::Session,
     tokens::{AuthenticAccessToken, Purpose},
     values::Timestamp,
@@ -36,13 +39,15 @@ impl<S: ReadSession, D: DocumentSource> Introspect<'_, S, D> {
     /// The answer's members: `active`, and for a live token the rest of RFC 7662 §2.2.
     pub async fn run(&self, caller: &CallerIdentification, token: &str) -> Result<Map<String, Value>, Failure> {
         let now = self.clock.now();
-        let documents = self.documents.current(now).await?;
+        let source =
+            Mentioning { source: self.documents, issuer: &self.policy.issuer, ids: caller.ids(), token: Some(token) };
+        let documents = source.current(now).await?;
         self.identify(identify(&documents.registrations, caller, self.policy, now, self.audit)?)?;
-        let documents = documents_for(self.documents, documents, token, now).await?;
+        let documents = documents_for(&source, documents, token, now).await?;
         let caller = self.identify(identify(&documents.registrations, caller, self.policy, now, self.audit)?)?;
         let said = match recognise(token, caller, &documents, self.policy, Purpose::LetIn, now)? {
             Err(reason) => Err(reason),
-            Ok(CallersToken::Access(token)) => self.access_token(token, &documents.registrations, now).await?,
+            Ok(CallersToken::Access(token)) => self.access_token(token, &documents, now).await?,
             Ok(CallersToken::Refresh(token, client)) => match caller {
                 Caller::Client(_) => Err(Reason::RefreshTokenShownToIssuersOnly),
                 Caller::Issuer(_) => {
@@ -77,7 +82,7 @@ impl<S: ReadSession, D: DocumentSource> Introspect<'_, S, D> {
     async fn access_token(
         &self,
         token: AuthenticAccessToken,
-        registrations: &Registrations,
+        documents: &Arc<Documents>,
         now: Timestamp,
     ) -> Result<Result<Map<String, Value>, Reason>, Failure> {
         if let Err(reason) = token.check_times(now, self.policy.clock_skew_seconds) {
@@ -85,7 +90,7 @@ impl<S: ReadSession, D: DocumentSource> Introspect<'_, S, D> {
         }
         let backing = self.store.read(&token.session).await?.and_then(|record| record.backing());
         let scope = match backing {
-            Some(backing) => backing.scope_of(&token, registrations, now)?,
+            Some(backing) => scope_of(&backing, &token, documents, &self.policy.issuer, now)?,
             None => None,
         };
         let Some(scope) = scope else { return Ok(Err(Reason::SessionNotLive)) };

@@ -11,7 +11,6 @@ mod sign_out;
 mod subject_sessions;
 mod userinfo;
 
-pub(crate) use self::caller::identify;
 pub use self::{
     admit::{Admit, Admitted},
     caller::{Caller, CallerIdentification},
@@ -21,4 +20,8 @@ pub use self::{
     sign_out::{SignOut, SignOutRequest, SignedOut},
     subject_sessions::{ListedPage, PageLimit, SessionFilter, SubjectSessions},
     userinfo::{Userinfo, UserinfoAnswer},
+};
+pub(crate) use self::{
+    caller::identify,
+    recognise::{Mentioning, scope_of},
 };

@@ -10,8 +10,10 @@ use crate::{
     policy::Policy,
     ports::DocumentSource,
     registrations::{Client, ClientPolicy, Registrations, epoch_unreadable},
-    session::{Decision, Presented, RenewalRules, Session, Write, decide},
-    tokens::{AuthenticAccessToken, Purpose, RefreshToken, UnverifiedAccessToken, UnverifiedRefreshToken},
+    session::{Backing, Decision, Presented, RenewalRules, Session, Write, decide},
+    tokens::{
+        AuthenticAccessToken, Purpose, RefreshToken, UnverifiedAccessToken, UnverifiedRefreshToken, claimed_client,
+    },
     values::Timestamp,
 };
 
@@ -19,6 +21,36 @@ use crate::{
 pub(crate) enum CallersToken<'a> {
     Access(AuthenticAccessToken),
     Refresh(RefreshToken, &'a Client),
+}
+
+/// Documents in which those clients are known that have registered themselves and that a request mentions.
+pub(crate) struct Mentioning<'a, D> {
+    pub source: &'a D,
+    /// The deployment's `iss`.
+    pub issuer: &'a str,
+    /// Ids that the request states, of whomever.
+    pub ids: Vec<&'a str>,
+    /// A JWT whose client counts as well. Its signature is for others to check.
+    pub token: Option<&'a str>,
+}
+
+impl<D: DocumentSource> Mentioning<'_, D> {
+    fn recognised(&self, documents: Arc<Documents>, now: Timestamp) -> Result<Arc<Documents>, Unavailable> {
+        // Where no client registers itself, nothing is looked at twice.
+        let token = self.token.filter(|_| documents.registrations.has_dynamic_clients());
+        let claimed = token.and_then(claimed_client);
+        documents.recognising(self.ids.iter().copied().chain(claimed.as_deref()), self.issuer, now)
+    }
+}
+
+impl<D: DocumentSource> DocumentSource for Mentioning<'_, D> {
+    async fn current(&self, now: Timestamp) -> Result<Arc<Documents>, Unavailable> {
+        self.recognised(self.source.current(now).await?, now)
+    }
+
+    async fn reloaded(&self, now: Timestamp) -> Result<Arc<Documents>, Unavailable> {
+        self.recognised(self.source.reloaded(now).await?, now)
+    }
 }
 
 /// An access token that is shown to be let in, and what it was verified with. Its times and its session are still to be
@@ -40,6 +72,7 @@ impl Bearer {
             Ok(unverified) => unverified,
             Err(rejection) => return Ok(Err(rejection)),
         };
+        let source = Mentioning { source, issuer: &policy.issuer, ids: Vec::new(), token: Some(text) };
         let mut documents = source.current(now).await?;
         if documents.keys.verifier(unverified.kid(), now.unix_seconds())?.is_none() {
             documents = source.reloaded(now).await?;
@@ -58,6 +91,22 @@ impl Bearer {
             ..event.subject(self.documents.keys.audit_name(&self.token.subject))
         }
     }
+}
+
+/// The scope that `token` still has by what its session's record says ([`Backing::scope_of`]).
+pub(crate) fn scope_of(
+    backing: &Backing,
+    token: &AuthenticAccessToken,
+    documents: &Arc<Documents>,
+    issuer: &str,
+    now: Timestamp,
+) -> Result<Option<String>, Unavailable> {
+    if token.actors.is_empty() {
+        return backing.scope_of(token, &documents.registrations, now);
+    }
+    // That the session's client has registered itself nothing but the record tells.
+    let documents = Arc::clone(documents).recognising([backing.client_id().as_str()], issuer, now)?;
+    backing.scope_of(token, &documents.registrations, now)
 }
 
 /// The documents in force; reloaded if the token names a key that it does not have.
@@ -108,7 +157,7 @@ pub(crate) fn recognise<'a>(
         Ok(token) => token.verify(&documents.keys, &documents.registrations, policy, purpose, now)?,
         Err(rejection) => Err(rejection),
     };
-    Ok(verified.and_then(|token| match caller.may_see(&token, purpose) {
+    Ok(verified.and_then(|token| match caller.may_see(&token, &documents.registrations, purpose) {
         true => Ok(CallersToken::Access(token)),
         false => Err(Reason::AccessTokenOfAnotherClient),
     }))

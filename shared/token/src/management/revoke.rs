@@ -3,7 +3,7 @@
 
 use super::{
     caller::{Caller, CallerIdentification, identify},
-    recognise::{CallersToken, documents_for, recognise},
+    recognise::{CallersToken, Mentioning, documents_for, recognise},
 };
 use crate::{
     audit::{Event, EventKind, Reason},
@@ -37,9 +37,11 @@ impl<S: ReadSession + RevokeSession, D: DocumentSource> Revoke<'_, S, D> {
     /// that the session may still be live: the same request is safe to repeat.
     pub async fn run(&self, caller: &CallerIdentification, token: &str) -> Result<(), Failure> {
         let now = self.clock.now();
-        let documents = self.documents.current(now).await?;
+        let source =
+            Mentioning { source: self.documents, issuer: &self.policy.issuer, ids: caller.ids(), token: Some(token) };
+        let documents = source.current(now).await?;
         identify(&documents.registrations, caller, self.policy, now, self.audit)?;
-        let documents = documents_for(self.documents, documents, token, now).await?;
+        let documents = documents_for(&source, documents, token, now).await?;
         let caller = identify(&documents.registrations, caller, self.policy, now, self.audit)?;
         let denied = |reason| self.audit.record(&caller.mark(Event::new(EventKind::AccessDenied)).because(reason));
         let (key, client_id, subject) =

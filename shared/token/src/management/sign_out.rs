@@ -3,7 +3,7 @@
 
 use std::fmt;
 
-use super::revoke::write_end;
+use super::{recognise::Mentioning, revoke::write_end};
 use crate::{
     audit::{Event, EventKind, Reason},
     documents::Documents,
@@ -75,7 +75,13 @@ impl<S: RevokeSession, D: DocumentSource> SignOut<'_, S, D> {
         let now = self.clock.now();
         let hint = request.id_token_hint.as_deref().map(UnverifiedIdToken::parse);
         // A key is published long before it signs: nothing is loaded again for what a stranger sends.
-        let documents = self.documents.current(now).await?;
+        let source = Mentioning {
+            source: self.documents,
+            issuer: &self.policy.issuer,
+            ids: request.client_id.as_deref().into_iter().collect(),
+            token: request.id_token_hint.as_deref(),
+        };
+        let documents = source.current(now).await?;
         let registrations = &documents.registrations;
         let hint = match hint {
             None => None,

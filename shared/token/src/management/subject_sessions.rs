@@ -12,7 +12,7 @@ use crate::{
     ports::{Audit, Clock, DocumentSource, ListSessions, Randomness, ReadSession, RevokeSession},
     registrations::{Issuer, Registrations},
     session::{Session, Standing},
-    values::{ClientId, Owner, SessionKey, Sid, Subject, Timestamp},
+    values::{ClientId, DYNAMIC_CLIENTS, Owner, SessionKey, Sid, Subject, Timestamp},
 };
 
 /// Whose sessions: a subject's, at one client or at all of the issuer's.
@@ -81,7 +81,7 @@ impl<S: ListSessions + ReadSession + RevokeSession, D: DocumentSource> SubjectSe
         let clients = self.clients(issuer, &documents.registrations, filter)?;
         let mut sessions: Vec<(Session, Standing)> = Vec::new();
         for (owner, client) in owners_from(clients, &filter.subject, after)? {
-            let epochs = documents.registrations.epochs(client)?;
+            let epochs = documents.registrations.epochs(&client)?;
             let mut last = Sid::last_over_at(now);
             if let Some(after) = after.filter(|after| after.owner == owner) {
                 last = last.max(after.sid);
@@ -89,7 +89,8 @@ impl<S: ListSessions + ReadSession + RevokeSession, D: DocumentSource> SubjectSe
             loop {
                 let wanted = (limit.0 + 1).saturating_sub(sessions.len());
                 let page = self.store.page(&owner, &last, wanted).await?;
-                sessions.extend(page.items.into_iter().filter_map(|record| {
+                let is_asked = |record: &Session| !is_one_registered(&client) || record.client_id == client;
+                sessions.extend(page.items.into_iter().filter(is_asked).filter_map(|record| {
                     let standing = record.standing(&epochs, now)?;
                     Some((record, standing))
                 }));
@@ -120,10 +121,13 @@ impl<S: ListSessions + ReadSession + RevokeSession, D: DocumentSource> SubjectSe
         let mut all = Ended::default();
         for client in self.clients(issuer, &documents.registrations, filter)? {
             let told = |key: &SessionKey| {
-                let session = Ending { key, client_id: client, subject_name: name.clone() };
+                let session = Ending { key, client_id: &client, subject_name: name.clone() };
                 record_end(self.audit, caller, session);
             };
-            let ended = ending.of(&Owner::of(client, &filter.subject), &told).await?;
+            let ended = match is_one_registered(&client) {
+                true => self.end_registered(caller, &client, &filter.subject, name.as_ref(), now).await?,
+                false => ending.of(&Owner::of(&client, &filter.subject), &told).await?,
+            };
             all.count += ended.count;
             if ended.has_more {
                 return Ok(Ended { has_more: true, ..all });
@@ -144,7 +148,9 @@ impl<S: ListSessions + ReadSession + RevokeSession, D: DocumentSource> SubjectSe
             Err(_) => self.store.whose(key).await?,
         };
         let registrations = &documents.registrations;
-        let is_own = |client: &ClientId| issuer.clients.contains(client) && registrations.is_client(client);
+        let is_own = |client: &ClientId| {
+            registrations.is_client_of(client, issuer) && (client.is_dynamic() || registrations.is_client(client))
+        };
         let Some((client_id, subject)) = whose.filter(|(client, _)| is_own(client)) else { return Ok(0) };
         let is_going = match record {
             Ok(record) => {
@@ -180,20 +186,30 @@ impl<S: ListSessions + ReadSession + RevokeSession, D: DocumentSource> SubjectSe
     }
 
     /// In their order: pages follow it. One whose registration is faulty is among them: its id is all that is needed here.
-    fn clients<'r>(
+    /// All that have registered themselves are one of them, unless one is asked for.
+    fn clients(
         &self,
-        issuer: &'r Issuer,
+        issuer: &Issuer,
         registrations: &Registrations,
         filter: &SessionFilter,
-    ) -> Result<Vec<&'r ClientId>, Failure> {
-        let mut own = issuer.clients.iter().filter(|id| registrations.is_client(id));
-        let Some(id) = &filter.client_id else {
-            let mut all: Vec<_> = own.collect();
+    ) -> Result<Vec<ClientId>, Failure> {
+        let own = issuer.clients.iter().filter(|id| registrations.is_client(id)).cloned();
+        let asked = filter.client_id.as_deref();
+        if asked.is_none_or(|id| id.starts_with(DYNAMIC_CLIENTS)) {
+            registrations.check_registered_clients()?;
+        }
+        let all = own.chain(registrations.has_registered_clients(issuer).then(ClientId::of_dynamic_clients));
+        let Some(asked) = asked else {
+            let mut all: Vec<_> = all.collect();
             all.sort();
             return Ok(all);
         };
-        match own.find(|client| client.as_str() == id) {
-            Some(client) => Ok(vec![client]),
+        let asked = ClientId::parse(asked);
+        // An id that nobody has is no fault: its registration may be over, and its sessions are not yet.
+        let is_asked =
+            |own: &ClientId| asked.as_ref().is_some_and(|asked| own == asked || own.is_dynamic() && asked.is_dynamic());
+        match asked.clone().filter(|_| all.into_iter().any(|own| is_asked(&own))) {
+            Some(asked) => Ok(vec![asked]),
             None => {
                 let event = Event::new(EventKind::ClientRejected).issuer(&issuer.issuer_id);
                 self.audit.record(&event.because(Reason::IssuerMayNotActForClient));
@@ -201,15 +217,49 @@ impl<S: ListSessions + ReadSession + RevokeSession, D: DocumentSource> SubjectSe
             }
         }
     }
+
+    /// Ends the sessions of one client that has registered itself: their keys do not tell them from those of others, so their
+    /// records are read. One that cannot be read is left.
+    async fn end_registered(
+        &self,
+        caller: Caller<'_>,
+        client: &ClientId,
+        subject: &Subject,
+        name: Option<&String>,
+        now: Timestamp,
+    ) -> Result<Ended, Failure> {
+        let owner = Owner::of(client, subject);
+        let mut after = Sid::last_over_at(now);
+        let mut count = 0;
+        loop {
+            let page = self.store.page(&owner, &after, PageLimit::MAX.0).await?;
+            for record in page.items.iter().filter(|record| record.client_id == *client) {
+                if self.clock.now() >= now.plus(ENDING_SECONDS) {
+                    return Ok(Ended { count, has_more: true });
+                }
+                let session = Ending { key: &record.key, client_id: client, subject_name: name.cloned() };
+                count += usize::from(end(self.store, self.randomness, self.audit, caller, session, now).await?);
+            }
+            match page.next {
+                Some(next) => after = next,
+                None => return Ok(Ended { count, has_more: false }),
+            }
+        }
+    }
+}
+
+/// Whether `client` is one of those that have registered themselves, and not all of them.
+fn is_one_registered(client: &ClientId) -> bool {
+    client.is_dynamic() && client.as_str() != DYNAMIC_CLIENTS
 }
 
 /// The owners of a query in the order of its pages, from the one of `after` on.
-fn owners_from<'r>(
-    clients: Vec<&'r ClientId>,
+fn owners_from(
+    clients: Vec<ClientId>,
     subject: &Subject,
     after: Option<&SessionKey>,
-) -> Result<Vec<(Owner, &'r ClientId)>, Refusal> {
-    let owned = clients.into_iter().map(|client| (Owner::of(client, subject), client));
+) -> Result<Vec<(Owner, ClientId)>, Refusal> {
+    let owned = clients.into_iter().map(|client| (Owner::of(&client, subject), client));
     let is_before = |owner: &Owner| after.is_some_and(|after| after.owner != *owner);
     let owners: Vec<_> = owned.skip_while(|(owner, _)| is_before(owner)).collect();
     match after {

@@ -3,13 +3,14 @@
 use super::{
     client::{Client, ClientType},
     credentials::{Credentials, admit},
+    dynamic::{DynamicEntry, Registering},
     epochs::{Epoch, Epochs, epoch_unreadable},
-    faulty::Quarantine,
+    faulty::{Quarantine, faulty},
     issuer::{AssertionRules, Issuer},
 };
 use crate::{
     failure::Unavailable,
-    values::{ClientId, IssuerId},
+    values::{ClientId, DYNAMIC_CLIENTS, IssuerId},
 };
 
 /// All registrations of the deployment. Faulty entries are quarantined: asking for one is [`Unavailable`].
@@ -21,6 +22,10 @@ pub struct Registrations {
     pub(super) faulty_clients: Quarantine,
     /// Of all sessions, whoever's they are.
     pub(super) epoch: Epoch,
+    /// Whether clients may register themselves.
+    pub(super) dynamic: DynamicEntry,
+    /// Clients that have registered themselves and that the request at hand brings along.
+    pub(super) recognised: Vec<Client>,
 }
 
 impl Registrations {
@@ -33,7 +38,11 @@ impl Registrations {
     pub fn client(&self, id: &str) -> Result<Option<&Client>, Unavailable> {
         match self.sound_client(id) {
             Some(client) => Ok(Some(client)),
-            None => self.faulty_clients.check("client", id),
+            None if !id.starts_with(DYNAMIC_CLIENTS) => self.faulty_clients.check("client", id),
+            None => match self.dynamic.clients {
+                Registering::Off | Registering::On(_) => Ok(None),
+                Registering::Faulty => Err(faulty("client")),
+            },
         }
     }
 
@@ -43,14 +52,15 @@ impl Registrations {
     }
 
     fn sound_client(&self, id: &str) -> Option<&Client> {
-        self.clients.iter().find(|client| client.client_id.as_str() == id)
+        self.clients.iter().chain(&self.recognised).find(|client| client.client_id.as_str() == id)
     }
 
-    /// The ids of all clients, whether or not their registrations are faulty.
+    /// The ids of all clients, whether or not their registrations are faulty, and the one that stands for all that have
+    /// registered themselves.
     pub fn client_ids(&self) -> Vec<ClientId> {
         let sound = self.clients.iter().map(|client| client.client_id.clone());
         let faulty = self.faulty_clients.0.iter().filter_map(|entry| ClientId::parse(entry.id.as_deref()?));
-        let mut ids: Vec<ClientId> = sound.chain(faulty).collect();
+        let mut ids: Vec<ClientId> = sound.chain(faulty).chain([ClientId::of_dynamic_clients()]).collect();
         ids.sort();
         ids.dedup();
         ids
@@ -63,7 +73,7 @@ impl Registrations {
 
     /// Whether a client with this id may be registered, with or without fault.
     pub fn is_client(&self, id: &ClientId) -> bool {
-        self.sound_client(id.as_str()).is_some() || self.faulty_clients.may_hold(id.as_str())
+        self.sound_client(id.as_str()).is_some() || !id.is_dynamic() && self.faulty_clients.may_hold(id.as_str())
     }
 
     /// The issuer with this id; `None` if there is none, or it is disabled.
@@ -77,9 +87,15 @@ impl Registrations {
     /// From when on sessions of `client` are good. What disabled issuers and faulty entries say counts like anything else;
     /// what the deployment or the client says must be readable.
     pub fn epochs(&self, client: &ClientId) -> Result<Epochs, Unavailable> {
-        let own = self.sound_client(client.as_str()).map(|client| client.sessions_not_before);
-        let faulty = self.faulty_clients.named(client.as_str()).map(|entry| entry.epoch);
-        let floor = match faulty.chain(own.map(Epoch::from)).fold(self.epoch, Epoch::and) {
+        let own = match client.is_dynamic() {
+            true => self.dynamic.epoch,
+            false => {
+                let sound = self.sound_client(client.as_str()).map(|client| client.sessions_not_before);
+                let faulty = self.faulty_clients.named(client.as_str()).map(|entry| entry.epoch);
+                faulty.chain(sound.map(Epoch::from)).fold(Epoch::Never, Epoch::and)
+            }
+        };
+        let floor = match self.epoch.and(own) {
             Epoch::Never => None,
             Epoch::At(moment) => Some(moment),
             Epoch::Unreadable => return Err(epoch_unreadable()),

@@ -1,6 +1,6 @@
 //! A client as it is registered.
 
-use super::credentials::SecretHashes;
+use super::{credentials::SecretHashes, dynamic::RegisteredRedirects};
 use crate::{
     keys::{Algorithm, AssertionKeys, Kid},
     values::{ClientId, IssuerId, Scope, Seconds, Timestamp, WebUrl},
@@ -99,6 +99,8 @@ pub struct Client {
     /// Where browsers may be sent with a code, or with the error instead of one (RFC 6749 §3.1.2). None: nobody signs in to
     /// this client through `/authorize`.
     pub redirect_uris: Vec<WebUrl>,
+    /// The same of a client that has registered itself, and of no other.
+    pub(super) registered: Option<RegisteredRedirects>,
     /// Where browsers may be sent after a sign-out (OpenID Connect RP-Initiated Logout §3.1).
     pub post_logout_redirect_uris: Vec<WebUrl>,
     /// Whether a request for a code needs a challenge.
@@ -145,9 +147,17 @@ impl Client {
         self.client_type == ClientType::Public
     }
 
+    /// Whether the client has registered itself (RFC 7591): then nobody has looked at what it is, and its users are asked.
+    pub const fn is_registered(&self) -> bool {
+        self.registered.is_some()
+    }
+
     /// Whether a browser may be sent to `uri` with a code: exactly a registered one, but for the port of a loopback address.
     pub fn redirects_to(&self, uri: &str) -> bool {
-        self.redirect_uris.iter().any(|own| own.admits(uri))
+        match &self.registered {
+            Some(redirects) => redirects.admit(uri),
+            None => self.redirect_uris.iter().any(|own| own.admits(uri)),
+        }
     }
 
     /// Whether a browser may be sent to `uri` after a sign-out: exactly a registered one (OpenID Connect RP-Initiated Logout

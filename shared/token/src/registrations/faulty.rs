@@ -112,6 +112,6 @@ impl Quarantine {
 }
 
 /// The log has said what is wrong with it, and where.
-fn faulty(kind: &'static str) -> Unavailable {
+pub(super) fn faulty(kind: &'static str) -> Unavailable {
     Unavailable::new("document", format!("the registration of this {kind} is faulty"))
 }

@@ -4,10 +4,12 @@ mod all;
 mod client;
 mod client_policy;
 mod credentials;
+mod dynamic;
 mod epochs;
 mod faulty;
 mod issuer;
 mod reader;
+mod recognising;
 mod sign_in;
 
 pub(crate) use self::epochs::epoch_unreadable;
@@ -16,6 +18,7 @@ pub use self::{
     client::{Client, ClientType, ExchangeTarget, Pkce, Profile, RenewalRequirement, RenewalSettings},
     client_policy::ClientPolicy,
     credentials::{Credentials, SecretHashes},
+    dynamic::{AuthenticationMethod, DynamicClients, MAX_REDIRECTS, RegisteredId},
     epochs::{EpochVerdict, Epochs, MAX_ISSUER_EPOCHS},
     issuer::{AssertionRules, Issuer},
 };

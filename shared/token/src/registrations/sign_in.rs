@@ -11,7 +11,9 @@ impl Registrations {
     pub fn sign_in_issuer(&self, client: &Client) -> Result<Option<&Issuer>, Unavailable> {
         if let Some(id) = &client.sign_in_issuer {
             let issuer = self.issuer(id.as_str())?;
-            return Ok(issuer.filter(|issuer| issuer.signs_in_users_of(&client.client_id)));
+            // Of one that has registered itself the registrations say who signs in, and the issuer need not.
+            let may = |issuer: &&Issuer| issuer.sign_in_url.is_some() && self.is_client_of(&client.client_id, issuer);
+            return Ok(issuer.filter(may));
         }
         let signs_in = |issuer: &&Issuer| !issuer.is_disabled && issuer.signs_in_users_of(&client.client_id);
         let mut able = self.issuers.iter().filter(signs_in);

@@ -90,6 +90,11 @@ impl Backing {
         }
     }
 
+    /// Whose session it is.
+    pub const fn client_id(&self) -> &ClientId {
+        &self.client_id
+    }
+
     /// When the session is over whatever happens: no token outlives it.
     pub const fn absolute_expires_at(&self) -> Timestamp {
         self.absolute_expires_at

@@ -1,6 +1,6 @@
 //! The portal accepts a sign-in: it says who has signed in, and gets the address that sends the browser back to the client.
 
-use super::ticket_holder::TicketHolder;
+use super::ticket_holder::{OpenedTicket, TicketHolder};
 use crate::{
     audit::{Event, EventKind, Reason},
     documents::Signers,
@@ -64,8 +64,9 @@ impl<S: InsertSession, D: DocumentSource> Accept<'_, S, D> {
     /// refused before the write. The same ticket again makes another session, and the code that nobody exchanges dies.
     pub async fn run(&self, request: AcceptRequest) -> Result<Accepted, Failure> {
         let now = self.clock.now();
-        let documents = self.documents.current(now).await?;
-        let holder = TicketHolder::of(&request.issuer, &request.ticket, &documents, self.policy, self.audit, now)?;
+        let opened = OpenedTicket::of(self.documents, &request.ticket, self.policy, now).await?;
+        let holder = TicketHolder::of(&request.issuer, &opened, self.audit, now)?;
+        let documents = &opened.documents;
         let TicketHolder { issuer, client, ticket, .. } = &holder;
         let refused = |reason, refusal: Refusal| {
             self.audit.record(&holder.event(EventKind::SignInRejected).because(reason));
@@ -113,8 +114,8 @@ impl<S: InsertSession, D: DocumentSource> Accept<'_, S, D> {
         };
         let code = AuthorizationCode::new(session.key, session.generation, secret);
         let code = code.expose(signers.tagger, &client.client_id);
-        let answer = Answer::to(ticket.clone(), Verdict::Code(code), now);
-        let answer = answer.seal(&holder.keys, &self.policy.issuer, salt)?;
+        let answer = Answer::to((*ticket).clone(), Verdict::Code(code), now);
+        let answer = answer.seal(holder.keys, &self.policy.issuer, salt)?;
         self.store.insert(&session).await?.done().map_err(|()| id_is_taken())?;
 
         let subject_name = documents.keys.audit_name(&session.subject);

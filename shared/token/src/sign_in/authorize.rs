@@ -55,6 +55,7 @@ impl<D: SignInDocumentSource> Authorize<'_, D> {
         let now = self.clock.now();
         let parameters = Parameters(parameters);
         let documents = self.documents.sign_in_documents(now).await?;
+        let documents = documents.recognising(parameters.only("client_id"), self.issuer, now)?;
         let asker = match Asker::of(&parameters, &documents.registrations)? {
             Ok(asker) => asker,
             Err((client, reason)) => {

@@ -27,13 +27,13 @@ impl<D: SignInDocumentSource> Finish<'_, D> {
     /// changed since. Writes nothing; the same answer again gives the same code, which is good once.
     pub async fn run(&self, answer: &str, browser: Option<Browser>) -> Result<Direction, Failure> {
         let now = self.clock.now();
-        let SignInDocuments { ticket_keys, registrations } = self.documents.sign_in_documents(now).await?;
+        let documents = self.documents.sign_in_documents(now).await?;
         let rejected = |event: Event, reason| {
             self.audit.record(&event.because(reason));
             Ok(Direction::Page)
         };
         let event = Event::new(EventKind::SignInRejected);
-        let Some(answer) = Answer::open(answer, &ticket_keys, self.issuer, now)? else {
+        let Some(answer) = Answer::open(answer, &documents.ticket_keys, self.issuer, now)? else {
             return rejected(event, Reason::AnswerInvalid);
         };
         let event = event.client(&answer.client_id);
@@ -43,7 +43,9 @@ impl<D: SignInDocumentSource> Finish<'_, D> {
         if browser.map(|browser| browser.hash()) != Some(answer.browser) {
             return rejected(event, Reason::BrowserMismatch);
         }
-        let Some(client) = registrations.client(answer.client_id.as_str())? else {
+        let client_id = answer.client_id.as_str();
+        let SignInDocuments { registrations, .. } = documents.recognising(Some(client_id), self.issuer, now)?;
+        let Some(client) = registrations.client(client_id)? else {
             return rejected(event, Reason::ClientUnknown);
         };
         if !client.redirects_to(&answer.redirect_uri) {

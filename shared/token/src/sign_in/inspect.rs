@@ -1,6 +1,6 @@
 //! What a ticket asks for: the portal's way to know it, since an address says what its visitor likes.
 
-use super::ticket_holder::TicketHolder;
+use super::ticket_holder::{OpenedTicket, TicketHolder};
 use crate::{
     failure::Failure,
     policy::Policy,
@@ -25,6 +25,8 @@ pub struct Inspect<'a, D> {
 pub struct Inspected {
     /// What was asked for.
     pub ticket: Ticket,
+    /// Whether the client has registered itself: then the user is to be asked.
+    pub is_registered: bool,
     /// Seconds.
     pub expires_in: i64,
 }
@@ -33,9 +35,9 @@ impl<D: DocumentSource> Inspect<'_, D> {
     /// Opens a ticket for the issuer that it was sent to. Writes nothing.
     pub async fn run(&self, issuer: &[Credentials], ticket: &str) -> Result<Inspected, Failure> {
         let now = self.clock.now();
-        let documents = self.documents.current(now).await?;
-        let TicketHolder { ticket, .. } = TicketHolder::of(issuer, ticket, &documents, self.policy, self.audit, now)?;
+        let opened = OpenedTicket::of(self.documents, ticket, self.policy, now).await?;
+        let TicketHolder { ticket, client, .. } = TicketHolder::of(issuer, &opened, self.audit, now)?;
         let expires_in = ticket.expires_at().millis_since(now).div_euclid(1000);
-        Ok(Inspected { ticket, expires_in })
+        Ok(Inspected { ticket: ticket.clone(), is_registered: client.is_registered(), expires_in })
     }
 }

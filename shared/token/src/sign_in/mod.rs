@@ -10,6 +10,7 @@ mod authorize;
 mod direction;
 mod finish;
 mod inspect;
+mod register;
 mod reject;
 mod request;
 mod ticket_holder;
@@ -20,6 +21,7 @@ pub use self::{
     direction::Direction,
     finish::Finish,
     inspect::{Inspect, Inspected},
+    register::{Register, RegisterRequest, RegisteredClient},
     reject::{Reject, RejectRequest, Rejection},
     request::MAX_REQUEST_BYTES,
 };

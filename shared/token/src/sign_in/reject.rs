@@ -1,6 +1,9 @@
 //! The portal rejects a sign-in: the client is told why.
 
-use super::{accept::return_address, ticket_holder::TicketHolder};
+use super::{
+    accept::return_address,
+    ticket_holder::{OpenedTicket, TicketHolder},
+};
 use crate::{
     audit::{EventKind, Reason},
     failure::Failure,
@@ -90,11 +93,11 @@ impl<D: DocumentSource> Reject<'_, D> {
     /// Where the portal sends the browser, as a top-level GET. Writes nothing.
     pub async fn run(&self, request: RejectRequest) -> Result<String, Failure> {
         let now = self.clock.now();
-        let documents = self.documents.current(now).await?;
-        let holder = TicketHolder::of(&request.issuer, &request.ticket, &documents, self.policy, self.audit, now)?;
+        let opened = OpenedTicket::of(self.documents, &request.ticket, self.policy, now).await?;
+        let holder = TicketHolder::of(&request.issuer, &opened, self.audit, now)?;
         let verdict = Verdict::Error { error: request.rejection.code().to_owned(), description: request.description };
         let answer = Answer::to(holder.ticket.clone(), verdict, now);
-        let answer = answer.seal(&holder.keys, &self.policy.issuer, random(self.randomness)?)?;
+        let answer = answer.seal(holder.keys, &self.policy.issuer, random(self.randomness)?)?;
         self.audit.record(&holder.event(EventKind::SignInRejected).because(request.rejection.reason()));
         Ok(return_address(&self.policy.issuer, &answer))
     }

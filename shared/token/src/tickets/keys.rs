@@ -17,11 +17,11 @@ use serde_json::value::RawValue;
 use crate::{
     failure::Unavailable,
     json::{Document, Faults, Members, Reading, Report},
-    keys::{KeyRing, NOT_YET, only, value_of},
+    keys::{KeyRing, NOT_YET, RegistrationKey, only, value_of},
 };
 
 /// The members of an entry that are read here.
-const TICKET_KEY: [&str; 4] = ["kid", "ticket_key", "use_from", "retire_at"];
+const TICKET_KEY: [&str; 5] = ["kid", "ticket_key", "registration_key", "use_from", "retire_at"];
 
 /// Random bytes that a seal takes as its salt.
 pub const TICKET_SALT_BYTES: usize = 16;
@@ -55,9 +55,20 @@ pub struct TicketKey {
     use_from: i64,
     retire_at: Option<i64>,
     secret: [u8; 32],
+    registration_key: RegistrationKey,
 }
 
 impl TicketKey {
+    /// The key's number, 0 to 255.
+    pub const fn kid(&self) -> u8 {
+        self.kid
+    }
+
+    /// What clients are tagged with that register while this key is in use.
+    pub const fn registration_key(&self) -> &RegistrationKey {
+        &self.registration_key
+    }
+
     fn is_usable_at(&self, now: i64) -> bool {
         self.retire_at.is_none_or(|retire_at| now < retire_at)
     }
@@ -121,7 +132,8 @@ impl TicketKeys {
     pub fn of(ring: &KeyRing) -> Self {
         let keys = ring.tag_keys().iter().map(|key| {
             let (secret, use_from, retire_at) = key.ticket();
-            TicketKey { kid: key.kid(), use_from, retire_at, secret: *secret }
+            let registration_key = key.registration_key().clone();
+            TicketKey { kid: key.kid(), use_from, retire_at, secret: *secret, registration_key }
         });
         Self { keys: keys.collect(), faulty: ring.faulty_tag_keys().to_vec() }
     }
@@ -158,6 +170,12 @@ impl TicketKeys {
         }))
     }
 
+    /// The registration key with this number; `None` if there is none, or it has retired. Nothing is loaded again for one
+    /// that is unknown.
+    pub fn registration_key(&self, kid: u8, now: i64) -> Result<Option<&RegistrationKey>, Unavailable> {
+        Ok(self.key(kid, now)?.map(TicketKey::registration_key))
+    }
+
     fn key(&self, kid: u8, now: i64) -> Result<Option<&TicketKey>, Unavailable> {
         match self.keys.iter().find(|key| key.kid == kid) {
             Some(key) => Ok(Some(key).filter(|key| key.is_usable_at(now))),
@@ -179,15 +197,21 @@ fn read_ticket_key(path: String, text: &RawValue, report: &mut Report) -> (Optio
     }
     let use_from = members.integer("use_from", 0..=NOT_YET).unwrap_or(0);
     let retire_at = members.integer("retire_at", 0..=NOT_YET);
-    let secret = members.required_string("ticket_key").and_then(|secret| {
+    let mut secret = |member| {
+        let secret = members.required_string(member)?;
         let bytes = URL_SAFE_NO_PAD.decode(secret).ok().and_then(|bytes| <[u8; 32]>::try_from(bytes).ok());
         if bytes.is_none() {
-            members.fault("ticket_key", "must be 32 bytes as unpadded base64url");
+            members.fault(member, "must be 32 bytes as unpadded base64url");
         }
         bytes
-    });
+    };
+    let (secret, registration_key) = (secret("ticket_key"), secret("registration_key"));
     members.end();
-    (kid.zip(secret).map(|(kid, secret)| TicketKey { kid, use_from, retire_at, secret }), kid)
+    let key = kid.zip(secret).zip(registration_key).map(|((kid, secret), registration_key)| {
+        let registration_key = RegistrationKey::from_bytes(&registration_key);
+        TicketKey { kid, use_from, retire_at, secret, registration_key }
+    });
+    (key, kid)
 }
 
 #[cfg(test)]
@@ -204,7 +228,7 @@ mod tests {
 
     fn key(kid: u8, more: &str) -> String {
         format!(
-            r#"{{"kid":{kid},"ticket_key":"CQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQk","registration_key":"x"{more}}}"#
+            r#"{{"kid":{kid},"ticket_key":"CQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQk","registration_key":"CAgICAgICAgICAgICAgICAgICAgICAgICAgICAgICAg"{more}}}"#
         )
     }
 
@@ -215,7 +239,9 @@ mod tests {
     #[test]
     fn the_ring_and_the_document_that_is_derived_from_it_open_each_others_seals() {
         // Derived from thirty-two bytes of 9 by another implementation of HKDF.
-        let derived = document(r#"{"kid":1,"ticket_key":"MzUdWwjUeY4F-OCcGhUHZCtyMeuZLrkrSXkWZ-QzMe0"}"#);
+        let derived = document(
+            r#"{"kid":1,"ticket_key":"MzUdWwjUeY4F-OCcGhUHZCtyMeuZLrkrSXkWZ-QzMe0","registration_key":"M8HhU8QLMhDnKSek2Cq9aL3_oulXBqOLlgWGyGBOaI8"}"#,
+        );
         let ring = TicketKeys::of(&tag_ring());
         for (one, other) in [(&ring, &derived), (&derived, &ring)] {
             let opened = other.open(TICKET, ISSUER, &sealed(one, 0), 0).unwrap();
@@ -256,7 +282,7 @@ mod tests {
         let reading =
             TicketKeys::read(&format!(r#"{{"keys":[{{"kid":2}},{},{},{}]}}"#, key(1, ""), key(3, ""), key(3, "")));
         let Reading { value: keys, faults } = reading.unwrap();
-        assert_eq!(faults.lines().len(), 2, "{faults}");
+        assert_eq!(faults.lines().len(), 3, "{faults}");
         let open = |kid: u8| keys.open(TICKET, ISSUER, &[&[kid][..], &[0; 40]].concat(), 0);
         assert!(open(2).is_err() && open(3).is_err());
         assert!(open(1).unwrap().is_none() && open(9).unwrap().is_none());

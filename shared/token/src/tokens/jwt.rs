@@ -44,6 +44,13 @@ impl<'a> Compact<'a> {
     }
 }
 
+/// The client that a token of ours would be for: `client_id` of an access token, `aud` of an ID token. Nothing of it is
+/// verified: it tells which registration to look for, and nothing else.
+pub(crate) fn claimed_client(token: &str) -> Option<String> {
+    let claims = Compact::parse(token)?.claims()?;
+    claims.get("client_id").or_else(|| claims.get("aud"))?.as_str().map(str::to_owned)
+}
+
 fn decode(part: &str) -> Option<Vec<u8>> {
     URL_SAFE_NO_PAD.decode(part).ok()
 }

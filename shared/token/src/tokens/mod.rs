@@ -10,7 +10,6 @@ pub(crate) mod jwt;
 mod refresh;
 mod seal;
 
-pub(crate) use self::issuer_assertion::UnverifiedAssertion;
 pub use self::{
     access::{AuthenticAccessToken, Purpose, UnverifiedAccessToken, access_token_type},
     client_assertion::{ClientAssertion, MAX_CLIENT_ASSERTION_SECONDS},
@@ -23,3 +22,4 @@ pub use self::{
     },
     seal::{SEAL_NONCE_BYTES, SealedSuccessor},
 };
+pub(crate) use self::{issuer_assertion::UnverifiedAssertion, jwt::claimed_client};

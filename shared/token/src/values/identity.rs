@@ -108,14 +108,33 @@ registered_id! {
     IssuerId
 }
 
-/// Partition key of a session record: the first 16 bytes of SHA-256(`client_id` ‖ 0x00 ‖ `subject`).
+/// What the ids of clients begin with that have registered themselves (RFC 7591). No other client has such an id. For all of
+/// them together it stands where the id of one client stands otherwise.
+pub const DYNAMIC_CLIENTS: &str = "lkd1";
+
+impl ClientId {
+    /// Whether it is the id of a client that has registered itself, if it is anybody's.
+    pub fn is_dynamic(&self) -> bool {
+        self.0.starts_with(DYNAMIC_CLIENTS)
+    }
+
+    /// What stands for all clients that have registered themselves.
+    pub fn of_dynamic_clients() -> Self {
+        Self(DYNAMIC_CLIENTS.to_owned())
+    }
+}
+
+/// Partition key of a session record: the first 16 bytes of SHA-256(`client_id` ‖ 0x00 ‖ `subject`). For all clients that have
+/// registered themselves it is one and the same, with `lkd1` as `client_id`: nobody keeps a list of their ids, and a
+/// subject's sessions must be found all the same.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Owner([u8; 16]);
 
 impl Owner {
     /// The owner of all sessions that `subject` has at `client`.
     pub fn of(client: &ClientId, subject: &Subject) -> Self {
-        Self(sha256_16(&[client.as_str().as_bytes(), &[0], subject.as_str().as_bytes()]))
+        let client = if client.is_dynamic() { DYNAMIC_CLIENTS } else { client.as_str() };
+        Self(sha256_16(&[client.as_bytes(), &[0], subject.as_str().as_bytes()]))
     }
 
     /// Takes back the bytes of a record or of a token. They are a hash; nothing is hashed here.
@@ -372,5 +391,19 @@ mod tests {
         let id = |text| ClientId::parse(text).unwrap();
         let subject = |text| Subject::parse(text).unwrap();
         assert_ne!(Owner::of(&id("ab"), &subject("c")), Owner::of(&id("a"), &subject("bc")));
+    }
+
+    #[test]
+    fn all_clients_that_register_themselves_have_one_owner_a_subject() {
+        let owner = |client: &str, subject: &str| {
+            Owner::of(&ClientId::parse(client).unwrap(), &Subject::parse(subject).unwrap())
+        };
+        assert_eq!(owner("lkd1_a", "alice"), owner("lkd1_b", "alice"));
+        assert_eq!(
+            owner("lkd1_a", "alice"),
+            Owner::of(&ClientId::of_dynamic_clients(), &Subject::parse("alice").unwrap())
+        );
+        assert_ne!(owner("lkd1_a", "alice"), owner("lkd1_a", "bob"));
+        assert_ne!(owner("lkd1_a", "alice"), owner("lkd", "alice"));
     }
 }

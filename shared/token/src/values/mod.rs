@@ -12,7 +12,7 @@ mod written;
 pub use self::{
     actors::Actors,
     claims::{ClaimsFault, CustomClaims, MAX_CLAIMS_BYTES, RESERVED_CLAIMS, is_reserved_claim},
-    identity::{AssertionKey, ClientId, Generation, IssuerId, Owner, SessionKey, Sid, Subject},
+    identity::{AssertionKey, ClientId, DYNAMIC_CLIENTS, Generation, IssuerId, Owner, SessionKey, Sid, Subject},
     scope::Scope,
     text::{MAX_NONCE_BYTES, MAX_STATE_BYTES, is_carried, is_repeatable},
     time::{Seconds, Timestamp},

@@ -40,6 +40,34 @@ impl WebUrl {
         &self.0
     }
 
+    /// The path; empty where there is none.
+    pub fn path(&self) -> &str {
+        let path_and_query = Parts::of(&self.0).map_or("", |parts| parts.path_and_query);
+        path_and_query.split_once('?').map_or(path_and_query, |(path, _)| path)
+    }
+
+    /// Whether it has a query, be it an empty one.
+    pub fn has_query(&self) -> bool {
+        self.0.contains('?')
+    }
+
+    /// Whether scheme, host and port are those of `other`. Of http URLs, which are on a loopback host, the port does not
+    /// count.
+    pub fn has_origin_of(&self, other: &Self) -> bool {
+        match (Parts::of(&self.0), Parts::of(&other.0)) {
+            (Some(own), Some(other)) => own.origin() == other.origin(),
+            _ => false,
+        }
+    }
+
+    /// The URL, without the port of an http URL on a loopback host: the same for all that [`WebUrl::admits`] takes for one.
+    pub fn without_loopback_port(&self) -> String {
+        match Parts::of(&self.0) {
+            Some(Parts { is_https: false, host, path_and_query, .. }) => format!("http://{host}{path_and_query}"),
+            _ => self.0.clone(),
+        }
+    }
+
     /// Whether `asked` is this URL, byte for byte. Of an http URL on a loopback host the port may be any: a native
     /// application takes the one that is free (RFC 8252 §7.3).
     pub fn admits(&self, asked: &str) -> bool {
@@ -54,6 +82,11 @@ impl WebUrl {
 }
 
 impl<'t> Parts<'t> {
+    /// What a URL has in common with others of its origin; the port of an http URL does not count.
+    fn origin(&self) -> (bool, &'t str, Option<&'t str>) {
+        (self.is_https, self.host, self.port.filter(|_| self.is_https))
+    }
+
     fn of(text: &'t str) -> Option<Self> {
         if text.len() > MAX_BYTES {
             return None;

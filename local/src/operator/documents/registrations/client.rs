@@ -35,6 +35,9 @@ use crate::{
 pub(crate) enum ClientCommand {
     Add(Box<Add>),
     /// Show all clients, with the number of their secrets and never their hashes
+    ///
+    /// Clients that have registered themselves are in no list, for nothing is kept of them: `latchkey audit` shows the events
+    /// client_registered.
     #[command(after_help = "Examples:
   latchkey client list --file clients.json
   latchkey client list --secret-id latchkey/clients --json")]

@@ -7,6 +7,9 @@ use latchkey_token::{
 
 use crate::operator::documents::document::{Draft, leniently, strings};
 
+/// What is said of clients that register themselves.
+pub(super) const DYNAMIC_MEMBER: &str = "dynamic_clients";
+pub(super) const SESSIONS_NOT_BEFORE: &str = "sessions_not_before";
 const SECRET_SHA256: &str = "secret_sha256";
 const CLIENT_LISTS: [&str; 2] = ["clients", "assertion_clients"];
 /// Secrets that an issuer's assertions are verified with.
@@ -104,6 +107,12 @@ pub(super) fn remove(draft: &mut Draft<Registrations>, party: Party, id: &str) {
             if client.get("sign_in_issuer").and_then(Value::as_str) == Some(id) {
                 client.remove("sign_in_issuer");
             }
+        }
+        // Clients that register themselves have no other: that is off. What has ended stays so.
+        if let Some(dynamic) = draft.members_mut().get_mut(DYNAMIC_MEMBER).and_then(Value::as_object_mut)
+            && dynamic.get("sign_in_issuer").and_then(Value::as_str) == Some(id)
+        {
+            dynamic.retain(|member, _| member == SESSIONS_NOT_BEFORE);
         }
     }
 }
@@ -234,6 +243,12 @@ mod tests {
         names(&mut draft, "portal");
         remove(&mut draft, Party::Issuer, "portal");
         assert!(checked(draft)["clients"][0].get("sign_in_issuer").is_none());
+        let mut draft = registrations();
+        let dynamic = serde_json::json!({"redirect_uris": ["https://a.example/"], "audience": ["a"],
+            "sign_in_issuer": "portal", "sessions_not_before": 5});
+        draft.members_mut().insert("dynamic_clients".into(), dynamic);
+        remove(&mut draft, Party::Issuer, "portal");
+        assert_eq!(checked(draft)["dynamic_clients"], serde_json::json!({"sessions_not_before": 5}));
         let mut draft = registrations();
         names(&mut draft, "portal");
         remove(&mut draft, Party::Issuer, "office");

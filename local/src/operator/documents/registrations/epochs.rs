@@ -6,11 +6,11 @@ use clap::Args;
 use latchkey_token::{
     json::{Map, Value},
     registrations::{MAX_ISSUER_EPOCHS, Registrations},
-    values::{ClientId, IssuerId, Seconds, Timestamp},
+    values::{ClientId, DYNAMIC_CLIENTS, IssuerId, Seconds, Timestamp},
 };
 use serde_json::json;
 
-use super::edits::{Party, registration};
+use super::edits::{DYNAMIC_MEMBER, Party, SESSIONS_NOT_BEFORE, registration};
 use crate::{
     console::{Failure, Moment, issuer_id, moment},
     operator::documents::{
@@ -20,9 +20,8 @@ use crate::{
 };
 
 /// The functions' cache time: until then another instance may issue without knowing of the epoch.
-const CACHE_SECONDS: Seconds = 300;
+pub(super) const CACHE_SECONDS: Seconds = 300;
 
-const SESSIONS_NOT_BEFORE: &str = "sessions_not_before";
 const DISABLED: &str = "disabled";
 
 /// All sessions of a client, of an issuer, or of the deployment: they end by an epoch in the registrations.
@@ -73,7 +72,7 @@ impl AllSessions {
                     "whose sessions? --client CLIENT_ID, --issuer ISSUER_ID, or --all for everybody's".into(),
                 ));
             }
-            None => clients.iter().map(|client| Governed::Of(Party::Client, client.as_str())).collect(),
+            None => clients.iter().map(of_client).collect::<Result<_, _>>()?,
         };
         let to = self.before.map_or_else(|| now.plus(CACHE_SECONDS), |before| before.before(now));
         let (_, epochs) =
@@ -91,11 +90,25 @@ impl AllSessions {
     }
 }
 
+/// Of clients that have registered themselves, all or none have an epoch.
+fn of_client(client: &ClientId) -> Result<Governed<'_>, Failure> {
+    match client.as_str() {
+        DYNAMIC_CLIENTS => Ok(Governed::Dynamic),
+        _ if client.is_dynamic() => Err(Failure::Usage(format!(
+            "a client that has registered itself has no epoch of its own: --client {DYNAMIC_CLIENTS} ends the sessions of all of \
+             them"
+        ))),
+        id => Ok(Governed::Of(Party::Client, id)),
+    }
+}
+
 /// Whose sessions an epoch ends.
 pub(super) enum Governed<'a> {
     /// All of the deployment.
     Everybody,
     Of(Party, &'a str),
+    /// Of all clients that have registered themselves.
+    Dynamic,
 }
 
 impl Governed<'_> {
@@ -103,6 +116,7 @@ impl Governed<'_> {
         match self {
             Self::Everybody => "all sessions".to_owned(),
             Self::Of(party, id) => format!("the sessions of {} {id:?}", party.noun()),
+            Self::Dynamic => "the sessions of all clients that have registered themselves".to_owned(),
         }
     }
 
@@ -111,6 +125,7 @@ impl Governed<'_> {
         match self {
             Self::Everybody => json!({SESSIONS_NOT_BEFORE: seconds}),
             Self::Of(party, id) => json!({party.id_member(): id, SESSIONS_NOT_BEFORE: seconds}),
+            Self::Dynamic => json!({Party::Client.id_member(): DYNAMIC_CLIENTS, SESSIONS_NOT_BEFORE: seconds}),
         }
     }
 }
@@ -126,6 +141,10 @@ pub(super) fn advance(draft: &mut Draft<Registrations>, governed: &Governed<'_>,
     let members = match governed {
         Governed::Everybody => Some(draft.members_mut()),
         Governed::Of(party, id) => registration(draft, *party, id),
+        Governed::Dynamic => {
+            let members = draft.members_mut();
+            members.entry(DYNAMIC_MEMBER).or_insert_with(|| Value::Object(Map::new())).as_object_mut()
+        }
     };
     let Some(members) = members else { return to };
     let to = rounded_up(to);

@@ -1,6 +1,7 @@
 //! The registrations: clients and issuers, and the commands that edit them.
 
 mod client;
+mod dynamic;
 mod edits;
 mod epochs;
 mod exchange;
@@ -10,4 +11,6 @@ mod party;
 mod sign_in;
 
 pub(super) use self::edits::Party;
-pub(crate) use self::{client::ClientCommand, epochs::AllSessions, issuer::IssuerCommand};
+pub(crate) use self::{
+    client::ClientCommand, dynamic::DynamicClientsCommand, epochs::AllSessions, issuer::IssuerCommand,
+};

@@ -15,7 +15,7 @@ use crate::{
         epochs::Epoch,
         faulty::FaultyEntry,
     },
-    values::{ClientId, IssuerId, Scope, is_reserved_claim},
+    values::{ClientId, DYNAMIC_CLIENTS, IssuerId, Scope, is_reserved_claim},
 };
 
 /// The claims that LibreChat reads in its own tokens; allowed for every client of the `librechat` profile.
@@ -39,6 +39,12 @@ pub(super) fn read_client(path: String, text: &RawValue, report: &mut Report) ->
 
 fn read_the_rest_of_a_client(mut members: Members<'_>, id: Option<String>, epoch: Epoch) -> Option<Client> {
     let client_id = id.and_then(|id| members.named(&id, "client_id", ClientId::parse(&id)));
+    if client_id.as_ref().is_some_and(ClientId::is_dynamic) {
+        members.fault(
+            "client_id",
+            format_args!("must not begin with {DYNAMIC_CLIENTS}: such ids are for clients that register themselves"),
+        );
+    }
     let assertion_keys = read_jwks(&mut members);
     let client_type = read_client_type(&mut members, assertion_keys.is_some());
     let profile = match members.string("profile").as_deref() {
@@ -89,6 +95,7 @@ fn read_the_rest_of_a_client(mut members: Members<'_>, id: Option<String>, epoch
         access_token_seconds,
         renewal,
         redirect_uris,
+        registered: None,
         post_logout_redirect_uris,
         pkce,
         sign_in_issuer,

@@ -1,12 +1,13 @@
 //! Reads the secret `clients`: the registrations as a JSON document (docs/configuration.md, Registrations).
 
 mod client;
+mod dynamic;
 mod fields;
 mod issuer;
 
 use std::collections::BTreeSet;
 
-use self::{client::read_client, fields::read_epoch, issuer::read_issuer};
+use self::{client::read_client, dynamic::read_dynamic, fields::read_epoch, issuer::read_issuer};
 use super::{
     all::Registrations,
     client::Client,
@@ -34,10 +35,12 @@ impl Registrations {
         let (mut document, mut report) = Document::parse(text)?;
         let issuers = document.list("issuers", &mut report);
         let clients = document.list("clients", &mut report);
+        let dynamic = document.member("dynamic_clients");
         let mut rest = document.rest(&mut report);
         let mut epoch = read_epoch(&mut rest);
         let is_usable = rest.end();
-        let mut registrations = Self::default();
+        let dynamic = read_dynamic(dynamic, is_usable, &mut report);
+        let mut registrations = Self { dynamic, ..Self::default() };
         match issuers {
             Some(entries) => {
                 let sorted = report.sorted(entries, is_usable, read_issuer);
@@ -98,6 +101,16 @@ impl Registrations {
                     "issuers: {:?} names {:?} in assertion_clients, which is none of its clients",
                     issuer.issuer_id.as_str(),
                     client.as_str()
+                ));
+            }
+        }
+        if let Ok(Some(dynamic)) = self.dynamic_clients() {
+            let id = dynamic.sign_in_issuer.as_str();
+            let is_able = |issuer: &Issuer| issuer.issuer_id.as_str() == id && issuer.sign_in_url.is_some();
+            if !self.issuers.iter().any(is_able) && !self.faulty_issuers.may_hold(id) {
+                // It takes nothing from those clients but their sign-in.
+                report.note(format!(
+                    "dynamic_clients: names the sign_in_issuer {id:?}, which is no issuer with a sign_in_url"
                 ));
             }
         }
