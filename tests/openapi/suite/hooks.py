@@ -72,9 +72,10 @@ def before_load_schema(context, raw_schema):
     for name in ("IssuerCredentials", "ClientCredentials"):
         schemas[name] = {"type": "object"}
     # In any order, any of them several times.
-    some = {"type": "array", "items": {"enum": ["", *AUDIENCE]}, "maxItems": 4}
-    schemas["Resources"] = {"oneOf": [{"enum": ["", *AUDIENCE]}, some]}
-    schemas["ResourceList"] = some
+    one = {"enum": ["", *AUDIENCE]}
+    schemas["Resources"] = {"oneOf": [one, {"type": "array", "items": one}]}
+    # So many that an authorization request has room for them.
+    schemas["ResourceList"] = {"type": "array", "items": one, "maxItems": 4}
     sign_in(raw_schema)
     parameters = raw_schema["paths"]["/sessions"]["parameters"]
     next(one for one in parameters if one["name"] == "client_id")["schema"] = {"enum": ["", *CALLERS.kinds]}
