@@ -1,6 +1,6 @@
 //! Authorization requests, as an address and as a form.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use lambda_http::http::Method;
 use latchkey_token::{
@@ -88,7 +88,7 @@ fn judge(query: &str, response: &Response<Body>, browser: &Browser) -> Outcome {
     assert_is_registered(client, redirect_uri);
     match location.strip_prefix(SIGN_IN_URL) {
         Some(told) => {
-            assert_asks_for_it(&asked, &pairs(told.strip_prefix('?').unwrap()), browser);
+            assert_asks_for_it(query, &pairs(told.strip_prefix('?').unwrap()), browser);
             Outcome::Accepted
         }
         None => {
@@ -120,7 +120,8 @@ fn assert_is_registered(client: &str, redirect_uri: &str) {
 }
 
 /// The ticket opens to what was asked for, and the portal is told the same.
-fn assert_asks_for_it(asked: &BTreeMap<String, String>, told: &BTreeMap<String, String>, browser: &Browser) {
+fn assert_asks_for_it(query: &str, told: &BTreeMap<String, String>, browser: &Browser) {
+    let asked = pairs(query);
     let documents = parsed_documents();
     let keys = TicketKeys::of(&documents.keys);
     let ticket = Ticket::open(&told["ticket"], &keys, ISSUER, NOW).unwrap().expect("a ticket of our own");
@@ -150,6 +151,13 @@ fn assert_asks_for_it(asked: &BTreeMap<String, String>, told: &BTreeMap<String, 
         "more than was asked for"
     );
     assert!(ticket.scope.intersection(&client.scope) == ticket.scope, "more than is registered");
+    let resources: BTreeSet<String> = form_urlencoded::parse(query.as_bytes())
+        .filter(|(name, value)| name == "resource" && !value.is_empty())
+        .map(|(_, value)| value.into_owned())
+        .collect();
+    assert!(ticket.resource.iter().all(|one| client.audience.contains(one)), "more than is registered");
+    assert_eq!(ticket.resource.iter().cloned().collect::<BTreeSet<_>>(), resources);
+    assert_eq!(ticket.resource.len(), resources.len(), "each once");
     for name in ["prompt", "login_hint", "max_age", "ui_locales", "acr_values", "client_id"] {
         assert_eq!(told.get(name).map(String::as_str), of(name), "{name}");
     }

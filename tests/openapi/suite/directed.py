@@ -121,7 +121,7 @@ class Directed:
         second = self.send(label, 200, auth=chat, json=first).json()
         retried = self.send(label, 200, auth=chat, form=first).json()
         assert retried["refresh_token"] == second["refresh_token"], "a retry gets the same successor"
-        self.send(label, 200, auth=chat, json=both(second) | {"scope": "email", "grant_type": "refresh_token"})
+        self.send(label, 200, auth=chat, json=both(second) | {"scope": "email", "resource": "librechat", "grant_type": "refresh_token"})
         grant = self.send(label, 400, "invalid_grant", auth=chat, json=first)
 
         tokens, other = both(issue("librechat")), both(issue("librechat", "bob"))
@@ -138,6 +138,8 @@ class Directed:
             (tokens | {"refresh_token": ""}, "invalid_request"),
             ({"refresh_token": tokens["refresh_token"]}, "invalid_request"),
             (tokens | {"scope": 'a"b'}, "invalid_scope"),
+            (tokens | {"resource": ["librechat", "Librechat"]}, "invalid_target"),
+            (tokens | {"resource": 1}, "invalid_request"),
             (tokens | {"grant_type": "password"}, "unsupported_grant_type"),
             (tokens | {"client_id": "librechat", "client_secret": self.callers.clients["librechat"]}, "invalid_request"),
             (tokens | {"client_secret": 1}, "invalid_request"),

@@ -12,7 +12,7 @@ from schemathesis.generation.meta import CoverageScenario, coverage_scenario
 
 from callers import Callers, client_of
 from contract import check_no_null, check_probe
-from server import AFTERWARDS, BACK, SCOPES, SIGN_IN, SIGN_OUT
+from server import AFTERWARDS, AUDIENCE, BACK, SCOPES, SIGN_IN, SIGN_OUT
 
 with open(os.environ["OPENAPI_SUITE"]) as file:
     SUITE = json.load(file)
@@ -71,6 +71,11 @@ def before_load_schema(context, raw_schema):
     # Credentials are before_call's business.
     for name in ("IssuerCredentials", "ClientCredentials"):
         schemas[name] = {"type": "object"}
+    # In any order, any of them several times.
+    one = {"enum": ["", *AUDIENCE]}
+    schemas["Resources"] = {"oneOf": [one, {"type": "array", "items": one}]}
+    # So many that an authorization request has room for them.
+    schemas["ResourceList"] = {"type": "array", "items": one, "maxItems": 4}
     sign_in(raw_schema)
     parameters = raw_schema["paths"]["/sessions"]["parameters"]
     next(one for one in parameters if one["name"] == "client_id")["schema"] = {"enum": ["", *CALLERS.kinds]}

@@ -14,6 +14,8 @@ DOCUMENT = ROOT / "docs/openapi.yaml"
 
 SCOPES = ["openid", "profile", "email"]
 CLAIMS = ["email", "name"]
+# Of every client.
+AUDIENCE = ["librechat", "https://tools.example.org/mcp"]
 # Where browsers may go. Nobody is there: the suite reads where it is sent, and does not follow.
 SIGN_IN, SIGN_OUT = "https://portal.example.org/sign-in", "https://portal.example.org/sign-out"
 BACK, AFTERWARDS = "https://chat.example.org/oauth/openid/callback", "https://chat.example.org/login"
@@ -54,7 +56,7 @@ class Registrations:
                 "client_id": name,
                 "type": "confidential" if name in self.clients else "public",
                 "alg": kind["alg"],
-                "audience": ["librechat"],
+                "audience": AUDIENCE,
                 "scopes": kind.get("scopes", SCOPES),
                 "claims": CLAIMS,
                 "renewal": {key: kind[key] for key in ("requires", "window_seconds") if key in kind},

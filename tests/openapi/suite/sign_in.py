@@ -4,7 +4,7 @@ import time
 
 from callers import parameters
 from directed import FORM, TOO_LONG, Directed, both
-from server import AFTERWARDS, BACK, SIGN_IN, SIGN_OUT
+from server import AFTERWARDS, AUDIENCE, BACK, SIGN_IN, SIGN_OUT
 
 
 class DirectedSignIn(Directed):
@@ -53,6 +53,7 @@ class DirectedSignIn(Directed):
             ({"max_age": "soon"}, "invalid_request"),
             ({"nonce": "x" * 256}, "invalid_request"),
             ({"scope": "agents"}, "invalid_scope"),
+            ({"resource": [AUDIENCE[1], "https://tools.example.org"]}, "invalid_target"),
             ({"request": "x"}, "request_not_supported"),
             ({"request_uri": "https://a.example"}, "request_uri_not_supported"),
             ({"registration": "{}"}, "registration_not_supported"),
@@ -150,10 +151,11 @@ class DirectedSignIn(Directed):
         ]:
             self.send(label, 400, "invalid_grant", auth=chat, form=members)
         self.send(label, 400, "invalid_grant", auth=self.callers.client("actions"), form=good)
+        self.send(label, 400, "invalid_target", auth=chat, form=good | {"resource": "https://tools.example.org"})
         self.send(label, 400, "invalid_request", auth=chat, form={"grant_type": "authorization_code"})
         self.unauthenticated(label, good, ("client_id", "client_secret"))
         # It is as good as it was.
-        tokens = self.send(label, 200, auth=chat, form=good).json()
+        tokens = self.send(label, 200, auth=chat, form=good | {"resource": AUDIENCE}).json()
         renewed = self.send(label, 200, auth=chat, json=both(tokens)).json()
         self.send(label, 400, "invalid_grant", auth=chat, form=good)
         self.send(label, 400, "invalid_grant", auth=chat, json=both(renewed))

@@ -169,12 +169,14 @@ async fn an_exchange_whose_answer_was_lost_ends_the_session_when_it_is_made_agai
 }
 
 #[tokio::test]
-async fn an_exchange_knows_its_own_write_again_and_has_the_nonce_for_it() {
-    let world = World::new();
-    let code = world.code().await;
+async fn an_exchange_knows_its_own_write_again_and_has_nonce_and_resource_for_it() {
+    let mut world = World::new();
+    world.register(|registrations| registrations["clients"][0]["audience"] = serde_json::json!(["chat", "tools"]));
+    let code = world.code_of(&world.begin(&[("resource", "tools")]).await).await;
     world.world.store.next(Fault::SeenTwice);
     let tokens = ok(world.exchange(exchanging(&code)).await);
     assert_eq!(super::claims(tokens.id_token.as_ref().unwrap())["nonce"], "a nonce");
+    assert_eq!(super::claims(&tokens.access_token)["aud"], "tools");
     assert_eq!(world.last_event(), (EventKind::TokenIssued, None));
     assert!(world.session().await.revocation.is_none());
     ok(world.renew(authenticated("chat"), &tokens.refresh_token).await);
