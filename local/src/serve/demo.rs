@@ -30,6 +30,9 @@ pub(super) const MCP: &str = "/demo/mcp";
 /// What a token needs there besides the audience.
 pub(super) const MCP_SCOPE: &str = "tools";
 
+/// How long a token for it lives that was exchanged for another.
+const EXCHANGED_SECONDS: u32 = 300;
+
 /// MCP clients take codes on a loopback address at a port of the moment; a LibreChat on this machine calls its server `demo`.
 const MCP_CLIENT: &str = "mcp";
 const MCP_CALLBACKS: [&str; 3] =
@@ -167,7 +170,12 @@ fn registrations(credentials: &DemoCredentials, resource: &str) -> String {
         "audience": [resource], "scopes": [MCP_SCOPE], "redirect_uris": MCP_CALLBACKS,
         "renewal": {"requires": "refresh_token"},
     });
+    // LibreChat calls the resource on behalf of its users as well.
+    let exchange = json!([{"audience": resource, "scopes": [MCP_SCOPE], "access_token_seconds": EXCHANGED_SECONDS}]);
     let (own, oauth) = (&credentials.client_secret, &credentials.oauth_client_secret);
+    let mut librechat =
+        client(&credentials.oauth_client_id, oauth, "refresh_token", &LIBRECHAT_CALLBACKS, &[LIBRECHAT_LOGIN]);
+    librechat["exchange"] = exchange;
     let registrations = json!({
         "issuers": [{
             "issuer_id": credentials.issuer_id, "secret_sha256": [sha256_hex(&credentials.issuer_secret)],
@@ -175,7 +183,7 @@ fn registrations(credentials: &DemoCredentials, resource: &str) -> String {
         }],
         "clients": [
             client(&credentials.client_id, own, "access_token", &[], &[]),
-            client(&credentials.oauth_client_id, oauth, "refresh_token", &LIBRECHAT_CALLBACKS, &[LIBRECHAT_LOGIN]),
+            librechat,
             mcp,
         ],
     });
@@ -205,11 +213,17 @@ fn at_places(places: &Places<'_>, credentials: &DemoCredentials, text: String) -
             }
         }
     }
-    if let Some(client) = entry(&mut after, "clients", "client_id", MCP_CLIENT) {
-        let mut audiences = client.get_mut("audience").and_then(Value::as_array_mut).into_iter().flatten();
-        if let Some(own) = audiences.find(|audience| is_at_path(audience, MCP)) {
-            *own = places.resource.into();
+    let own = |audience: &mut Value| {
+        if is_at_path(audience, MCP) {
+            *audience = places.resource.into();
         }
+    };
+    if let Some(client) = entry(&mut after, "clients", "client_id", MCP_CLIENT) {
+        client.get_mut("audience").and_then(Value::as_array_mut).into_iter().flatten().for_each(own);
+    }
+    if let Some(client) = entry(&mut after, "clients", "client_id", &credentials.oauth_client_id) {
+        let entries = client.get_mut("exchange").and_then(Value::as_array_mut).into_iter().flatten();
+        entries.filter_map(|entry| entry.get_mut("audience")).for_each(own);
     }
     let changed = format!("{after:#}\n");
     if after == before || Registrations::parse(&changed).is_err() { text } else { changed }
@@ -290,6 +304,7 @@ mod tests {
             assert!(client.redirects_to(uri), "{uri}");
         }
         assert_eq!(read.client(MCP_CLIENT).unwrap().unwrap().audience, ["http://127.0.0.1:9000/demo/mcp"]);
+        assert_eq!(client.exchange[0].audience, "http://127.0.0.1:9000/demo/mcp");
         assert!(client.redirects_after_sign_out_to(LIBRECHAT_LOGIN));
         assert!(client.redirects_after_sign_out_to("http://127.0.0.1:9000/demo/client"));
         assert_eq!(at("http://127.0.0.1:9000", &here), here, "nothing is written anew");

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
+import { setTimeout } from 'node:timers/promises';
 import * as second from '@modelcontextprotocol/client';
 import { UnauthorizedError } from '@modelcontextprotocol/sdk/client/auth.js';
 import { Client } from '@modelcontextprotocol/sdk/client/index.js';
@@ -21,9 +22,12 @@ const SDKS = {
 describe('the TypeScript SDK’s own client', () => {
   let mcp;
   let server;
+  let secret;
   before(async () => {
     mcp = await McpServer.start();
-    server = await Latchkey.demo(['--mcp', mcp.url]);
+    server = await Latchkey.demo(['--mcp', mcp.url], { LATCHKEY_SECRETS_TTL_SECONDS: '1' });
+    secret = server.addClient('with-a-secret', '--scope', 'tools', '--audience', server.mcp, '--redirect-uri', CALLBACK);
+    await setTimeout(1100);
   });
   after(async () => {
     await server?.stop();
@@ -77,6 +81,30 @@ describe('the TypeScript SDK’s own client', () => {
       assert.deepEqual(provider.forgotten, ['tokens']);
       assert.equal(provider.asked.pathname, '/authorize');
       await client.close();
+    });
+
+    for (const method of ['client_secret_basic', 'client_secret_post']) {
+      it(`${version}: a client with a secret, by ${method}`, async () => {
+        const information = { client_id: 'with-a-secret', client_secret: secret, token_endpoint_auth_method: method };
+        const provider = new Provider(CALLBACK, information, { token_endpoint_auth_method: method });
+        const client = await signedIn(provider);
+        assert.equal(await whoami(client), 'You are alice.');
+        await client.close();
+      });
+    }
+
+    it(`${version}: a document without a challenge is enough, as API Gateway leaves it`, async () => {
+      // It takes WWW-Authenticate from answers, and lets the status be.
+      const provider = new Provider(CALLBACK, { client_id: MCP_CLIENT });
+      const bare = async (url, options) => {
+        const { status, headers, body } = await fetch(url, options);
+        const left = new Headers(headers);
+        left.delete('www-authenticate');
+        return new Response(status === 204 ? null : body, { status, headers: left });
+      };
+      const transport = new sdk.StreamableHTTPClientTransport(new URL(server.mcp), { authProvider: provider, fetch: bare });
+      await assert.rejects(new sdk.Client({ name: 'test', version: '1.0.0' }).connect(transport), sdk.UnauthorizedError);
+      assert.deepEqual(['resource', 'scope'].map((name) => provider.asked.searchParams.get(name)), [server.mcp, 'tools']);
     });
   }
 });
