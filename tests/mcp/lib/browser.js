@@ -60,4 +60,12 @@ export class Browser {
     if (!location) throw new Error(`no redirect to the client: ${status} ${text}`);
     return location;
   }
+
+  /** The same through another portal: `accept` is given the ticket, and says where the portal sends the browser. */
+  async signInBy(authorizationUrl, accept) {
+    const { location, status, text } = await this.open(authorizationUrl);
+    const ticket = location?.searchParams.get('ticket');
+    if (!ticket) throw new Error(`no ticket: ${status} ${text}`);
+    return (await this.open(await accept(ticket))).location;
+  }
 }

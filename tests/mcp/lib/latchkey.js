@@ -14,13 +14,22 @@ export class Latchkey extends Process {
   /** `flags`: more of them; `environment`: settings. */
   static async demo(flags = [], environment = {}) {
     const folder = mkdtempSync(path.join(SCRATCH, 'demo-'));
-    const server = new Latchkey(BINARY, ['serve', '--listen', '127.0.0.1:0', '--data', folder, ...flags], {
-      env: { PATH, HOME, ...environment },
-    });
-    [, server.url] = await server.says(/^listening on (http:\/\/\S+)/);
+    const server = await Latchkey.#serve(['--data', folder, ...flags], environment);
     server.folder = folder;
     server.mcp = `${server.url}/demo/mcp`;
     server.credentials = JSON.parse(readFileSync(path.join(folder, 'demo-credentials.json'), 'utf8'));
+    return server;
+  }
+
+  /** With the registrations that somebody has made who followed the page. */
+  static registered({ folder }) {
+    const file = (name) => path.join(folder, name);
+    return Latchkey.#serve(['--data', ':memory:', '--keys', file('keys.json'), '--clients', file('clients.json')], {});
+  }
+
+  static async #serve(flags, environment) {
+    const server = new Latchkey(BINARY, ['serve', '--listen', '127.0.0.1:0', ...flags], { env: { PATH, HOME, ...environment } });
+    [, server.url] = await server.says(/^listening on (http:\/\/\S+)/);
     return server;
   }
 
@@ -30,12 +39,6 @@ export class Latchkey extends Process {
     return execFileSync(BINARY, ['client', 'add', id, '--issuer', 'portal', '--file', file, '--requires', 'refresh_token', ...options], {
       env: { PATH, HOME }, stdio: ['ignore', 'pipe', 'pipe'],
     }).toString().trim();
-  }
-
-  /** Audit events of the log, newest last. */
-  events(name) {
-    const lines = this.log.split('\n').filter((line) => line.includes(`"event":"${name}"`));
-    return lines.map((line) => JSON.parse(line));
   }
 }
 

@@ -1,5 +1,6 @@
 // docs/mcp.md and its blocks: a fence with a language and a name.
 import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
 import { mkdtempSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 
@@ -18,12 +19,41 @@ export function block(name) {
   return found[0].text;
 }
 
-/** The page's MCP server, on a port of its own. */
+/** A program of the page, as a file that finds the packages; its path. */
+export function write(name) {
+  const file = path.join(mkdtempSync(path.join(SCRATCH, 'page-')), name);
+  writeFileSync(file, block(name));
+  return file;
+}
+
+/** Somebody who runs the page's commands: a folder with what they have made so far, and the secrets that they printed, by id. */
+export class Follower {
+  secrets = {};
+  folder = mkdtempSync(path.join(SCRATCH, 'follower-'));
+
+  /** `real` puts real addresses in the place of the page's. */
+  constructor(real) {
+    this.real = real;
+  }
+
+  run(name) {
+    for (const command of this.real(block(name)).replaceAll('\\\n', ' ').trim().split('\n')) {
+      const printed = execFileSync('bash', ['-c', command], {
+        cwd: this.folder, env: { HOME, PATH: `${path.dirname(process.env.LATCHKEY_BIN)}:${PATH}` }, stdio: ['ignore', 'pipe', 'pipe'],
+      });
+      const id = / (?:issuer|client) add (\S+)/.exec(command)?.[1];
+      if (id) this.secrets[id] = printed.toString().trim();
+    }
+  }
+}
+
+/** The page's MCP server. */
 export class McpServer extends Process {
-  static async start(name = 'server.mjs', environment = {}) {
-    const file = path.join(mkdtempSync(path.join(SCRATCH, 'mcp-')), name);
-    writeFileSync(file, block(name));
-    const port = await freePort();
+  static port = freePort;
+
+  static async start(name = 'server.mjs', environment = {}, port = undefined) {
+    port ??= await freePort();
+    const file = write(name);
     const server = new McpServer(process.execPath, [file], { env: { PATH, HOME, PORT: String(port), ...environment } });
     await server.says(/listening/);
     server.url = `http://127.0.0.1:${port}/mcp`;
