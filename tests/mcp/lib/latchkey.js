@@ -33,6 +33,11 @@ export class Latchkey extends Process {
     return server;
   }
 
+  async takesRegistrations() {
+    const metadata = await (await fetch(`${this.url}/.well-known/oauth-authorization-server`)).json();
+    return 'registration_endpoint' in metadata;
+  }
+
   /** Registers a confidential client of the demo portal; its secret. The server reads it after LATCHKEY_SECRETS_TTL_SECONDS. */
   addClient(id, ...options) {
     const file = path.join(this.folder, 'clients.json');

@@ -62,4 +62,18 @@ describe('the Python SDK’s own client', () => {
       await client.stop();
     }
   });
+
+  it('a client that nobody knows registers itself', async (t) => {
+    if (!(await server.takesRegistrations())) return t.skip('there is no registration_endpoint');
+    const client = Client.start(server.mcp);
+    try {
+      const registered = client.says(/^registered (\S+)/);
+      const asked = client.says(/^asks (\S+)/);
+      asked.then(async ([, url]) => client.tell(await new Browser().signIn(url)), () => {});
+      assert.equal((await client.call()).text, 'You are alice.');
+      assert.match((await registered)[1], /^lkd1_/);
+    } finally {
+      await client.stop();
+    }
+  });
 });

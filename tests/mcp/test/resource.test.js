@@ -56,9 +56,12 @@ describe('/demo/mcp, the protected resource of the local server', () => {
   });
 
   it('whoever has no token is told where to find out how to get one', async () => {
-    const response = await ask();
-    assert.equal(response.status, 401);
-    assert.equal(challenge(response), `Bearer ${hint()}`);
+    // LibreChat looks with HEAD first.
+    for (const method of ['HEAD', 'GET', 'POST', 'DELETE']) {
+      const response = await ask(undefined, { method });
+      assert.equal(response.status, 401);
+      assert.equal(challenge(response), `Bearer ${hint()}`);
+    }
   });
 
   it('a token that is none, or is for something else, is invalid_token', async () => {

@@ -93,6 +93,24 @@ describe('the TypeScript SDK’s own client', () => {
       });
     }
 
+    for (const method of ['none', 'client_secret_basic', 'client_secret_post']) {
+      it(`${version}: a client that nobody knows registers itself, ${method}`, async (t) => {
+        if (!(await server.takesRegistrations())) return t.skip('there is no registration_endpoint');
+        const provider = new Provider(CALLBACK, undefined, { token_endpoint_auth_method: method });
+        const client = await signedIn(provider);
+        assert.match(provider.information.client_id, /^lkd1_/);
+        assert.equal('client_secret' in provider.information, method !== 'none');
+        assert.equal(await whoami(client), 'You are alice.');
+        provider.kept = { ...provider.kept, access_token: 'no longer good' };
+        assert.equal(await whoami(client), 'You are alice.');
+        const { client_id, client_secret } = provider.information;
+        const { status } = await post(`${server.url}/token/revoke`, { token: provider.kept.refresh_token, client_id, ...(client_secret && { client_secret }) });
+        assert.equal(status, 200);
+        await assert.rejects(whoami(client), sdk.UnauthorizedError);
+        await client.close();
+      });
+    }
+
     it(`${version}: a document without a challenge is enough, as API Gateway leaves it`, async () => {
       // It takes WWW-Authenticate from answers, and lets the status be.
       const provider = new Provider(CALLBACK, { client_id: MCP_CLIENT });
