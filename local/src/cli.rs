@@ -21,7 +21,7 @@ use crate::{
         AuditCommand, ClientCommand, DynamicClientsCommand, IssuerCommand, KeysCommand, SessionsCommand,
         SubjectsCommand,
     },
-    serve::{AuditFeed, DataLocation, Options, Server},
+    serve::{AuditFeed, DataLocation, McpServer, Options, Server},
 };
 
 /// Issues expiring JWTs for LibreChat and renews them safely
@@ -81,7 +81,7 @@ enum Command {
 
 /// Run Latchkey on this machine: the same handlers as on Lambda, on an embedded DynamoDB
 ///
-/// The first start makes a signing key, a demo issuer and two demo clients in the data directory and prints
+/// The first start makes a signing key, a demo issuer and three demo clients in the data directory and prints
 /// their secrets once. Sessions, keys and clients are still there after a restart. A browser finds a playground at its
 /// address: issue, renew, lose an answer, be robbed.
 ///
@@ -92,6 +92,7 @@ enum Command {
 #[command(after_help = "Examples:
   latchkey serve
   latchkey serve --listen 127.0.0.1:0 --data :memory:
+  latchkey serve --mcp http://127.0.0.1:3000/mcp
   LATCHKEY_ACCESS_TOKEN_SECONDS=60 LATCHKEY_GRACE_SECONDS=30 latchkey serve")]
 struct ServeArguments {
     /// Address and port of the HTTP API; port 0 takes any free one
@@ -109,6 +110,9 @@ struct ServeArguments {
     /// Also open the embedded DynamoDB to other programs, such as `cargo lambda watch`
     #[arg(long, value_name = "ADDRESS")]
     dynamodb_listen: Option<SocketAddr>,
+    /// The MCP server behind /demo/mcp, which lets in access tokens for that address; http only
+    #[arg(long, value_name = "URL", value_parser = McpServer::parse)]
+    mcp: Option<McpServer>,
 }
 
 #[derive(Subcommand)]
@@ -210,6 +214,7 @@ fn serve(arguments: ServeArguments) -> Result<(), String> {
             keys: arguments.keys,
             clients: arguments.clients,
             dynamodb_listen: arguments.dynamodb_listen,
+            mcp: arguments.mcp,
             clock: Arc::new(SystemClock),
             environment: Arc::new(|name| std::env::var(name).ok()),
             observer: None,

@@ -25,6 +25,7 @@ fn options(directory: &std::path::Path) -> Options {
         keys: None,
         clients: None,
         dynamodb_listen: None,
+        mcp: None,
         clock: Arc::new(SystemClock),
         environment: Arc::new(|_| None),
         observer: None,

@@ -12,6 +12,7 @@ use hyper_util::{
     rt::{TokioIo, TokioTimer},
     server::graceful::GracefulShutdown,
 };
+use latchkey_token_lambda::Body as HandlersBody;
 use tokio::net::TcpListener;
 
 /// A client has this long to send a request's headers, from the connection on or from the answer before. So a connection
@@ -52,6 +53,15 @@ where
     }
     drop(listener);
     connections.shutdown().await;
+}
+
+/// A handler's body, as a connection sends it.
+pub(super) fn into_http_body(body: HandlersBody) -> Body {
+    match body {
+        HandlersBody::Text(text) => Body::from(text),
+        HandlersBody::Binary(bytes) => Body::from(bytes),
+        _ => Body::empty(),
+    }
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! What the first start makes: a key ring, a demo issuer with two demo clients, and their secrets.
+//! What the first start makes: a key ring, a demo issuer with its demo clients, and their secrets.
 
 use std::{
     fmt, fs,
@@ -25,12 +25,21 @@ pub(super) const CREDENTIALS: &str = "demo-credentials.json";
 pub(super) const PORTAL: &str = "/demo/portal";
 pub(super) const PORTAL_SIGN_OUT: &str = "/demo/portal/sign-out";
 pub(super) const CLIENT: &str = "/demo/client";
+/// The path of the demo's protected resource.
+pub(super) const MCP: &str = "/demo/mcp";
+/// What a token needs there besides the audience.
+pub(super) const MCP_SCOPE: &str = "tools";
 
-/// The demo's protected resource: what clients that register themselves get tokens for.
-pub(super) const RESOURCE: &str = "/demo/mcp";
+/// How long a token for it lives that was exchanged for another.
+const EXCHANGED_SECONDS: u32 = 300;
 
-/// Where MCP clients on this machine take codes, on whichever port; `*` is one segment.
-const MCP_CALLBACKS: [&str; 5] =
+/// MCP clients take codes on a loopback address at a port of the moment; a LibreChat on this machine calls its server `demo`.
+const MCP_CLIENT: &str = "mcp";
+const MCP_CALLBACKS: [&str; 3] =
+    ["http://localhost:3080/api/mcp/demo/oauth/callback", "http://localhost/callback", "http://127.0.0.1/callback"];
+
+/// Where MCP clients on this machine that register themselves take codes, on whichever port; `*` is one segment.
+const REGISTERED_CALLBACKS: [&str; 5] =
     ["/", "/callback", "/oauth/callback", "/oauth/callback/*", "/api/mcp/*/oauth/callback"];
 
 /// A LibreChat on this machine, as it is without settings of its own: where it takes codes, its admin panel's too, and where
@@ -48,6 +57,14 @@ pub struct DemoCredentials {
     pub client_secret: String,
     pub oauth_client_id: String,
     pub oauth_client_secret: String,
+}
+
+/// Where this server's own addresses are, which the demo registrations name.
+pub(super) struct Places<'a> {
+    /// The server's address, if it is a loopback one: its pages are there.
+    pub pages: Option<&'a str>,
+    /// The address of `/demo/mcp`, as clients see it.
+    pub resource: &'a str,
 }
 
 /// The demo's registrations and secrets.
@@ -85,11 +102,11 @@ pub fn signing_keys(directory: Option<&Path>) -> Result<SecretText, DemoFault> {
 
 impl Demo {
     /// Reads the demo registrations from `directory`, makes them if they are missing, or makes them in memory without
-    /// a directory. `url` is the server's, if it listens on a loopback address: its pages are registered there.
-    pub fn load_or_create(directory: Option<&Path>, url: Option<&str>) -> Result<Self, DemoFault> {
+    /// a directory.
+    pub(super) fn load_or_create(directory: Option<&Path>, places: &Places<'_>) -> Result<Self, DemoFault> {
         let Some(directory) = directory else {
             let credentials = new_credentials()?;
-            let clients = with_pages_at(url, &credentials, registrations(&credentials));
+            let clients = at_places(places, &credentials, registrations(&credentials, places.resource));
             return Ok(Self { clients: SecretText::Inline(clients), credentials, is_new: true });
         };
         let path = |name: &str| directory.join(name);
@@ -99,7 +116,10 @@ impl Demo {
             let text = format!("{}\n", json!(credentials));
             // The registrations last: as long as it is missing, the next start makes both anew.
             write_secret(&path(CREDENTIALS), &text)?;
-            write_secret(&path(CLIENTS), &with_pages_at(url, &credentials, registrations(&credentials)))?;
+            write_secret(
+                &path(CLIENTS),
+                &at_places(places, &credentials, registrations(&credentials, places.resource)),
+            )?;
             credentials
         } else {
             let text = fs::read_to_string(path(CREDENTIALS)).ok();
@@ -108,7 +128,7 @@ impl Demo {
                 .ok_or_else(|| DemoFault::Credentials { credentials: path(CREDENTIALS), clients: path(CLIENTS) })?;
             // What cannot be read is told of when the server reads it.
             if let Ok(before) = fs::read_to_string(path(CLIENTS)) {
-                let after = with_pages_at(url, &credentials, before.clone());
+                let after = at_places(places, &credentials, before.clone());
                 if after != before {
                     write_secret(&path(CLIENTS), &after)?;
                 }
@@ -137,7 +157,7 @@ fn new_key_ring() -> Result<String, Unavailable> {
     Ok(format!("{ring:#}\n"))
 }
 
-fn registrations(credentials: &DemoCredentials) -> String {
+fn registrations(credentials: &DemoCredentials, resource: &str) -> String {
     let client = |id: &str, secret: &str, requires: &str, callbacks: &[&str], after_sign_out: &[&str]| {
         json!({
             "client_id": id, "type": "confidential", "secret_sha256": [sha256_hex(secret)],
@@ -148,61 +168,83 @@ fn registrations(credentials: &DemoCredentials) -> String {
             "renewal": {"requires": requires},
         })
     };
+    // MCP clients run where everybody can look into them: there is no secret to keep.
+    let mcp = json!({
+        "client_id": MCP_CLIENT, "type": "public", "profile": "standard", "alg": "RS256", "kid": null,
+        "audience": [resource], "scopes": [MCP_SCOPE], "redirect_uris": MCP_CALLBACKS,
+        "renewal": {"requires": "refresh_token"},
+    });
+    // LibreChat calls the resource on behalf of its users as well.
+    let exchange = json!([{"audience": resource, "scopes": [MCP_SCOPE], "access_token_seconds": EXCHANGED_SECONDS}]);
     let (own, oauth) = (&credentials.client_secret, &credentials.oauth_client_secret);
+    let mut librechat =
+        client(&credentials.oauth_client_id, oauth, "refresh_token", &LIBRECHAT_CALLBACKS, &[LIBRECHAT_LOGIN]);
+    librechat["exchange"] = exchange;
     let registrations = json!({
         "issuers": [{
             "issuer_id": credentials.issuer_id, "secret_sha256": [sha256_hex(&credentials.issuer_secret)],
-            "clients": [credentials.client_id, credentials.oauth_client_id],
+            "clients": [credentials.client_id, credentials.oauth_client_id, MCP_CLIENT],
         }],
         "clients": [
             client(&credentials.client_id, own, "access_token", &[], &[]),
-            client(&credentials.oauth_client_id, oauth, "refresh_token", &LIBRECHAT_CALLBACKS, &[LIBRECHAT_LOGIN]),
+            librechat,
+            mcp,
         ],
     });
     format!("{registrations:#}\n")
 }
 
-/// The registrations with the demo's pages where this server is: it may have listened elsewhere when they were made.
-/// Addresses that somebody else has set stay, and so do registrations that are faulty, or would be.
-fn with_pages_at(url: Option<&str>, credentials: &DemoCredentials, text: String) -> String {
-    let Some(url) = url.filter(|_| Registrations::parse(&text).is_ok()) else { return text };
+/// The registrations with the demo's pages and its resource where this server is: it may have been elsewhere when they were
+/// made. Addresses that somebody else has set stay, and so do registrations that are faulty, or would be.
+fn at_places(places: &Places<'_>, credentials: &DemoCredentials, text: String) -> String {
+    let Some(url) = places.pages.filter(|_| Registrations::parse(&text).is_ok()) else { return text };
     let Ok(before) = serde_json::from_str::<Value>(&text) else { return text };
     let mut after = before.clone();
     if let Some(issuer) = entry(&mut after, "issuers", "issuer_id", &credentials.issuer_id) {
         for (member, path) in [("sign_in_url", PORTAL), ("sign_out_url", PORTAL_SIGN_OUT)] {
-            if issuer.get(member).is_none_or(|address| is_demo_page(address, path)) {
+            if issuer.get(member).is_none_or(|address| is_at_path(address, path)) {
                 issuer.insert(member.into(), format!("{url}{path}").into());
             }
         }
     }
-    if let Some(members) = after.as_object_mut() {
-        let resource = Value::from(format!("{url}{RESOURCE}"));
-        let dynamic = members.entry("dynamic_clients").or_insert_with(|| dynamic_clients(credentials, &resource));
-        let audience = dynamic.get_mut("audience").and_then(Value::as_array_mut);
-        if let Some(own) = audience.into_iter().flatten().find(|audience| is_demo_page(audience, RESOURCE)) {
-            *own = resource;
+    let own = |audience: &mut Value| {
+        if is_at_path(audience, MCP) {
+            *audience = places.resource.into();
         }
+    };
+    if let Some(members) = after.as_object_mut() {
+        let dynamic = members.entry("dynamic_clients").or_insert_with(|| dynamic_clients(credentials, places.resource));
+        let audience = dynamic.get_mut("audience").and_then(Value::as_array_mut);
+        audience.into_iter().flatten().for_each(own);
     }
     if let Some(client) = entry(&mut after, "clients", "client_id", &credentials.oauth_client_id) {
         for member in ["redirect_uris", "post_logout_redirect_uris"] {
             let Some(addresses) = client.get_mut(member).and_then(Value::as_array_mut) else { continue };
             let address = format!("{url}{CLIENT}").into();
-            match addresses.iter_mut().find(|address| is_demo_page(address, CLIENT)) {
+            match addresses.iter_mut().find(|address| is_at_path(address, CLIENT)) {
                 Some(own) => *own = address,
                 None => addresses.push(address),
             }
         }
+    }
+    if let Some(client) = entry(&mut after, "clients", "client_id", MCP_CLIENT) {
+        client.get_mut("audience").and_then(Value::as_array_mut).into_iter().flatten().for_each(own);
+    }
+    if let Some(client) = entry(&mut after, "clients", "client_id", &credentials.oauth_client_id) {
+        let entries = client.get_mut("exchange").and_then(Value::as_array_mut).into_iter().flatten();
+        entries.filter_map(|entry| entry.get_mut("audience")).for_each(own);
     }
     let changed = format!("{after:#}\n");
     if after == before || Registrations::parse(&changed).is_err() { text } else { changed }
 }
 
 /// Any MCP client on this machine may register itself.
-fn dynamic_clients(credentials: &DemoCredentials, resource: &Value) -> Value {
+fn dynamic_clients(credentials: &DemoCredentials, resource: &str) -> Value {
     let hosts = ["localhost", "127.0.0.1", "[::1]"];
-    let callbacks = hosts.iter().flat_map(|host| MCP_CALLBACKS.iter().map(move |path| format!("http://{host}{path}")));
+    let callbacks =
+        hosts.iter().flat_map(|host| REGISTERED_CALLBACKS.iter().map(move |path| format!("http://{host}{path}")));
     json!({
-        "redirect_uris": callbacks.collect::<Vec<_>>(), "scopes": ["openid", "profile", "tools"],
+        "redirect_uris": callbacks.collect::<Vec<_>>(), "scopes": ["openid", "profile", MCP_SCOPE],
         "audience": [resource], "sign_in_issuer": credentials.issuer_id,
     })
 }
@@ -212,9 +254,12 @@ fn entry<'a>(document: &'a mut Value, list: &str, id_member: &str, id: &str) -> 
     entries.find(|entry| entry.get(id_member).is_some_and(|own| own == id))
 }
 
-/// Whether the address is that of a page of this server, wherever it has listened.
-fn is_demo_page(address: &Value, path: &str) -> bool {
-    let authority = address.as_str().and_then(|text| text.strip_prefix("http://")?.strip_suffix(path));
+/// Whether the address may be this server's with that path, wherever it has been.
+fn is_at_path(address: &Value, path: &str) -> bool {
+    let authority = address.as_str().and_then(|text| {
+        let rest = text.strip_prefix("http://").or_else(|| text.strip_prefix("https://"))?;
+        rest.strip_suffix(path)
+    });
     authority.is_some_and(|authority| !authority.contains('/'))
 }
 
@@ -255,14 +300,22 @@ mod tests {
         }
     }
 
+    const RESOURCE: &str = "https://localhost:9443/demo/mcp";
+
     fn at(url: &str, text: &str) -> String {
-        with_pages_at(Some(url), &credentials(), text.to_owned())
+        let resource = format!("{url}{MCP}");
+        at_places(&Places { pages: Some(url), resource: &resource }, &credentials(), text.to_owned())
+    }
+
+    fn made() -> String {
+        registrations(&credentials(), RESOURCE)
     }
 
     #[test]
     fn the_demos_pages_are_registered_where_the_server_is() {
-        let made = registrations(&credentials());
-        assert_eq!(with_pages_at(None, &credentials(), made.clone()), made, "no loopback address");
+        let made = made();
+        let nowhere = Places { pages: None, resource: "http://192.0.2.1/demo/mcp" };
+        assert_eq!(at_places(&nowhere, &credentials(), made.clone()), made, "no loopback address");
         let here = at("http://127.0.0.1:9000", &made);
         let read = Registrations::parse(&here).unwrap();
         let client = read.client("librechat-oauth").unwrap().unwrap();
@@ -272,6 +325,8 @@ mod tests {
         for uri in LIBRECHAT_CALLBACKS.into_iter().chain(["http://127.0.0.1:9000/demo/client"]) {
             assert!(client.redirects_to(uri), "{uri}");
         }
+        assert_eq!(read.client(MCP_CLIENT).unwrap().unwrap().audience, ["http://127.0.0.1:9000/demo/mcp"]);
+        assert_eq!(client.exchange[0].audience, "http://127.0.0.1:9000/demo/mcp");
         assert!(client.redirects_after_sign_out_to(LIBRECHAT_LOGIN));
         assert!(client.redirects_after_sign_out_to("http://127.0.0.1:9000/demo/client"));
         let dynamic = read.dynamic_clients().unwrap().unwrap();
@@ -289,19 +344,17 @@ mod tests {
 
     #[test]
     fn a_server_that_listens_elsewhere_takes_its_pages_along() {
-        let made = registrations(&credentials());
+        let made = made();
         let here = at("http://127.0.0.1:9000", &made);
         assert_eq!(at("http://[::1]:1", &here), at("http://[::1]:1", &made));
     }
 
     #[test]
     fn addresses_of_somebody_else_and_faulty_registrations_stay() {
-        let here = at("http://127.0.0.1:9000", &registrations(&credentials()));
+        let here = at("http://127.0.0.1:9000", &made());
         let other = here.replace("http://127.0.0.1:9000/demo/portal", "https://portal.example.org");
         let moved = at("http://127.0.0.1:1", &other);
-        let own =
-            |page: &str, text: &str| text.replace(&format!("127.0.0.1:9000{page}"), &format!("127.0.0.1:1{page}"));
-        assert_eq!(moved, own(CLIENT, &own(RESOURCE, &other)));
+        assert_eq!(moved, other.replace("127.0.0.1:9000", "127.0.0.1:1"));
         let twice = here.replacen("\"issuer_id\"", "\"issuer_id\": \"x\", \"issuer_id\"", 1);
         for faulty in [twice, here.replace("RS256", "none"), String::new()] {
             assert_eq!(at("http://127.0.0.1:1", &faulty), faulty);

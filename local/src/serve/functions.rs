@@ -8,7 +8,7 @@ use discovery::Discovery;
 use latchkey_token_aws::{CachedDocuments, DynamoDbSessions};
 use latchkey_token_lambda::Service;
 
-use super::{client::ClientPage, playground::Playground, portal::Portal};
+use super::{client::ClientPage, mcp::McpGateway, playground::Playground, portal::Portal};
 
 /// The functions as the local server composes them: the same handlers, the same DynamoDB code as in Lambda.
 pub(super) struct Functions {
@@ -19,4 +19,5 @@ pub(super) struct Functions {
     pub playground: Playground,
     pub portal: Portal,
     pub client: ClientPage,
+    pub mcp: McpGateway,
 }

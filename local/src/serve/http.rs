@@ -24,9 +24,13 @@ use latchkey_token_lambda::{
 };
 use tokio::{net::TcpListener, sync::watch};
 
-use super::{connections, functions::Functions};
+use super::{
+    connections::{self, into_http_body},
+    functions::Functions,
+    mcp::{MAX_MCP_BODY_BYTES, McpGateway},
+};
 
-/// The one route that only the local server has: a protected resource to try tokens on.
+/// A protected resource to try tokens on, which only the local server has.
 const DEMO_ME: &str = "/demo/me";
 /// A client has this long to send its body.
 const BODY_PATIENCE: Duration = Duration::from_secs(10);
@@ -43,14 +47,19 @@ pub(super) async fn serve(listener: TcpListener, functions: Arc<Functions>, mut 
 
 async fn answer(functions: Arc<Functions>, peer: SocketAddr, request: Request<Incoming>) -> Response<HttpBody> {
     let (parts, body) = request.into_parts();
-    let body = match read(body).await {
+    let is_for_mcp = McpGateway::is_at(parts.uri.path());
+    let most = if is_for_mcp { MAX_MCP_BODY_BYTES } else { MAX_BODY_BYTES };
+    let body = match read(body, most).await {
         Ok(body) => body,
         Err(response) => return response.map(into_http_body),
     };
     let mut request = Request::from_parts(parts, Body::Binary(body));
     let source_ip = Some(peer.ip().to_string());
     request.extensions_mut().insert(Invocation { request_id: next_request_id(), api_request_id: None, source_ip });
-    route(&functions, request).await.map(into_http_body)
+    match is_for_mcp {
+        true => functions.mcp.answer(request).await,
+        false => route(&functions, request).await.map(into_http_body),
+    }
 }
 
 async fn route(functions: &Functions, request: Request<Body>) -> Response<Body> {
@@ -68,6 +77,9 @@ async fn route(functions: &Functions, request: Request<Body>) -> Response<Body> 
     }
     if let Some(answer) = functions.client.answer(tokens, &request).await {
         return answer;
+    }
+    if let Some(answer) = functions.mcp.document(&request) {
+        return tokens.cors.apply(request.headers(), answer);
     }
     if request.uri().path() == DEMO_ME {
         return if request.method() == Method::GET {
@@ -110,19 +122,19 @@ async fn demo_me(functions: &Functions, request: &Request<Body>) -> Response<Bod
     }
 }
 
-/// Reads a little more than any handler accepts, and drains the rest, so that the refusal reaches the client.
-async fn read(mut body: Incoming) -> Result<Vec<u8>, Response<Body>> {
+/// Reads a little more than `most`, which is what a handler accepts, and drains the rest, so that the refusal reaches the client.
+async fn read(mut body: Incoming, most: usize) -> Result<Vec<u8>, Response<Body>> {
     let reading = async {
         let mut bytes = Vec::new();
         let mut length = 0;
         while let Some(frame) = body.frame().await {
             let Ok(data) = frame.map_err(|_| ())?.into_data() else { continue };
             length += data.len();
+            let room = (most + 1).saturating_sub(bytes.len());
+            bytes.extend(data.iter().take(room));
             if length > MAX_DRAINED_BYTES {
                 break;
             }
-            let room = (MAX_BODY_BYTES + 1).saturating_sub(bytes.len());
-            bytes.extend(data.iter().take(room));
         }
         Ok::<_, ()>(bytes)
     };
@@ -130,14 +142,6 @@ async fn read(mut body: Incoming) -> Result<Vec<u8>, Response<Body>> {
         Ok(Ok(bytes)) => Ok(bytes),
         Ok(Err(())) => Err(refused(StatusCode::BAD_REQUEST, "invalid_request", "the body broke off")),
         Err(_) => Err(refused(StatusCode::REQUEST_TIMEOUT, "invalid_request", "the body took longer than 10 s")),
-    }
-}
-
-fn into_http_body(body: Body) -> HttpBody {
-    match body {
-        Body::Text(text) => HttpBody::from(text),
-        Body::Binary(bytes) => HttpBody::from(bytes),
-        _ => HttpBody::empty(),
     }
 }
 

@@ -6,6 +6,7 @@ pub mod demo;
 pub mod dynamodb;
 mod functions;
 mod http;
+mod mcp;
 mod pages;
 mod playground;
 mod portal;
@@ -34,15 +35,16 @@ use latchkey_token_lambda::{
 };
 use tokio::{net::TcpListener, sync::watch, task::JoinHandle};
 
-pub use self::playground::AuditFeed;
 use self::{
     client::ClientPage,
-    demo::{Demo, DemoFault},
+    demo::{Demo, DemoFault, MCP, Places},
     dynamodb::Observer,
     functions::Functions,
+    mcp::McpGateway,
     playground::Playground,
     portal::Portal,
 };
+pub use self::{mcp::McpServer, playground::AuditFeed};
 
 /// How long requests under way may take after the signal to stop.
 const STOP_PATIENCE: Duration = Duration::from_secs(5);
@@ -60,6 +62,8 @@ pub struct Options {
     pub keys: Option<PathBuf>,
     pub clients: Option<PathBuf>,
     pub dynamodb_listen: Option<SocketAddr>,
+    /// What `/demo/mcp` passes requests on to.
+    pub mcp: Option<McpServer>,
     pub clock: Arc<dyn Clock>,
     pub environment: Environment,
     /// Told the name of every operation on the embedded DynamoDB.
@@ -156,6 +160,7 @@ impl Server {
         let clients_register = SignInSettings::local(|name| environment(name), options.clients.is_none())
             .map_err(|faults| StartError(faults.to_string()))?;
 
+        let resource = format!("{}{MCP}", settings.policy.issuer);
         let directory = options.data.directory();
         if let Some(directory) = directory {
             demo::create_directory(directory)?;
@@ -168,7 +173,7 @@ impl Server {
             Some(file) => (SecretText::File(file.clone()), None),
             None => {
                 let url = address.ip().is_loopback().then_some(url.as_str());
-                let demo = Demo::load_or_create(directory, url)?;
+                let demo = Demo::load_or_create(directory, &Places { pages: url, resource: &resource })?;
                 (demo.clients.clone(), Some(demo))
             }
         };
@@ -203,7 +208,7 @@ impl Server {
         let discovery =
             Discovery::new(Arc::clone(&documents), settings.discovery(clients_register), Arc::clone(&options.clock));
         let store = DynamoDbSessions::new(&sdk, settings.table);
-        let authorizer = Authorizer {
+        let authorizer_for = |audience| Authorizer {
             store: store.clone(),
             documents: Arc::clone(&documents),
             policy: settings.policy.clone(),
@@ -211,6 +216,8 @@ impl Server {
             live: LiveSessions::new(cache_seconds),
             clock: Arc::clone(&options.clock),
         };
+        let authorizer = authorizer_for(audience);
+        let mcp = McpGateway::new(authorizer_for(resource), options.mcp);
         let tokens = Service {
             store,
             documents,
@@ -227,7 +234,8 @@ impl Server {
             cors: tokens.cors.clone(),
             clients_register,
         };
-        let functions = Arc::new(Functions { tokens, discovery, authorizer, sign_ins, playground, portal, client });
+        let functions =
+            Arc::new(Functions { tokens, discovery, authorizer, sign_ins, playground, portal, client, mcp });
         serving.push(tokio::spawn(http::serve(listener, functions, stopped)));
         Ok(Self { url, welcome, demo, stop, serving })
     }

@@ -83,6 +83,7 @@ async fn start(directory: &Path, algorithm: Algorithm) -> Server {
         keys: Some(deployment.keys),
         clients: Some(deployment.clients),
         dynamodb_listen: None,
+        mcp: None,
         clock: Arc::new(SystemClock),
         environment: Arc::new(|_| None),
         observer: None,

@@ -212,6 +212,7 @@ impl App {
             keys: Some(files.path().join("keys.json")),
             clients: Some(files.path().join("clients.json")),
             dynamodb_listen: None,
+            mcp: None,
             clock: clock.clone(),
             environment: Arc::new(move |name| environment.get(name).cloned()),
             observer: Some(Arc::new(move |operation| observed.lock().unwrap().push(operation.to_owned()))),
