@@ -28,11 +28,12 @@ const ADDRESSES: [&str; 6] = [
 /// What is said to an event that holds no request.
 const UNREADABLE: &str = r#"{"error":"invalid_request","error_description":"the body is not the base64 it is said to be, or the URL is none"}"#;
 
-const CODES: [&str; 9] = [
+const CODES: [&str; 10] = [
     "invalid_request",
     "invalid_client",
     "invalid_grant",
     "invalid_scope",
+    "invalid_target",
     "unauthorized_client",
     "unsupported_grant_type",
     "invalid_token",
