@@ -33,7 +33,7 @@ TOO_LONG = b"x" * (16 * 1024 + 1)
 
 class Directed:
     def __init__(self, callers, seen):
-        self.callers, self.seen, self.count = callers, seen, 0
+        self.callers, self.seen, self.count, self.errors = callers, seen, 0, set()
         self.schema = schemathesis.openapi.from_dict(yaml.safe_load(DOCUMENT.read_text()))
         self.http = callers.http
 
@@ -47,6 +47,8 @@ class Directed:
         response = self.http.request(method, target, headers=headers, json=json, data=form, timeout=30, allow_redirects=False, **rest)
         self.count += 1
         self.seen.add((label, response.status_code))
+        if "json" in response.headers.get("Content-Type", "") and response.status_code >= 400:
+            self.errors.add((label, response.json()["error"]))
         told = f"{label}: {response.status_code} {response.text[:300]}"
         assert response.status_code == status, f"{status} expected; {told}"
         if error:

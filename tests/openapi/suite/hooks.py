@@ -327,6 +327,8 @@ def after_call(context, case, response):
         "phase": case.meta.phase.name.value,
         "mode": case.meta.generation.mode.value,
         "is_probe": is_probe,
+        "grant_type": case.body.get("grant_type", "") if isinstance(case.body, dict) else None,
+        "error": response.json().get("error") if "json" in str(response.headers.get("content-type")) else None,
     }
     SEEN.write(json.dumps(line) + "\n")
 
