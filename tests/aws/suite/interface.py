@@ -44,6 +44,7 @@ REFUSED = {
     "renew-malformed": 400,
     "renew-no-body": 400,
     "renew-oversized": 413,
+    "renew-token-exchange-other-target": 400,
     "renew-without-access-token": 400,
     "renew-wrong-grant": 400,
     "revoke-unauthenticated": 401,

@@ -24,6 +24,22 @@ def documented():
     }
 
 
+def documented_errors(label, response):
+    """The codes that an answer may have."""
+    document = load()
+    if name := response.get("$ref"):
+        response = document["components"]["responses"][name.rpartition("/")[2]]
+
+    def of(schema):
+        if schema.get("$ref", "").endswith("/InvalidGrant"):
+            return {"invalid_grant"}
+        error = schema.get("properties", {}).get("error", {})
+        return set(error.get("enum", [error["const"]] if "const" in error else [])).union(*map(of, schema.get("oneOf", [])))
+
+    content = response.get("content", {}).get("application/json")
+    return {(label, error) for error in of(content["schema"])} if content else set()
+
+
 def allowed(path):
     """What `Allow` says: the documented methods, and HEAD where a cache may ask."""
     methods = [method.upper() for method in load()["paths"][path] if method in METHODS]

@@ -14,7 +14,7 @@ from schemathesis.specs.openapi.checks import (
 
 from callers import basic
 from contract import METHODS, allowed, check_method_not_allowed, check_no_null, documented
-from server import DOCUMENT
+from server import DOCUMENT, FILES, TOOLS
 
 FORM, JSON = "application/x-www-form-urlencoded", "application/json"
 CONFORMANCE = [
@@ -23,6 +23,9 @@ CONFORMANCE = [
     response_headers_conformance,
     response_schema_conformance,
 ]
+TOKEN_EXCHANGE = "urn:ietf:params:oauth:grant-type:token-exchange"
+JWT_BEARER = "urn:ietf:params:oauth:grant-type:jwt-bearer"
+ACCESS_TOKEN, JWT = (f"urn:ietf:params:oauth:token-type:{name}" for name in ("access_token", "jwt"))
 BASIC = 'Basic realm="latchkey", charset="UTF-8"'
 # 16 KiB and one byte.
 TOO_LONG = b"x" * (16 * 1024 + 1)
@@ -30,7 +33,7 @@ TOO_LONG = b"x" * (16 * 1024 + 1)
 
 class Directed:
     def __init__(self, callers, seen):
-        self.callers, self.seen, self.count = callers, seen, 0
+        self.callers, self.seen, self.count, self.errors = callers, seen, 0, set()
         self.schema = schemathesis.openapi.from_dict(yaml.safe_load(DOCUMENT.read_text()))
         self.http = callers.http
 
@@ -44,6 +47,8 @@ class Directed:
         response = self.http.request(method, target, headers=headers, json=json, data=form, timeout=30, allow_redirects=False, **rest)
         self.count += 1
         self.seen.add((label, response.status_code))
+        if "json" in response.headers.get("Content-Type", "") and response.status_code >= 400:
+            self.errors.add((label, response.json()["error"]))
         told = f"{label}: {response.status_code} {response.text[:300]}"
         assert response.status_code == status, f"{status} expected; {told}"
         if error:
@@ -55,6 +60,7 @@ class Directed:
     def run(self):
         self.issue()
         self.renew()
+        self.exchange_for_a_target()
         self.about_a_token()
         self.sessions()
         self.discovery()
@@ -68,7 +74,7 @@ class Directed:
         in_body = {"issuer_id": "portal", "issuer_secret": secret}
         form = alice | in_body | {"expires_in": "600", "claims": '{"email":"alice@example.org"}'}
         assert self.send(label, 200, form=form).json()["expires_in"] <= 600
-        by_assertion = {"client_id": "librechat", "grant_type": "urn:ietf:params:oauth:grant-type:jwt-bearer"}
+        by_assertion = {"client_id": "librechat", "grant_type": JWT_BEARER}
         once = by_assertion | {"assertion": self.callers.assertion()}
         self.send(label, 200, form=once | {"expires_in": "600"})
         for assertion in (once["assertion"], "x", self.callers.assertion()[:-4] + "AAAA"):
@@ -163,6 +169,59 @@ class Directed:
         self.send(label, 401, "invalid_client", json=tokens | {"client_id": "librechat"})
         self.client_assertion(label, tokens)
         self.unreadable(label, chat)
+
+    def exchange_for_a_target(self):
+        label, chat, issue = "POST /token/renew", self.callers.client("librechat"), self.callers.issue
+        user = issue("librechat")["access_token"]
+        asked = {"grant_type": TOKEN_EXCHANGE, "subject_token": user, "subject_token_type": ACCESS_TOKEN}
+        answer = self.send(label, 200, auth=chat, json=asked | {"resource": TOOLS}).json()
+        first = answer.pop("access_token")
+        told = {"issued_token_type": ACCESS_TOKEN, "token_type": "Bearer", "expires_in": 300, "scope": "tools read"}
+        assert answer == told, answer
+        for named in [{"audience": TOOLS}, {"audience": [TOOLS, TOOLS], "resource": TOOLS}, {"resource": [TOOLS], "actor_token": ""}]:
+            self.send(label, 200, auth=chat, json=asked | named)
+            self.send(label, 200, auth=chat, form=asked | named | {"scope": "read"})
+        jwt = {"audience": TOOLS, "subject_token_type": JWT, "requested_token_type": JWT}
+        assert self.send(label, 200, auth=chat, json=asked | jwt).json()["issued_token_type"] == JWT
+        behalf = {"grant_type": JWT_BEARER, "assertion": user, "requested_token_use": "on_behalf_of"}
+        for named in [{"scope": "files read"}, {"audience": FILES}, {"resource": [FILES], "scope": ""}]:
+            self.send(label, 200, auth=chat, form=behalf | named)
+            self.send(label, 200, auth=chat, json=behalf | named)
+        # A target passes it on in its turn. Its entry has no scopes.
+        second = self.send(label, 200, auth=self.callers.client("tools"), json=asked | {"subject_token": first, "audience": FILES}).json()
+        assert "scope" not in second, second
+        said = self.send("POST /token/introspect", 200, auth=self.callers.issuer(), json={"token": second["access_token"]}).json()
+        assert said["aud"] == [FILES] and said["act"] == {"sub": "tools", "act": {"sub": "librechat"}}, said
+
+        tools = asked | {"audience": TOOLS}
+        for members, error in [
+            (asked, "invalid_request"),
+            (asked | {"audience": "", "resource": []}, "invalid_request"),
+            (asked | {"audience": [1]}, "invalid_request"),
+            (tools | {"subject_token": ""}, "invalid_request"),
+            (tools | {"subject_token_type": "urn:ietf:params:oauth:token-type:id_token"}, "invalid_request"),
+            (tools | {"requested_token_type": "urn:ietf:params:oauth:token-type:refresh_token"}, "invalid_request"),
+            (tools | {"actor_token": user}, "invalid_request"),
+            (tools | {"actor_token_type": ACCESS_TOKEN}, "invalid_request"),
+            (behalf | {"requested_token_use": "other"}, "invalid_request"),
+            (behalf | {"assertion": ""}, "invalid_request"),
+            (tools | {"resource": FILES}, "invalid_target"),
+            (asked | {"audience": "librechat"}, "invalid_target"),
+            (behalf, "invalid_target"),
+            (behalf | {"scope": "read"}, "invalid_target"),
+            (tools | {"scope": "files"}, "invalid_scope"),
+            (tools | {"subject_token": user[:-4] + "AAAA"}, "invalid_grant"),
+        ]:
+            self.send(label, 400, error, auth=chat, json=members)
+        # The user's own token is not meant for the target.
+        self.send(label, 400, "invalid_grant", auth=self.callers.client("tools"), json=asked | {"audience": FILES})
+        self.send(label, 400, "unauthorized_client", json=tools | {"client_id": "app"})
+        self.send(label, 400, "invalid_target", auth=self.callers.client("oauth"), json=tools)
+        self.unauthenticated(label, tools, ("client_id", "client_secret"))
+        for label in ("GET /userinfo", "POST /userinfo"):
+            self.send(label, 401, "invalid_token", auth="Bearer " + first)
+        assert self.send("POST /token/revoke", 200, auth=chat, json={"token": first}).json() == {}
+        assert self.send("POST /token/introspect", 200, auth=chat, json={"token": first}).json()["active"] is True
 
     def about_a_token(self):
         portal, chat, issue = self.callers.issuer(), self.callers.client("librechat"), self.callers.issue
@@ -274,6 +333,8 @@ class Directed:
             "GET /demo/me": {"auth": "Bearer " + access},
         }.items():
             self.send(label, 503, "temporarily_unavailable", url=url, **parts)
+        exchange = {"grant_type": TOKEN_EXCHANGE, "subject_token": access, "subject_token_type": ACCESS_TOKEN, "resource": TOOLS}
+        self.send("POST /token/renew", 503, "temporarily_unavailable", url=url, auth=chat, json=exchange)
         hint = {"id_token_hint": tokens["id_token"]}
         self.send("GET /sign-out", 503, url=url, params=hint)
         self.send("POST /sign-out", 503, url=url, form=hint)

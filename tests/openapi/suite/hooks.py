@@ -12,13 +12,14 @@ from schemathesis.generation.meta import CoverageScenario, coverage_scenario
 
 from callers import Callers, client_of
 from contract import check_no_null, check_probe
-from server import AFTERWARDS, AUDIENCE, BACK, SCOPES, SIGN_IN, SIGN_OUT
+from server import AFTERWARDS, AUDIENCE, BACK, SCOPES, SIGN_IN, SIGN_OUT, TOOLS
 
 with open(os.environ["OPENAPI_SUITE"]) as file:
     SUITE = json.load(file)
 CALLERS = Callers(SUITE["url"], SUITE["issuers"], SUITE["assertion_secret"], SUITE["clients"], SUITE["kinds"])
-# Those of whom schemathesis may expect success: "keyless" has no key, "early" must wait, "plain" has no scopes.
-CLIENTS = {name: kind for name, kind in CALLERS.kinds.items() if name not in ("early", "keyless", "plain")}
+# Those of whom schemathesis may expect success: "keyless" has no key, "early" must wait, "plain" has no scopes, "tools" is a target.
+CLIENTS = {name: kind for name, kind in CALLERS.kinds.items() if name not in ("early", "keyless", "plain", "tools")}
+TOKEN_EXCHANGE = "urn:ietf:params:oauth:grant-type:token-exchange"
 JWT_BEARER = "urn:ietf:params:oauth:grant-type:jwt-bearer"
 # Every refresh token and access token that was handed out, and what it came with.
 ISSUED = {}
@@ -30,7 +31,9 @@ SEEN = open(SUITE["seen"], "a", buffering=1)
 
 
 def remember(tokens):
-    ISSUED[tokens["refresh_token"]] = ISSUED[tokens["access_token"]] = tokens
+    """The answer to an exchange has no refresh token."""
+    for name in {"refresh_token", "access_token"} & tokens.keys():
+        ISSUED[tokens[name]] = tokens
     return tokens
 
 
@@ -76,6 +79,8 @@ def before_load_schema(context, raw_schema):
     schemas["Resources"] = {"oneOf": [one, {"type": "array", "items": one}]}
     # So many that an authorization request has room for them.
     schemas["ResourceList"] = {"type": "array", "items": one, "maxItems": 4}
+    schemas["Targets"] = {"enum": ["", [], TOOLS, [TOOLS], [TOOLS, TOOLS]]}
+    schemas["ExchangeMembers"]["properties"]["scope"] = {"enum": ["", "tools", "read tools"]}
     sign_in(raw_schema)
     parameters = raw_schema["paths"]["/sessions"]["parameters"]
     next(one for one in parameters if one["name"] == "client_id")["schema"] = {"enum": ["", *CALLERS.kinds]}
@@ -244,6 +249,9 @@ def renew(case, body, choice):
     if body and body.get("grant_type") == "authorization_code":
         exchange(case, body, choice)
         return
+    if body and body.get("grant_type") in (TOKEN_EXCHANGE, JWT_BEARER):
+        exchange_for_a_target(case, body, choice)
+        return
     client = "librechat"
     if body and is_text(body.get("refresh_token")):
         wants_access_token = is_text(body.get("access_token"))
@@ -263,6 +271,18 @@ def renew(case, body, choice):
         authorization(case, "Bearer " + body.pop("access_token"))
     elif body:
         body["client_id"] = client
+
+
+def exchange_for_a_target(case, body, choice):
+    """By "librechat": all other clients' tokens are meant for it too."""
+    name = "subject_token" if body["grant_type"] == TOKEN_EXCHANGE else "assertion"
+    if is_text(body.get(name)) and body[name] not in ISSUED:
+        body[name] = remember(CALLERS.issue("librechat"))["access_token"]
+    is_named = any(body.get(member) not in (None, "", []) for member in ("audience", "resource"))
+    if not is_named and case.meta.generation.mode.is_positive:
+        # Something has to say which target it is.
+        body |= {"resource": TOOLS} if name == "subject_token" or body.get("scope") == "" else {"scope": "tools"}
+    authenticate(case, body, choice, "client", "librechat", CALLERS.clients["librechat"])
 
 
 def about_a_token(case, body, choice):
@@ -312,6 +332,8 @@ def after_call(context, case, response):
         "phase": case.meta.phase.name.value,
         "mode": case.meta.generation.mode.value,
         "is_probe": is_probe,
+        "grant_type": case.body.get("grant_type", "") if isinstance(case.body, dict) else None,
+        "error": response.json().get("error") if "json" in str(response.headers.get("content-type")) else None,
     }
     SEEN.write(json.dumps(line) + "\n")
 

@@ -14,7 +14,8 @@ from pathlib import Path
 from openapi_spec_validator import validate
 
 from callers import Callers
-from contract import METHODS, documented, load
+from contract import METHODS, documented, documented_errors, load
+from directed import JWT_BEARER, TOKEN_EXCHANGE
 from server import DOCUMENT, Registrations, Server, write_private
 from sign_in import DirectedSignIn
 
@@ -22,6 +23,8 @@ SUITE = Path(__file__).resolve().parent
 LEAST_CASES = 2000
 # Issue, and everything that the document's links lead to from there.
 CHAINED = {"POST /token", "POST /token/renew", "POST /token/revoke", "POST /token/introspect", "DELETE /sessions/{session_id}"}
+# What a client's token endpoint does; no grant type is a renewal.
+GRANTS = {"", "refresh_token", "authorization_code", TOKEN_EXCHANGE, JWT_BEARER}
 # Locally the keys are those that the server has started with; on AWS they are a secret that may be out of reach. These need no table.
 NOT_HERE = {("GET " + path, 503) for path in load()["paths"] if path.startswith("/.well-known/")}
 NOT_HERE |= {(f"POST /authorize/{name}", 503) for name in ("inspect", "reject")}
@@ -68,9 +71,11 @@ def run(folder, options):
     assert len(cases) >= LEAST_CASES, f"{len(cases)} cases only"
     in_chains = {case["operation"] for case in cases if case["phase"] == "stateful" and case["status"] == 200}
     assert in_chains == CHAINED, f"chains: {sorted(in_chains ^ CHAINED)}"
+    granted = {case["grant_type"] for case in cases if case["operation"] == "POST /token/renew" and case["status"] == 200}
+    assert granted == GRANTS, f"grants: {sorted(granted ^ GRANTS)}"
     assert any(case["operation"].startswith("TRACE ") and case["status"] == 405 for case in cases), "no TRACE"
-    stage("every documented status has been seen")
-    every_status(seen)
+    stage("every documented status and error has been seen")
+    every_status(seen, directed.errors | {(case["operation"], case["error"]) for case in cases})
 
 
 def unavailable(folder, options, files, registrations, directed):
@@ -124,7 +129,7 @@ def silence(folder, registrations):
         assert not found, f"{log.name}: {len(found)} tokens or secrets"
 
 
-def every_status(seen):
+def every_status(seen, errors):
     """What is documented, and not API Gateway's own, has been answered at least once."""
     document = load()
     missing, count = [], 0
@@ -137,6 +142,7 @@ def every_status(seen):
                     continue
                 if (label, int(status)) in seen:
                     count += 1
+                    missing += [f"{label}: {error}" for _, error in documented_errors(label, response) - errors]
                 elif (label, int(status)) not in NOT_HERE:
                     missing.append(f"{label}: {status}")
     assert not missing, f"documented, never seen: {missing}"

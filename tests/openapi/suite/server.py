@@ -14,10 +14,12 @@ DOCUMENT = ROOT / "docs/openapi.yaml"
 
 SCOPES = ["openid", "profile", "email"]
 CLAIMS = ["email", "name"]
-# Of every client.
-AUDIENCE = ["librechat", "https://tools.example.org/mcp"]
+# Of every client that has none of its own.
+AUDIENCE = ["librechat", "https://api.example.org"]
 # Where browsers may go. Nobody is there: the suite reads where it is sent, and does not follow.
 SIGN_IN, SIGN_OUT = "https://portal.example.org/sign-in", "https://portal.example.org/sign-out"
+# What users' tokens are exchanged for.
+TOOLS, FILES = "https://tools.example.org/mcp", "https://files.example.org/mcp"
 BACK, AFTERWARDS = "https://chat.example.org/oauth/openid/callback", "https://chat.example.org/login"
 
 
@@ -30,7 +32,12 @@ class Registrations:
         self.assertion_secret = secrets.token_hex(32)
         # What a renewal must bring, the algorithm, the scopes; a client with a secret is confidential.
         self.kinds = {
-            "librechat": {"requires": "access_token", "alg": "RS256", "post_logout_redirect_uris": [AFTERWARDS]},
+            "librechat": {
+                "requires": "access_token",
+                "alg": "RS256",
+                "post_logout_redirect_uris": [AFTERWARDS],
+                "exchange": [target(TOOLS, "tools", "read"), target(FILES, "files", "read")],
+            },
             "oauth": {"requires": "refresh_token", "alg": "RS256"},
             "browser": {"requires": "access_token", "alg": "ES256", "is_public": True},
             "app": {"requires": "refresh_token", "alg": "EdDSA", "is_public": True, "redirect_uris": ["http://127.0.0.1/callback"]},
@@ -38,6 +45,8 @@ class Registrations:
             "plain": {"requires": "access_token", "alg": "RS256", "scopes": [], "sign_in_issuer": "back-office"},
             "early": {"requires": "access_token", "alg": "RS256", "window_seconds": 60},
             "keyless": {"requires": "access_token", "alg": "PS256"},
+            # The first of the targets: it passes on what it is given.
+            "tools": {"requires": "refresh_token", "alg": "ES256", "audience": [TOOLS], "exchange": [target(FILES)]},
         }
         for name in ("librechat", "actions"):
             self.kinds[name]["redirect_uris"] = [BACK]
@@ -56,12 +65,12 @@ class Registrations:
                 "client_id": name,
                 "type": "confidential" if name in self.clients else "public",
                 "alg": kind["alg"],
-                "audience": AUDIENCE,
+                "audience": kind.get("audience", AUDIENCE),
                 "scopes": kind.get("scopes", SCOPES),
                 "claims": CLAIMS,
                 "renewal": {key: kind[key] for key in ("requires", "window_seconds") if key in kind},
             }
-            optional = ("redirect_uris", "post_logout_redirect_uris", "pkce", "sign_in_issuer")
+            optional = ("redirect_uris", "post_logout_redirect_uris", "pkce", "sign_in_issuer", "exchange")
             registration |= {key: kind[key] for key in optional if key in kind}
             return registration | ({"secret_sha256": hashed(self.clients[name])} if name in self.clients else {})
 
@@ -78,6 +87,10 @@ class Registrations:
             "issuers": [*issuers, {"issuer_id": "old-portal", "clients": list(self.kinds), **asserting}],
             "clients": [client(name, kind) for name, kind in self.kinds.items()],
         }
+
+
+def target(audience, *scopes):
+    return {"audience": audience, "scopes": scopes, "access_token_seconds": 300}
 
 
 class Server:
