@@ -505,3 +505,41 @@ async fn futures_of(client: &Mcp<'_>, code: &str) -> Vec<Answer> {
     }
     answers
 }
+
+#[tokio::test]
+async fn a_tool_passes_on_who_has_come_by_a_client_that_registered_itself_and_such_a_client_passes_on_nobody() {
+    const FILES: &str = "https://files.example.org/mcp";
+    const GRANT: &str = "urn:ietf:params:oauth:grant-type:token-exchange";
+    const ACCESS_TOKEN: &str = "urn:ietf:params:oauth:token-type:access_token";
+    let app = app().await;
+    let with_a_tool = |dynamic: Value| {
+        registrations(dynamic, |document| {
+            let clients = document["clients"].as_array_mut().unwrap();
+            let tool = clients.iter_mut().find(|client| client["client_id"] == "wide").unwrap();
+            tool["audience"] = json!([RESOURCE]);
+            tool["exchange"] = json!([{"audience": FILES, "scopes": ["files"]}]);
+        })
+    };
+    app.rewrite("clients.json", &with_a_tool(dynamic()));
+    let (own, other) =
+        (Mcp::of(&app, "client_secret_post", REDIRECT).await, Mcp::of(&app, "client_secret_post", LOOPBACK).await);
+    let tokens = own.sign_in().await;
+    let subject = [("grant_type", GRANT), ("subject_token", tokens.access()), ("subject_token_type", ACCESS_TOKEN)];
+    let tool = basic("wide", &secret_of("wide"));
+    let body = form(&[&subject[..], &[("resource", FILES)]].concat());
+    let passed_on = app.post("/token/renew", Some(&tool), FORM, body).await.tokens();
+    assert_eq!((&passed_on.claims()["aud"], &passed_on.claims()["act"]), (&json!(FILES), &json!({"sub": "wide"})));
+    assert_eq!(introspect(&app, passed_on.access()).await["active"], true);
+    for target in [RESOURCE, FILES] {
+        own.ask(&[&subject[..], &[("resource", target)]].concat()).await.refused(400, "invalid_target");
+    }
+    let introspected_by = async |mcp: &Mcp<'_>| {
+        let caller = [("client_id", mcp.id.as_str()), ("client_secret", mcp.secret.as_deref().unwrap())];
+        let body = form(&[&caller[..], &[("token", tokens.access())]].concat());
+        app.post("/token/introspect", None, FORM, body).await.json()["active"].clone()
+    };
+    assert_eq!(introspected_by(&own).await, true);
+    assert_eq!(introspected_by(&other).await, false, "the audience that they have in common makes it no target");
+    app.rewrite("clients.json", &with_a_tool(Value::Null));
+    assert_eq!(introspect(&app, passed_on.access()).await["active"], false, "the session's client is over");
+}
