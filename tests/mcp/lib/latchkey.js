@@ -22,20 +22,15 @@ export class Latchkey extends Process {
   }
 
   /** With the registrations that somebody has made who followed the page. */
-  static registered({ folder }) {
+  static registered({ folder }, environment) {
     const file = (name) => path.join(folder, name);
-    return Latchkey.#serve(['--data', ':memory:', '--keys', file('keys.json'), '--clients', file('clients.json')], {});
+    return Latchkey.#serve(['--data', ':memory:', '--keys', file('keys.json'), '--clients', file('clients.json')], environment);
   }
 
   static async #serve(flags, environment) {
     const server = new Latchkey(BINARY, ['serve', '--listen', '127.0.0.1:0', ...flags], { env: { PATH, HOME, ...environment } });
     [, server.url] = await server.says(/^listening on (http:\/\/\S+)/);
     return server;
-  }
-
-  async takesRegistrations() {
-    const metadata = await (await fetch(`${this.url}/.well-known/oauth-authorization-server`)).json();
-    return 'registration_endpoint' in metadata;
   }
 
   /** Registers a confidential client of the demo portal; its secret. The server reads it after LATCHKEY_SECRETS_TTL_SECONDS. */

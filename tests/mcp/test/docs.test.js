@@ -62,14 +62,16 @@ describe('docs/mcp.md', () => {
     const port = await McpServer.port();
     const resource = `http://127.0.0.1:${port}/mcp`;
     const follower = new Follower((command) => command.replaceAll(RESOURCE, resource));
-    for (const name of ['register', 'register-librechat', 'register-obo', 'register-desktop']) follower.run(name);
-    const server = await Latchkey.registered(follower);
+    for (const name of ['register', 'register-librechat', 'register-discovered', 'register-obo', 'register-desktop']) follower.run(name);
+    const server = await Latchkey.registered(follower, Object.fromEntries([block('latchkey-discovered').trim().split('=')]));
     const real = (block) => block.replaceAll(ISSUER, server.url).replaceAll(RESOURCE, resource);
     const mcp = await McpServer.start('verified.mjs', {
       ISSUER: server.url, RESOURCE: resource, CLIENT_ID: 'tools-server', CLIENT_SECRET: follower.secrets['tools-server'],
     }, port);
     const portal = { authorization: rawBasic('portal', follower.secrets.portal) };
-    const signIn = (url) => new Browser().signInBy(url, async (ticket) => {
+    const signIn = (url, registered = false) => new Browser().signInBy(url, async (ticket) => {
+      const inspected = await post(`${server.url}/authorize/inspect`, { ticket }, portal);
+      assert.equal(inspected.json.registered, registered, inspected.text);
       const { status, json, text: said } = await post(`${server.url}/authorize/accept`, { ticket, subject: 'alice' }, portal);
       assert.equal(status, 200, said);
       return json.redirect_to;
@@ -105,6 +107,19 @@ describe('docs/mcp.md', () => {
       assert.equal((await whoami(bearer(resource, tokens.access_token))).says, 'You are alice.');
       assert.equal((await post(oauth.revocation_endpoint, { token: tokens.refresh_token, ...clientInformation })).status, 200);
       await assert.rejects(whoami(bearer(resource, tokens.access_token)), /invalid_token/);
+
+      // LibreChat, discovered: it registers itself, and the portal is told so.
+      assert.deepEqual(yaml.load(block('mcp-discovered')).mcpServers.tools, {
+        type: 'streamable-http', url: RESOURCE, startup: false, requiresOAuth: true,
+      });
+      const discovered = new Provider(oauth.redirect_uri, undefined, { token_endpoint_auth_method: 'client_secret_basic' });
+      const found = () => new StreamableHTTPClientTransport(new URL(resource), { authProvider: discovered });
+      const beginning = found();
+      await assert.rejects(whoami(beginning), UnauthorizedError);
+      const landed = await signIn(discovered.asked, true);
+      assert.equal(landed.origin + landed.pathname, oauth.redirect_uri);
+      await beginning.finishAuth(landed.searchParams.get('code'));
+      assert.equal((await whoami(found())).says, 'You are alice.');
 
       // LibreChat, on behalf of its user.
       const { json: user } = await post(`${server.url}/token`, { client_id: 'librechat', subject: 'bob' }, portal);
@@ -185,7 +200,8 @@ describe('docs/mcp.md', () => {
 
   it('every block has been tried', () => {
     assert.deepEqual(blocks.map(({ name }) => name), [
-      'server.mjs', 'start', 'ask', 'client.mjs', 'register', 'verified.mjs', 'register-librechat', 'mcp-registered', 'register-obo',
+      'server.mjs', 'start', 'ask', 'client.mjs', 'register', 'verified.mjs', 'register-librechat', 'mcp-registered',
+      'register-discovered', 'latchkey-discovered', 'mcp-discovered', 'register-obo',
       'mcp-obo', 'register-desktop', 'gateway',
     ]);
   });
