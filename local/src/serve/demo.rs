@@ -179,7 +179,9 @@ fn registrations(credentials: &DemoCredentials, resource: &str) -> String {
     let (own, oauth) = (&credentials.client_secret, &credentials.oauth_client_secret);
     let mut librechat =
         client(&credentials.oauth_client_id, oauth, "refresh_token", &LIBRECHAT_CALLBACKS, &[LIBRECHAT_LOGIN]);
-    librechat["exchange"] = exchange;
+    if let Some(members) = librechat.as_object_mut() {
+        members.insert("exchange".into(), exchange);
+    }
     let registrations = json!({
         "issuers": [{
             "issuer_id": credentials.issuer_id, "secret_sha256": [sha256_hex(&credentials.issuer_secret)],
