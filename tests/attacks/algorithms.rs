@@ -277,7 +277,7 @@ pub async fn confusion(row: Row) {
                 for claimed in CLAIMED {
                     // An asymmetric key vouches for every client but hs, and hs's own key for hs; for ID tokens no other.
                     let is_genuine = signer.kid == named.kid && named.header()["alg"] == claimed;
-                    let is_hs = client == "hs" && row.kind() == Kind::AccessTokens;
+                    let is_hs = client == "hs" && row.kind() != Kind::Hints;
                     if is_genuine && is_hs == (named.kid == "librechat-hs") {
                         continue;
                     }

@@ -14,6 +14,7 @@ mod assertions;
 mod bench;
 mod claims;
 mod compact_form;
+mod exchange;
 mod forge;
 mod headers;
 mod lambda_events;
@@ -179,10 +180,62 @@ fn rows_of_sign_in() -> Vec<Trial> {
     ]
 }
 
+/// Nor is it exchanged for a token that opens a target.
+fn rows_of_subject_tokens() -> Vec<Trial> {
+    rows![SubjectTokens:
+        "subject token: alg none, in every spelling (RFC 8725 3.1, RFC 8693 2.1)" => algorithms::none,
+        "subject token: alg is unknown, missing or no string (RFC 8725 3.1)" => algorithms::unknown,
+        "subject token: a weak or blank HMAC secret (RFC 8725 3.5)" => algorithms::weak_secrets,
+        "subject token: HMAC with a public key, in every encoding (RFC 8725 2.1)" => algorithms::public_key_as_secret,
+        "subject token: one key, one algorithm: every key as every other (RFC 8725 3.1 and 3.2)" => algorithms::confusion,
+        "subject token: LibreChat's secret vouches for nobody" => algorithms::shared_secret,
+        "subject token: a key that nobody configured (RFC 8725 3.10)" => algorithms::strangers_keys,
+        "subject token: kid: traversal, injection, confusion (RFC 8725 3.10)" => headers::kid,
+        "subject token: jku, x5u, jwk, x5c: keys that the token brings (RFC 8725 3.10)" => headers::key_in_token,
+        "subject token: crit, b64, zip and whatever else a header may hold (RFC 7515 4.1.11)" => headers::extensions,
+        "subject token: typ: another kind of token (RFC 8725 3.11 and 3.12)" => headers::typ,
+        "subject token: JWE, nested, JSON serialisation, detached (RFC 8725 3.3, RFC 7515 7.2)"
+            => headers::other_serialisations,
+        "subject token: no signature, or that of another token (RFC 8725 3.3)" => signatures::missing_or_foreign,
+        "subject token: ECDSA: r and s at the edges, DER (RFC 8725 3.4)" => signatures::ecdsa,
+        "subject token: RSA and Ed25519: signatures at the edges (RFC 8725 3.4)" => signatures::rsa_and_ed25519,
+        "subject token: every byte of every algorithm's signature altered (RFC 8725 3.3)" => signatures::altered_bytes,
+        "subject token: every character altered (RFC 8725 3.3)" => compact_form::altered_characters,
+        "subject token: compact form: parts, padding, white space, spare bits, alphabet (RFC 7515 7.1)"
+            => compact_form::malformed,
+        "subject token: too long, too deep JSON" => compact_form::oversized,
+        "subject token: header and claims that are no JSON object in UTF-8 (RFC 8725 3.7)" => compact_form::not_json,
+        "subject token: members that stand twice, at any level (RFC 8725 2.4, RFC 7519 4)" => compact_form::duplicates,
+        "subject token: exp and iat: missing, no integer, beyond policy (RFC 8725 3.10)" => claims::times,
+        "subject token: every claim as null, true, number, list, object (RFC 8725 3.10)" => claims::forced_errors,
+    ]
+}
+
+/// The exchange for a target: what is made of a user's token, and of a tool's.
+fn rows_of_exchange() -> Vec<Trial> {
+    rows![AccessTokens:
+        "exchange: a tool's token opens its target and nothing else (RFC 8693 1.1, RFC 8725 3.12)"
+            => exchange::tokens::open_nothing_else,
+        "exchange: act, sub, aud, sid of a tool's token, signed by us or by LibreChat's key (RFC 8693 4.1)"
+            => exchange::tokens::forged,
+        "exchange: a token that is expired, in grace, revoked, of another deployment (RFC 8693 2.1)"
+            => exchange::tokens::no_longer_good,
+        "exchange: while its session is ended, nothing succeeds afterwards (RFC 7009 2.2)" => exchange::tokens::raced,
+        "exchange: a confused deputy: everybody's token by everybody else (RFC 8693 5)" => exchange::deputies::confused,
+        "exchange: clients that are public, of HS256, registered for nothing, or not themselves (RFC 8693 2.1)"
+            => exchange::deputies::not_entitled,
+        "exchange: targets that look like the registered one, many of them, long ones (RFC 8707 2)"
+            => exchange::requests::look_alike_targets,
+        "exchange: scopes beyond the target's (RFC 6749 3.3)" => exchange::requests::wider_scope,
+        "exchange: members missing, twice, of another type (RFC 8693 2.1 and 3)" => exchange::requests::members,
+    ]
+}
+
 fn main() -> ExitCode {
     let arguments = Arguments::from_args();
     let is_complete = arguments.filter.is_none() && arguments.skip.is_empty() && !arguments.list;
-    let all = [rows(), rows_of_hints(), rows_of_sign_in()].into_iter().flatten().collect();
+    let all = [rows(), rows_of_hints(), rows_of_sign_in(), rows_of_subject_tokens(), rows_of_exchange()];
+    let all = all.into_iter().flatten().collect();
     let conclusion = libtest_mimic::run(&arguments, all);
     if arguments.list {
         return ExitCode::SUCCESS;

@@ -13,6 +13,7 @@ use test_support::{
 };
 
 use crate::{
+    exchange,
     forge::Forge,
     ledger::{Fault, Kind, Row},
 };
@@ -203,6 +204,11 @@ pub enum Place {
     /// `id_token_hint` of `/sign-out`, in the address.
     Hint,
     HintForm,
+    /// `subject_token` of an exchange by a client that may exchange everybody's.
+    Exchange,
+    ExchangeJson,
+    /// `assertion` of an exchange in LibreChat's form.
+    OnBehalfOf,
 }
 
 impl Place {
@@ -224,6 +230,9 @@ impl Place {
     /// Where an ID token is.
     pub const OF_HINTS: [Self; 2] = [Self::Hint, Self::HintForm];
 
+    /// Where an access token is exchanged.
+    pub const OF_SUBJECT_TOKENS: [Self; 3] = [Self::Exchange, Self::ExchangeJson, Self::OnBehalfOf];
+
     fn is_in_header(self) -> bool {
         matches!(self, Self::RenewalBearer | Self::Resource | Self::Userinfo)
     }
@@ -232,6 +241,7 @@ impl Place {
     pub fn refusal(self) -> Expected {
         match self {
             Self::Renewal | Self::RenewalJson | Self::RenewalBearer | Self::RenewalUnnamed => Expected::invalid_grant(),
+            Self::Exchange | Self::ExchangeJson | Self::OnBehalfOf => Expected::invalid_grant(),
             Self::IntrospectionByIssuer | Self::IntrospectionByClient => Expected::inactive(),
             Self::RevocationByIssuer | Self::RevocationByClient => Expected::nothing(),
             Self::Resource | Self::Userinfo | Self::UserinfoForm => Expected::invalid_token(),
@@ -271,6 +281,9 @@ impl Bench {
     pub async fn of(row: Row, client: &'static str, variables: &[(&str, &str)]) -> Self {
         let own = [("LATCHKEY_AUDIENCE", client), ("LATCHKEY_AUTHORIZER_CACHE_SECONDS", "0")];
         let app = App::with(&[&own, variables].concat()).await;
+        if row.kind() == Kind::SubjectTokens {
+            app.rewrite("clients.json", &exchange::registrations_for_everybody());
+        }
         let tokens = app.issue_for(client).await;
         let bench = Self { row, client, tokens, snapshot: Mutex::default(), app };
         bench.settle();
@@ -286,7 +299,7 @@ impl Bench {
     /// The genuine token that is forged in this row.
     pub fn genuine(&self) -> &str {
         match self.row.kind() {
-            Kind::AccessTokens => self.tokens.access(),
+            Kind::AccessTokens | Kind::SubjectTokens => self.tokens.access(),
             Kind::Hints => self.tokens.0["id_token"].as_str().unwrap(),
         }
     }
@@ -353,6 +366,9 @@ impl Bench {
                 return (query.len() < 60_000).then(|| get(&format!("/sign-out?{query}"), None));
             }
             Place::HintForm => post("/sign-out", None, FORM, form(&[("id_token_hint", token)])),
+            Place::Exchange => exchange::exchange(exchange::TOOL, token, exchange::FILES),
+            Place::ExchangeJson => exchange::exchange_json(exchange::TOOL, token, &json!({})),
+            Place::OnBehalfOf => exchange::on_behalf_of(exchange::TOOL, token, "files"),
         })
     }
 
@@ -367,6 +383,7 @@ impl Bench {
         let places = match self.row.kind() {
             Kind::AccessTokens => places,
             Kind::Hints => &Place::OF_HINTS,
+            Kind::SubjectTokens => &Place::OF_SUBJECT_TOKENS,
         };
         let attempt = |place: &Place| {
             let request = self.bring(*place, token)?;
@@ -419,8 +436,10 @@ impl Bench {
 
     /// What is refused to everybody proves nothing: the session's own tokens must be good where the forged ones are not.
     pub async fn genuine_is_let_in(&self) {
-        if self.row.kind() == Kind::Hints {
-            return self.genuine_hint_is_believed().await;
+        match self.row.kind() {
+            Kind::AccessTokens => {}
+            Kind::Hints => return self.genuine_hint_is_believed().await,
+            Kind::SubjectTokens => return self.genuine_is_exchanged().await,
         }
         let access = self.tokens.access();
         for place in [
@@ -449,6 +468,16 @@ impl Bench {
             let answer = self.app.send(self.bring(place, hint).unwrap()).await;
             assert_eq!(answer.location(), SIGN_OUT_URL, "control at {place:?}: {answer:?}");
             self.app.renew_as(self.client, &scratch).await.invalid_grant();
+            self.row.controlled();
+        }
+        self.settle();
+    }
+
+    async fn genuine_is_exchanged(&self) {
+        for place in Place::OF_SUBJECT_TOKENS {
+            let answer = self.app.send(self.bring(place, self.genuine()).unwrap()).await;
+            // Whoever knows LibreChat's secret could have made it.
+            assert_eq!(is_let_in("/token/renew", &answer), self.client != "hs", "control at {place:?}: {answer:?}");
             self.row.controlled();
         }
         self.settle();

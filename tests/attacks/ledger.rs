@@ -51,6 +51,8 @@ pub enum Kind {
     AccessTokens,
     /// ID tokens, as `id_token_hint`.
     Hints,
+    /// Access tokens that are to be exchanged for a target.
+    SubjectTokens,
 }
 
 /// A row of the threat table while it is being worked through.

@@ -1,6 +1,7 @@
 //! Requests that no honest client sends, at every route that reads a body, a query, or a credential.
 
 use lambda_http::http::{HeaderName, HeaderValue, Method, Request};
+use latchkey_token::grants::ClientGrantType;
 use serde_json::json;
 use test_support::{FORM, JSON, RESERVED_CLAIMS, Tokens, basic, form, secret_of};
 
@@ -824,7 +825,7 @@ pub async fn issuing(row: Row) {
             Expected::error(400, "unauthorized_client", "this issuer may not act for that client"),
         );
     }
-    let unsupported = |supported| {
+    let unsupported = |supported: &str| {
         let text = format!("grant_type must be left out here or be one of: {supported}");
         Expected::error(400, "unsupported_grant_type", &text)
     };
@@ -853,7 +854,10 @@ pub async fn issuing(row: Row) {
         "refresh_token ",
         "refresh_token\0",
         "implicit",
-        "urn:ietf:params:oauth:grant-type:token-exchange",
+        "urn:ietf:params:oauth:grant-type:Token-exchange",
+        "urn:ietf:params:oauth:grant-type:jwt-bearer ",
+        "urn:ietf:params:oauth:grant-type:saml2-bearer",
+        "token-exchange",
     ] {
         let pairs =
             [("grant_type", grant), ("refresh_token", bench.tokens.refresh()), ("access_token", bench.tokens.access())];
@@ -861,12 +865,19 @@ pub async fn issuing(row: Row) {
         attempts.push(Attempt::new(
             format!("renewal with grant_type {grant}"),
             request,
-            unsupported("authorization_code, refresh_token"),
+            unsupported(&ClientGrantType::NAMES.join(", ")),
         ));
     }
-    let pairs = [("grant_type", "authorization_code"), ("refresh_token", bench.tokens.refresh())];
-    let request = post("/token/renew", Some(&bench.basic("librechat")), FORM, form(&pairs));
-    attempts.push(Attempt::new("a refresh token for a code", request, Expected::invalid_request("code is missing")));
+    for (grant, missing) in [
+        ("authorization_code", "code is missing"),
+        ("urn:ietf:params:oauth:grant-type:token-exchange", "subject_token is missing"),
+        ("urn:ietf:params:oauth:grant-type:jwt-bearer", "requested_token_use is missing"),
+    ] {
+        let pairs = [("grant_type", grant), ("refresh_token", bench.tokens.refresh())];
+        let request = post("/token/renew", Some(&bench.basic("librechat")), FORM, form(&pairs));
+        let what = format!("a refresh token for {grant}");
+        attempts.push(Attempt::new(what, request, Expected::invalid_request(missing)));
+    }
     bench.genuine_is_let_in().await;
     bench.refuse(attempts).await;
     bench.session_has_survived().await;

@@ -107,7 +107,7 @@ fn altered(text: &str) -> Vec<(String, String)> {
 
 impl Bench {
     /// An attempt that succeeds as a request and must come to nothing: judged by the row itself.
-    fn judge_by(&self, what: &str, holds: bool) {
+    pub fn judge_by(&self, what: &str, holds: bool) {
         self.row.plan(1);
         self.row.attempted();
         if !holds {

@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use crate::{
     cloud::{Cloud, Consumed},
-    installation::{self, Installation, Secrets, Session, client_of, issue_event, renew_event},
+    installation::{self, Installation, Secrets, Session, client_of, issue_event, renew_event, token_exchange_event},
     sign_in::{self, Browser},
 };
 use aws_config::Region;
@@ -37,8 +37,8 @@ impl From<Consumed> for Counts {
     }
 }
 
-/// Issue, renewal, retry and reuse, in this order, on one session with claims as LibreChat has them; then a sign-in, from the
-/// browser's first request to its last.
+/// Issue, exchange for a target, renewal, retry and reuse, in this order, on one session with claims as LibreChat has them; then
+/// a sign-in, from the browser's first request to its last.
 pub async fn count(secrets: &Secrets) -> BTreeMap<String, Counts> {
     let clock = Arc::new(SettableClock::at(fixture::NOW));
     let stored = Installation::new(secrets.clone()).await;
@@ -57,6 +57,9 @@ pub async fn count(secrets: &Secrets) -> BTreeMap<String, Counts> {
     let issued = installation::invoke(&tokens, &issue_event(&client, "alice", "openid profile email")).await;
     let issued = Session::from_answer(&client, &issued);
     note("issue");
+    let exchanged = installation::invoke(&tokens, &token_exchange_event(&issued)).await;
+    assert_eq!(exchanged["statusCode"], 200, "{exchanged}");
+    note("exchange for a target");
     let renewed = Session::from_answer(&client, &installation::invoke(&tokens, &renew_event(&issued)).await);
     note("renewal");
     let retried = Session::from_answer(&client, &installation::invoke(&tokens, &renew_event(&issued)).await);

@@ -33,7 +33,7 @@ pub struct Baseline {
 }
 
 /// The kinds of invocations whose instructions are counted: name and arguments of `invocations`.
-const CASES: [(&str, &[&str]); 8] = [
+const CASES: [(&str, &[&str]); 9] = [
     ("renewal, HS256", &["--algorithm", "HS256", "--scope", "profile email"]),
     ("renewal, RS256", &["--algorithm", "RS256", "--scope", "profile email"]),
     ("renewal, ES256", &["--algorithm", "ES256", "--scope", "profile email"]),
@@ -42,6 +42,7 @@ const CASES: [(&str, &[&str]); 8] = [
     ("issue, RS256", &["--algorithm", "RS256", "--scope", "profile email", "--issue"]),
     ("exchange, RS256", &["--algorithm", "RS256", "--scope", "profile email", "--exchange"]),
     ("exchange with ID token, RS256", &["--algorithm", "RS256", "--scope", "openid profile email", "--exchange"]),
+    ("exchange for a target, RS256", &["--algorithm", "RS256", "--scope", "profile email", "--token-exchange"]),
 ];
 
 /// What there is to count, on this machine, now. No instructions without valgrind.

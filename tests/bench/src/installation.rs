@@ -45,6 +45,9 @@ pub const PENDING: &str = "5a4f1b7c-0000-4000-8000-000000000001";
 /// Credentials of the issuer and of every client; the installation lives as long as the run.
 pub const SECRET: &str = "bench";
 
+/// What a user's token is exchanged for.
+const TOOL: &str = "https://tools.example.org/mcp";
+
 /// The algorithms that are compared, each with a client of its own.
 pub const ALGORITHMS: [Algorithm; 4] = [Algorithm::Hs256, Algorithm::Rs256, Algorithm::Es256, Algorithm::EdDsa];
 
@@ -105,6 +108,7 @@ fn registrations() -> Value {
                 "alg": algorithm.name(), "kid": algorithm.is_symmetric().then_some("librechat-hs"),
                 "audience": ["librechat"], "scopes": ["openid", "profile", "email"],
                 "claims": ["email", "name", "preferred_username"], "redirect_uris": [CALLBACK],
+                "exchange": if algorithm.is_symmetric() { json!([]) } else { json!([{"audience": TOOL, "scopes": ["tools"]}]) },
             })
         })
         .collect();
@@ -290,6 +294,15 @@ pub fn issue_event(client: &str, subject: &str, scope: &str) -> Value {
 /// The renewal of a session.
 pub fn renew_event(session: &Session) -> Value {
     let body = json!({"refresh_token": session.refresh_token, "access_token": session.access_token});
+    http_event("POST", "/token/renew", "", Some(&session.client), Some(&body))
+}
+
+/// The exchange of a session's access token for a target.
+pub fn token_exchange_event(session: &Session) -> Value {
+    let body = json!({
+        "grant_type": "urn:ietf:params:oauth:grant-type:token-exchange", "subject_token": session.access_token,
+        "subject_token_type": "urn:ietf:params:oauth:token-type:access_token", "resource": TOOL,
+    });
     http_event("POST", "/token/renew", "", Some(&session.client), Some(&body))
 }
 

@@ -35,7 +35,7 @@ use serde_json::Value;
 
 use crate::{
     figures::Samples,
-    installation::{self, Secrets, Session, TABLE, Tokens, client_of, issue_event, renew_event},
+    installation::{self, Secrets, Session, TABLE, Tokens, client_of, issue_event, renew_event, token_exchange_event},
     sign_in::{Browser, accept, exchange_event},
 };
 
@@ -97,6 +97,8 @@ pub enum Request {
     Renewal,
     /// The exchange of a code, which is the first renewal of its session.
     Exchange,
+    /// The exchange of an access token for a target.
+    TokenExchange,
 }
 
 impl Warm {
@@ -114,9 +116,10 @@ impl Warm {
         let meter = Meter::default();
         let event = match request {
             Request::Issue => issue_event(&client, "alice", scope),
-            Request::Renewal => {
+            Request::Renewal | Request::TokenExchange => {
                 let answer = installation::invoke(&tokens, &issue_event(&client, "alice", scope)).await;
-                renew_event(&Session::from_answer(&client, &answer))
+                let session = Session::from_answer(&client, &answer);
+                if request == Request::Renewal { renew_event(&session) } else { token_exchange_event(&session) }
             }
             Request::Exchange => {
                 let browser = Browser::new(&tokens);
@@ -127,7 +130,7 @@ impl Warm {
         let event = event.to_string().into_bytes();
         let warm = Self { tokens, meter, event };
         let answer: Value = serde_json::from_slice(&warm.invoke().await).unwrap();
-        Session::from_answer(&client, &answer);
+        assert_eq!(answer["statusCode"], 200, "{answer}");
         warm
     }
 

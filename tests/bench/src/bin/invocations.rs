@@ -23,6 +23,9 @@ struct Arguments {
     /// The exchange of a code instead of a renewal
     #[arg(long, conflicts_with = "issue")]
     exchange: bool,
+    /// The exchange of an access token for a target instead of a renewal
+    #[arg(long, conflicts_with_all = ["issue", "exchange"])]
+    token_exchange: bool,
     #[arg(long)]
     scope: String,
     /// The signing-keys secret in a file
@@ -43,10 +46,11 @@ async fn main() {
         signing_keys: std::fs::read_to_string(&arguments.signing_keys).unwrap(),
         clients: std::fs::read_to_string(&arguments.clients).unwrap(),
     };
-    let request = match (arguments.issue, arguments.exchange) {
-        (true, _) => Request::Issue,
-        (_, true) => Request::Exchange,
-        (false, false) => Request::Renewal,
+    let request = match (arguments.issue, arguments.exchange, arguments.token_exchange) {
+        (true, _, _) => Request::Issue,
+        (_, true, _) => Request::Exchange,
+        (_, _, true) => Request::TokenExchange,
+        (false, false, false) => Request::Renewal,
     };
     let clock = Arc::new(SettableClock::at(fixture::NOW));
     let randomness = Arc::new(SeededRandomness::new(1));
