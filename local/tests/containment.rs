@@ -328,3 +328,40 @@ fn a_leaked_key_is_taken_out_whatever_is_wrong_with_the_registrations() {
     files.done(&format!("keys revoke {kid} --file keys.json --clients broken.json"));
     assert!(!files.read("keys.json").contains(&kid));
 }
+
+#[test]
+fn clients_register_themselves_until_an_operator_ends_it_and_what_they_have_is_over() {
+    let files = Files::new();
+    files.secret("issuer add portal --sign-in-url https://portal.example.org/sign-in --file clients.json");
+    let set = "dynamic-clients set --redirect-uri https://chat.example.org/*/cb http://localhost/cb --scope tools \
+               --audience https://tools.example.org/mcp --issuer portal --file clients.json";
+    files.done(&format!("{set} --dry-run"));
+    assert!(files.json("clients.json").get("dynamic_clients").is_none(), "a dry run changes nothing");
+    files.done(set);
+    let expected = json!({
+        "redirect_uris": ["https://chat.example.org/*/cb", "http://localhost/cb"], "scopes": ["tools"],
+        "audience": ["https://tools.example.org/mcp"], "sign_in_issuer": "portal",
+    });
+    assert_eq!(files.json("clients.json")["dynamic_clients"], expected);
+    for (bad, fault) in [
+        (set.replace("/*/", "/x*/"), "redirect_uris"),
+        (set.replace("https://chat", "http://chat"), "redirect_uris[0]"),
+        (set.replace("--issuer portal", "--issuer nobody"), "names the sign_in_issuer"),
+        (format!("{set} --seconds 31536001"), "seconds: must be a whole number from 1 to 31536000"),
+    ] {
+        let said = files.refused(&bad, "clients.json");
+        assert!(said.contains(fault), "{bad}: {said}");
+    }
+    files.done("sessions revoke --client lkd1 --before 1700000000 --file clients.json");
+    assert_eq!(files.json("clients.json")["dynamic_clients"]["sessions_not_before"], 1_700_000_000);
+    let (code, _, said) = files.latchkey("sessions revoke --client lkd1_x --file clients.json");
+    assert!(code == 2 && said.contains("--client lkd1 ends the sessions of all of them"), "{said}");
+    files.done(&format!("{set} --seconds 60"));
+    let changed = files.json("clients.json")["dynamic_clients"].clone();
+    assert_eq!((&changed["seconds"], &changed["sessions_not_before"]), (&json!(60), &json!(1_700_000_000)));
+
+    let told: Value = serde_json::from_str(&files.done("dynamic-clients off --json --file clients.json")).unwrap();
+    let left = files.json("clients.json")["dynamic_clients"].clone();
+    assert_eq!(told["dynamic_clients"], left);
+    assert!(left["sessions_not_before"].as_i64().unwrap() > 1_790_000_000 && left.as_object().unwrap().len() == 1);
+}

@@ -134,6 +134,35 @@ fn nobody_elses_page_can_send_the_form() {
 }
 
 #[test]
+fn an_mcp_client_registers_itself_and_the_portal_asks_before_it_signs_anybody_in() {
+    let (_server, mut browser) = demo();
+    signed_in(&mut browser, "alice");
+    let callback = "http://127.0.0.1:49152/callback";
+    let metadata =
+        format!(r#"{{"redirect_uris":["{callback}"],"token_endpoint_auth_method":"none","client_name":"LibreChat"}}"#);
+    let registered = browser.another().send("POST", "/register", &[("Host", "localhost")], &metadata);
+    assert_eq!(registered.status, 201, "{}", registered.body);
+    let client = registered.json()["client_id"].as_str().unwrap().to_owned();
+    let challenge = "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM";
+    let authorize = format!(
+        "/authorize?response_type=code&client_id={client}&redirect_uri={callback}&code_challenge={challenge}\
+         &code_challenge_method=S256&scope=tools"
+    );
+    let page = browser.follow(&authorize);
+    let asks = page.status == 200 && page.body.contains("nobody here knows") && page.body.contains(callback);
+    assert!(asks && !page.body.contains("LibreChat") && page.body.contains("Continue as alice"), "{}", page.body);
+    let silent = browser.follow(&format!("{authorize}&prompt=none"));
+    assert_eq!(
+        parameter(silent.location.as_deref().unwrap(), "error"),
+        Some("login_required"),
+        "nobody is signed in unasked"
+    );
+    let landed = act(&mut browser, &page, "action=continue");
+    let location = landed.location.unwrap();
+    assert!(location.starts_with(callback) && parameter(&location, "code").is_some(), "{location}");
+}
+
+#[test]
 fn who_cancels_is_not_signed_in() {
     let (_server, mut browser) = demo();
     let page = at_the_portal(&mut browser, "");

@@ -4,7 +4,7 @@
 
 mod support;
 
-use std::{fs, time::Instant};
+use std::{collections::BTreeSet, fs, time::Instant};
 
 use serde_json::{Value, json};
 use support::{demo::Demo, latchkey, records::Records, run};
@@ -100,6 +100,22 @@ fn a_client_that_is_not_registered_any_more_is_named() {
     let (code, out, said) = demo.latchkey("subjects erase alice --client librechat-oauth --client older");
     assert!(code == 0 && out.is_empty() && said.contains("1 record of \"alice\" erased, 1 of them"), "{said}");
     assert!(said.contains("at 4 clients any more"), "{said}");
+    assert!(records.subjects().is_empty());
+}
+
+#[test]
+fn what_clients_have_that_registered_themselves_is_listed_and_erased_with_the_rest() {
+    let demo = Demo::start();
+    let tokens = demo.issue("librechat", "alice");
+    let records = Records::of(&demo.data());
+    let clients = ["lkd1_one", "lkd1_two"].map(|client| records.copy_for(id(&tokens), client));
+    assert_ne!(clients[0], id(&tokens));
+    let listed = demo.json("sessions list --subject alice").0;
+    let shown = listed["sessions"].as_array().unwrap().iter().map(|session| session["client_id"].as_str().unwrap());
+    // Both copies have one key: the second has replaced the first.
+    assert_eq!(shown.collect::<BTreeSet<_>>(), ["librechat", "lkd1_two"].into());
+    assert_eq!(demo.json("sessions revoke --subject alice --client lkd1").0["ended"], 1);
+    assert_eq!(demo.json("subjects erase alice").0["erased"], 2);
     assert!(records.subjects().is_empty());
 }
 

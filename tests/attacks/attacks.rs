@@ -159,6 +159,8 @@ fn rows_of_sign_in() -> Vec<Trial> {
         "sign-in: a flood writes nothing and reads no secret (ASVS 2.4.1)" => sign_in::requests::flood,
         "sign-in: login CSRF, answers in another browser (RFC 6749 10.12, RFC 9700 4.7)" => sign_in::browsers::login_csrf,
         "sign-in: a cookie that somebody planted (ASVS 3.3.3, 7.2.4)" => sign_in::browsers::planted_cookies,
+        "registration: every character of an id altered (RFC 7591 5)" => sign_in::registering::altered_ids,
+        "registration: addresses beside the patterns (RFC 7591 5, RFC 9700 4.1)" => sign_in::registering::hostile_addresses,
         "ticket: every bit altered" => sign_in::tickets::altered_bits,
         "ticket: every character, every length" => sign_in::tickets::altered_text,
         "ticket: of another deployment, of other keys, after its time, after its key's" => sign_in::tickets::not_ours_now,

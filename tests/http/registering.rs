@@ -69,8 +69,12 @@ impl<'a> Mcp<'a> {
     }
 
     async fn code(&self) -> String {
+        self.code_for(&[]).await
+    }
+
+    async fn code_for(&self, changes: &[(&str, &str)]) -> String {
         let browser = self.app.browser();
-        let ticket = self.begin(&browser, &[]).await.carried_to(SIGN_IN_URL)["ticket"].clone();
+        let ticket = self.begin(&browser, changes).await.carried_to(SIGN_IN_URL)["ticket"].clone();
         let accepted = self.app.portal("accept", &[("ticket", &ticket), ("subject", "alice")]).await;
         assert_eq!(accepted.status, 200, "{accepted:?}");
         let back = accepted.json()["redirect_to"].as_str().unwrap().to_owned();
@@ -244,6 +248,18 @@ async fn a_client_registers_signs_its_user_in_renews_and_signs_out() {
         client.renew(&renewed).await.invalid_grant();
         assert!(!is_let_in(&app, &renewed).await && introspect(&app, renewed.access()).await["active"] == false);
     }
+}
+
+#[tokio::test]
+async fn such_a_client_asks_for_a_token_for_one_resource() {
+    let app = app().await;
+    let client = Mcp::public(&app).await;
+    let code = client.code_for(&[("resource", RESOURCE)]).await;
+    let tokens = client.exchange(&code).await.tokens();
+    let aud = tokens.claims()["aud"].clone();
+    assert!(aud == RESOURCE || aud == json!([RESOURCE]), "{aud}");
+    let elsewhere = client.begin(&app.browser(), &[("resource", "https://evil.example/mcp")]).await;
+    assert_eq!(elsewhere.carried_to(REDIRECT)["error"], "invalid_target");
 }
 
 #[tokio::test]
@@ -441,6 +457,58 @@ async fn their_sessions_are_listed_and_ended_by_the_issuer_that_signs_them_in() 
         json!({"ended": 1}),
         "what is left is another client's"
     );
+}
+
+#[tokio::test]
+async fn a_tool_passes_the_identity_on_that_such_a_client_has_brought_and_it_ends_with_the_client() {
+    let app = app().await;
+    let files = "https://files.example.org/mcp";
+    let passing = |dynamic: Value| {
+        registrations(dynamic, |document| {
+            let clients = document["clients"].as_array_mut().unwrap();
+            let tool = clients.iter_mut().find(|client| client["client_id"] == "wide").unwrap();
+            tool["audience"] = json!([RESOURCE]);
+            tool["exchange"] = json!([{"audience": files, "scopes": ["files"]}]);
+        })
+    };
+    app.rewrite("clients.json", &passing(dynamic()));
+    let client = Mcp::public(&app).await;
+    let tokens = client.sign_in().await;
+    let pairs = [
+        ("grant_type", "urn:ietf:params:oauth:grant-type:token-exchange"),
+        ("subject_token", tokens.access()),
+        ("subject_token_type", "urn:ietf:params:oauth:token-type:access_token"),
+        ("audience", files),
+    ];
+    let ask = async || app.post("/token/renew", Some(&basic("wide", &secret_of("wide"))), FORM, form(&pairs)).await;
+    let exchanged = ask().await.json()["access_token"].as_str().unwrap().to_owned();
+    assert_eq!(introspect(&app, &exchanged).await["active"], true);
+    app.rewrite("clients.json", &passing(Value::Null));
+    assert_eq!(introspect(&app, &exchanged).await["active"], false);
+    ask().await.invalid_grant();
+    app.rewrite("clients.json", &passing(dynamic()));
+    // Such a client passes nothing on itself.
+    let confidential = Mcp::of(&app, "client_secret_post", REDIRECT).await;
+    let own = confidential.sign_in().await;
+    let pairs = [pairs[0], ("subject_token", own.access()), pairs[2], pairs[3]];
+    confidential.ask(&pairs).await.refused(400, "invalid_target");
+}
+
+#[tokio::test]
+async fn such_a_client_sees_its_own_tokens_only() {
+    let app = app().await;
+    let (one, two) =
+        (Mcp::of(&app, "client_secret_post", REDIRECT).await, Mcp::of(&app, "client_secret_post", REDIRECT).await);
+    let (own, others, librechats) = (one.sign_in().await, two.sign_in().await, app.issue().await);
+    let sees = async |tokens: &Tokens| {
+        let secret = one.secret.as_deref().unwrap();
+        let asked = form(&[("token", tokens.access()), ("client_id", &one.id), ("client_secret", secret)]);
+        app.post("/token/introspect", None, FORM, asked).await.json()["active"] == true
+    };
+    assert!(sees(&own).await && !sees(&others).await && !sees(&librechats).await, "though all have one audience");
+    let public = Mcp::public(&app).await;
+    let asked = form(&[("token", own.access()), ("client_id", &public.id)]);
+    app.post("/token/introspect", None, FORM, asked).await.refused(401, "invalid_client");
 }
 
 #[tokio::test]

@@ -98,7 +98,8 @@ impl Browser {
         assert!(path.starts_with('/'), "elsewhere: {address}");
         let mut request =
             format!("{method} {path} HTTP/1.1\r\nConnection: close\r\nContent-Length: {}\r\n", body.len());
-        request.push_str("Content-Type: application/x-www-form-urlencoded\r\n");
+        let kind = if body.starts_with('{') { "json" } else { "x-www-form-urlencoded" };
+        request.push_str(&format!("Content-Type: application/{kind}\r\n"));
         for (name, value) in headers {
             request.push_str(&format!("{name}: {value}\r\n"));
         }

@@ -8,6 +8,7 @@ use base64::{
 };
 use dynoxide::Database;
 use latchkey::serve::dynamodb::perform;
+use latchkey_token::values::{ClientId, Owner, Subject};
 use serde_json::{Value, json};
 
 pub struct Records(Database);
@@ -55,6 +56,18 @@ impl Records {
         let mut item = Self::key(session_id);
         item["sid"] = json!({"B": STANDARD.encode(b"short")});
         self.perform("PutItem", json!({"Item": item}));
+    }
+
+    /// A copy of the session's record that is another client's; the id of that session.
+    pub fn copy_for(&self, session_id: &str, client: &str) -> String {
+        let mut item = self.perform("GetItem", json!({"Key": Self::key(session_id)}))["Item"].take();
+        let subject = Subject::parse(item["subject"]["S"].as_str().unwrap()).unwrap();
+        let owner = Owner::of(&ClientId::parse(client).unwrap(), &subject);
+        let sid = STANDARD.decode(item["sid"]["B"].as_str().unwrap()).unwrap();
+        item["owner"] = json!({"B": STANDARD.encode(owner.as_bytes())});
+        item["client_id"] = json!({"S": client});
+        self.perform("PutItem", json!({"Item": item}));
+        URL_SAFE_NO_PAD.encode([&owner.as_bytes()[..], &sid].concat())
     }
 
     /// So many copies of the session's record, each with an id of its own.

@@ -99,7 +99,10 @@ impl Documents {
     /// What would keep clients from being served at `now`, one line each: keys that none of the ring's provides.
     pub fn missing_keys(&self, now: Timestamp) -> Vec<String> {
         let missing = |client| Signers::choose(&self.keys, client, now).err().map(|unavailable| unavailable.detail);
-        self.registrations.clients().iter().filter_map(missing).collect()
+        let dynamic = self.registrations.has_dynamic_clients()
+            && self.keys.signer(Algorithm::Rs256, None, now.unix_seconds()).is_none();
+        let dynamic = dynamic.then(|| "no RS256 key is in use for clients that register themselves".to_owned());
+        self.registrations.clients().iter().filter_map(missing).chain(dynamic).collect()
     }
 
     /// What `policy` and the documents allow together, and what is rarely meant: one line for each client whose sessions

@@ -2,6 +2,7 @@
 
 pub mod browsers;
 pub mod codes;
+pub mod registering;
 pub mod requests;
 pub mod sign_out;
 pub mod tickets;

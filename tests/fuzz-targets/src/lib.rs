@@ -8,6 +8,7 @@ mod authorizer_event;
 mod key_ring;
 mod lambda_event;
 mod placeholders;
+mod redirect_pattern;
 mod refresh_token;
 mod registrations;
 mod request_body;
@@ -19,9 +20,10 @@ mod world;
 
 pub use self::{
     access_token::access_token, assertion::assertion, authorization_request::authorization_request,
-    authorizer_event::authorizer_event, key_ring::key_ring, lambda_event::lambda_event, refresh_token::refresh_token,
-    registrations::registrations, request_body::request_body, rotation_event::rotation_event, ticket::ticket,
-    ticket_keys::ticket_keys, web_url::web_url,
+    authorizer_event::authorizer_event, key_ring::key_ring, lambda_event::lambda_event,
+    redirect_pattern::redirect_pattern, refresh_token::refresh_token, registrations::registrations,
+    request_body::request_body, rotation_event::rotation_event, ticket::ticket, ticket_keys::ticket_keys,
+    web_url::web_url,
 };
 
 /// Longest input that is looked at, in bytes: a little more than the longest body.
@@ -42,13 +44,14 @@ pub enum Outcome {
 pub type Target = fn(&[u8]) -> Outcome;
 
 /// All targets, by the name of their fuzz binary, seeds and corpus.
-pub const TARGETS: [(&str, Target); 13] = [
+pub const TARGETS: [(&str, Target); 14] = [
     ("access_token", access_token),
     ("assertion", assertion),
     ("authorization_request", authorization_request),
     ("authorizer_event", authorizer_event),
     ("key_ring", key_ring),
     ("lambda_event", lambda_event),
+    ("redirect_pattern", redirect_pattern),
     ("refresh_token", refresh_token),
     ("registrations", registrations),
     ("request_body", request_body),

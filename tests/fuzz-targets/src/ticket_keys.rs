@@ -49,7 +49,9 @@ pub fn ticket_keys(data: &[u8]) -> Outcome {
 fn assert_quotes_no_key(text: &str, said: &str) {
     let Ok(document) = serde_json::from_str::<Value>(text) else { return };
     let everything = document.to_string();
-    let is_key = |(name, text): &(String, String)| name == "ticket_key" && text.len() >= 8;
+    let is_key = |(name, text): &(String, String)| {
+        ["ticket_key", "registration_key"].contains(&name.as_str()) && text.len() >= 8
+    };
     for (_, key) in strings(&document).into_iter().filter(is_key) {
         // The same text may stand elsewhere as a name, which is quoted.
         assert!(everything.matches(key.as_str()).count() > 1 || !said.contains(&key), "a key is quoted: {said}");

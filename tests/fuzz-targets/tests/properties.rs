@@ -182,6 +182,7 @@ properties!(
     authorizer_event,
     key_ring,
     lambda_event,
+    redirect_pattern,
     refresh_token,
     registrations,
     request_body,

@@ -12,6 +12,8 @@ pub(super) struct WhoAreYou<'a> {
     pub client_id: &'a str,
     /// Where the application is: what it says of itself may be anything.
     pub redirect_uri: &'a str,
+    /// The client has registered itself: nobody here knows it.
+    pub is_registered: bool,
     pub scope: &'a str,
     /// Who is signed in at the portal, and may go on without saying so again.
     pub user: Option<&'a str>,
@@ -30,11 +32,16 @@ impl WhoAreYou<'_> {
         let said = self.said.map(|said| format!("<p class=\"notice\" role=\"alert\">{}</p>", escaped(said)));
         let said = said.unwrap_or_default();
         let host = self.redirect_uri.split('/').nth(2).unwrap_or_default();
-        let to_whom = format!(
-            "<p><b>{client}</b> at <b>{}</b> wants to know who you are{}.</p>",
-            escaped(host),
-            if scope.is_empty() { String::new() } else { format!(", and asks for <code>{scope}</code>") }
-        );
+        let asks = if scope.is_empty() { String::new() } else { format!(", and asks for <code>{scope}</code>") };
+        let to_whom = match self.is_registered {
+            false => format!("<p><b>{client}</b> at <b>{}</b> wants to know who you are{asks}.</p>", escaped(host)),
+            // Its id says nothing to anybody, and what it says of itself nobody has looked at.
+            true => format!(
+                "<p>An application that <b>nobody here knows</b> wants to know who you are{asks}. It will be told at \
+                 <code>{}</code>. Go on only if you have just begun to sign in there.</p>",
+                escaped(self.redirect_uri)
+            ),
+        };
         let focus = |is_first: bool| if is_first { " autofocus" } else { "" };
         let goes_on = self.user.map(|user| {
             let user = escaped(user);

@@ -165,6 +165,7 @@ async fn ask(
         form: &sign_in.form,
         client_id: &asked.client_id,
         redirect_uri: &asked.redirect_uri,
+        is_registered: asked.is_registered,
         scope: &asked.scope,
         user: user.as_ref().map(|user| user.subject.as_str()),
         hint: &asked.login_hint,

@@ -71,7 +71,12 @@ impl Registrations {
                 recognised.push(client(registering, &id, key, issuer));
             }
         }
-        Ok((!recognised.is_empty()).then(|| Self { recognised, ..self.clone() }))
+        if recognised.is_empty() {
+            return Ok(None);
+        }
+        let mut more = self.clone();
+        more.recognised.extend(recognised);
+        Ok(Some(more))
     }
 }
 
@@ -98,9 +103,9 @@ fn client(registering: &DynamicClients, id: &RegisteredId, key: &RegistrationKey
         redirect_uris: Vec::new(),
         registered: Some(registering.redirects_of(id)),
         post_logout_redirect_uris: Vec::new(),
+        exchange: Vec::new(),
         pkce: Pkce::Required,
         sign_in_issuer: Some(registering.sign_in_issuer.clone()),
-        exchange: Vec::new(),
         sessions_not_before: None,
     }
 }
