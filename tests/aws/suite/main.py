@@ -126,8 +126,8 @@ class Suite:
         return run("sam", *arguments, env=self.emulator.environment())
 
     def deploy(self, **parameters):
-        path, missing = template.for_the_emulator(self.built / "template.yaml")
-        self.note(f"not deployed, unknown to the emulator: {', '.join(missing)}")
+        path, self.missing = template.for_the_emulator(self.built / "template.yaml")
+        self.note(f"not deployed, unknown to the emulator: {', '.join(self.missing)}")
         overrides = {
             "Architecture": self.architecture,
             "JwtSecretArn": self.jwt_secret,
@@ -556,9 +556,10 @@ class Suite:
         by_name = {alarm["AlarmName"]: alarm for alarm in cloudwatch.describe_alarms()["MetricAlarms"]}
         alarms = {name: by_name.pop(alarm) for name, alarm in self.resources.items() if alarm in by_name}
         assert not by_name, by_name
-        # The parameters as they are deployed, or by default.
-        parameters = {"AlarmTopicArn": self.topic, "RotationDays": 30, "ServerErrorPercent": 1, **PARAMETERS}
-        alarms.update(template.alarms_on_arithmetic({**parameters, **self.resources}))
+        # The parameters as they are deployed, or by default; what the emulator does not know by its name in the template.
+        names = {**template.parameters(), "AlarmTopicArn": self.topic, **PARAMETERS}
+        names.update({name: name for name in self.missing}, **self.resources)
+        alarms.update(template.alarms_on_arithmetic(names))
         monitoring.check_alarms(alarms.values(), self.topic, metrics, deployed)
         self.key_alarms(alarms, metrics)
         self.document_alarms(alarms, metrics)
@@ -573,6 +574,8 @@ class Suite:
             # The emulator writes no access log.
             known = template.access_log_members() if "AccessLogs" in groups else set()
             monitoring.check_query(name, text, lines, known)
+        for body, groups in template.counting_rules():
+            monitoring.check_rule(body, [line for group in groups for line in metrics_and_lines[group]])
         self.note(
             f"{metrics.lines} lines of metrics, {metrics.octets / metrics.lines:.0f} bytes each, {len(metrics.values)} metrics;"
             f" the dashboard names {shown}; {len(alarms)} alarms, {len(queries)} saved queries"
@@ -585,6 +588,12 @@ class Suite:
 
     def rare_events(self):
         """What the stages before have not brought about: a renewal in grace, a table that was restored, a last key."""
+        for refused in (
+            self.api.revoke(("portal", "not-the-secret"), "of-no-use"),
+            self.api.introspect(("portal", "not-the-secret"), "of-no-use"),
+            self.api.sessions("GET", ("portal", "not-the-secret"), "heidi"),
+        ):
+            assert refused.status == 401, refused
         session = self.issue("heidi", "graceful", expires_in="1")
         victim = self.issue("ivan")
         key = base64.urlsafe_b64decode(victim["session_id"] + "=")

@@ -14,6 +14,8 @@ UNKNOWN_TO_THE_EMULATOR = {
     "AWS::SecretsManager::RotationSchedule",
     # The suite tries their queries on the lines that the functions have logged.
     "AWS::Logs::QueryDefinition",
+    # The suite looks for its events and keys among the lines that the functions have logged.
+    "AWS::CloudWatch::InsightRule",
 }
 
 API_GATEWAY = "apigateway.amazonaws.com"
@@ -234,6 +236,19 @@ def saved_queries():
             yield properties["Name"]["Fn::Sub"].removeprefix("${AWS::StackName}/"), properties["QueryString"], groups
 
 
+def parameters():
+    """The parameters' defaults."""
+    return {name: parameter["Default"] for name, parameter in processed()["Parameters"].items()}
+
+
+def counting_rules():
+    """The body and the log groups, by their names in the template, of every rule that counts lines by their keys."""
+    for resource in processed()["Resources"].values():
+        if resource["Type"] == "AWS::CloudWatch::InsightRule":
+            body = json.loads(resource["Properties"]["RuleBody"]["Fn::Sub"])
+            yield body, [re.fullmatch(r"\$\{(\w+)\}", group)[1] for group in body["LogGroupNames"]]
+
+
 def is_alarm_on_arithmetic(resource):
     """The emulator knows alarms on one metric only."""
     return resource["Type"] == "AWS::CloudWatch::Alarm" and "Metrics" in resource["Properties"]
@@ -253,7 +268,7 @@ def alarms_on_arithmetic(names):
             condition, then, otherwise = value["Fn::If"]
             return resolved({"HasAlarmTopic": then, "HasTable": otherwise}[condition])
         if "Fn::Sub" in value:
-            return re.sub(r"\$\{(\w+)\}", lambda found: str(names[found[1]]), value["Fn::Sub"])
+            return re.sub(r"\$\{(\w+)(\.\w+)?\}", lambda found: str(names[found[1]]), value["Fn::Sub"])
         return {name: resolved(item) for name, item in value.items()}
 
     for name, resource in processed()["Resources"].items():
