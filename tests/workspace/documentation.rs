@@ -93,6 +93,18 @@ fn every_alarm_links_to_its_runbook_and_every_runbook_is_an_alarms() {
 }
 
 #[test]
+fn every_parameter_of_the_template_is_documented() {
+    let text: String = documents().iter().map(|path| fs::read_to_string(path).unwrap()).collect();
+    let template = template::yaml(&template::read("template.yaml"));
+    for name in template["Parameters"].as_object().unwrap().keys() {
+        // `AccessTokenSeconds` is `LATCHKEY_ACCESS_TOKEN_SECONDS`.
+        let words = name.chars().map(|letter| if letter.is_uppercase() { format!("_{letter}") } else { letter.into() });
+        let setting = format!("`LATCHKEY{}`", words.collect::<String>().to_uppercase());
+        assert!(text.contains(&format!("`{name}`")) || text.contains(&setting), "docs/configuration.md: add {name}");
+    }
+}
+
+#[test]
 fn every_suite_is_on_the_map_with_a_command_that_is_there() {
     let text = fs::read_to_string(root().join("CONTRIBUTING.md")).unwrap();
     let rows = table_under(&text, "The map of the tests");

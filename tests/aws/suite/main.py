@@ -30,6 +30,8 @@ from emulator import Emulator
 from processes import REGION, ROOT, run
 
 STACK = "latchkey-test"
+# What an operator starts from; nobody's own answers.
+SAM_CONFIG = ("--config-file", ROOT / "samconfig.example.toml")
 # What the test changes of the template's defaults: caches so short that a key's change can be waited for.
 PARAMETERS = {"SecretsTtlSeconds": 2, "JwksSeconds": 3}
 # What LibreChat's environment would hold; this one is used nowhere else.
@@ -50,6 +52,7 @@ class Suite:
         self.folder, self.options = folder, options
         self.times = [("tools", float(os.environ.get("TOOLS_SECONDS", 0)))]
         self.notes = []
+        self.stack = STACK
         self.built = ROOT / ".aws-sam/build"
         self.architecture = "arm64" if platform.machine() in ("arm64", "aarch64") else "x86_64"
         # Everything that must never be in a log.
@@ -95,6 +98,7 @@ class Suite:
             self.stage("dashboard, alarms, saved queries", self.monitoring)
             self.stage("sam deploy, changed parameters", self.deploy_again)
             self.stage("sam delete", self.delete)
+            self.stage("a new stack with the data of the old one", self.adopt)
         print("\nnotes")
         for text in self.notes:
             print(f"  {text}")
@@ -106,7 +110,8 @@ class Suite:
     # -- building -----------------------------------------------------------------------------------------------------
 
     def build(self, architecture, folder):
-        run("sam", "build", "--build-dir", folder, "--parameter-overrides", f"Architecture={architecture}")
+        path = template.for_architecture(architecture)
+        run("sam", "build", *SAM_CONFIG, "--template-file", path, "--base-dir", ROOT, "--build-dir", folder)
 
     def sizes(self):
         for bootstrap in sorted(self.built.glob("*/bootstrap")):
@@ -129,7 +134,6 @@ class Suite:
         path, self.missing = template.for_the_emulator(self.built / "template.yaml")
         self.note(f"not deployed, unknown to the emulator: {', '.join(self.missing)}")
         overrides = {
-            "Architecture": self.architecture,
             "JwtSecretArn": self.jwt_secret,
             "AlarmTopicArn": self.topic,
             **PARAMETERS,
@@ -137,14 +141,14 @@ class Suite:
         }
         self.sam(
             "deploy",
-            *("--template-file", path, "--config-file", ROOT / "samconfig.toml", "--stack-name", STACK),
+            *("--template-file", path, *SAM_CONFIG, "--stack-name", self.stack),
             *("--region", REGION, "--no-confirm-changeset", "--parameter-overrides"),
             *(f"{name}={value}" for name, value in overrides.items()),
         )
         formation = self.emulator.client("cloudformation")
-        (stack,) = formation.describe_stacks(StackName=STACK)["Stacks"]
+        (stack,) = formation.describe_stacks(StackName=self.stack)["Stacks"]
         self.outputs = {output["OutputKey"]: output["OutputValue"] for output in stack["Outputs"]}
-        resources = formation.list_stack_resources(StackName=STACK)["StackResourceSummaries"]
+        resources = formation.list_stack_resources(StackName=self.stack)["StackResourceSummaries"]
         self.resources = {item["LogicalResourceId"]: item["PhysicalResourceId"] for item in resources}
 
     def refused_parameters(self):
@@ -163,6 +167,11 @@ class Suite:
             ("JwtSecretArn", "jwt-secret"),
             ("SignInRequestsPerSecond", "0"),
             ("RegistrationRequestsPerSecond", "0"),
+            ("IssueConcurrency", "-1"),
+            ("ClientsSecretArn", "clients"),
+            ("PermissionsBoundaryArn", "arn:aws:iam::123456789012:role/boundary"),
+            ("RolePath", "/service"),
+            ("LogGroupSuffix", "/new"),
             ("AlarmTopicArn", "alarms"),
             ("ServerErrorPercent", "101"),
             ("LatencyMilliseconds", "9"),
@@ -288,7 +297,7 @@ class Suite:
         assert page.status == 503 and "retry-after" in page.headers, page
 
     def rotation(self):
-        return rotation.Rotation(self.emulator, f"{STACK}-rotate-keys", self.outputs["SigningKeysSecretArn"])
+        return rotation.Rotation(self.emulator, f"{self.stack}-rotate-keys", self.outputs["SigningKeysSecretArn"])
 
     def ring(self):
         return json.loads(rotation.current(self.emulator, self.outputs["SigningKeysSecretArn"]))
@@ -693,6 +702,7 @@ class Suite:
         assert {group["retentionInDays"] for group in groups} == {30}, groups
 
     def delete(self):
+        self.last = self.issue("olivia")
         self.sam("delete", "--no-prompts", "--stack-name", STACK, "--region", REGION)
         kept = {
             "table": self.emulator.client("dynamodb").list_tables()["TableNames"],
@@ -706,11 +716,42 @@ class Suite:
             "functions": self.emulator.client("lambda").list_functions()["Functions"],
             "APIs": self.emulator.client("apigatewayv2").get_apis()["Items"],
             "roles": self.emulator.client("iam").list_roles()["Roles"],
-            "log groups": self.emulator.client("logs").describe_log_groups()["logGroups"],
         }
         for what, items in left.items():
             mine = [item for item in items if STACK in json.dumps(item, default=str)]
             assert not mine, f"{what} are left: {mine}"
+        assert self.kept_logs() == {*self.log_groups().values(), self.resources["AccessLogs"]}, self.kept_logs()
+
+    def kept_logs(self):
+        groups = self.emulator.client("logs").describe_log_groups()["logGroups"]
+        return {group["logGroupName"] for group in groups if STACK in group["logGroupName"]}
+
+    def adopt(self):
+        """A new stack goes on with table and secrets that the old one has left. What is its own goes with it."""
+        # Of another name, because the emulator makes up the same names for the same stack's resources.
+        self.stack = f"{STACK}-2"
+        adopted = {name: value for name, value in self.outputs.items() if name == "TableName" or name.endswith("SecretArn")}
+        old_issuer, old_logs = self.issuer, self.kept_logs()
+        secrets = self.emulator.client("secretsmanager")
+        before = {item["ARN"] for item in secrets.list_secrets()["SecretList"]}
+        self.deploy(
+            **adopted,
+            PreviousIssuers=old_issuer,
+            LogGroupSuffix="-2",
+            DataDeletionPolicy="Delete",
+            TableDeletionProtection="false",
+        )
+        assert f"/aws/lambda/{self.stack}-renew-2" in self.kept_logs(), self.kept_logs()
+        assert {name: self.outputs[name] for name in adopted} == adopted, self.outputs
+        self.api = Api(self.outputs["ApiUrl"], self.emulator.port)
+        self.issuer = self.outputs["Issuer"]
+        assert self.issuer != old_issuer
+        self.verify(self.keep(self.api.renew(self.client, self.last))["access_token"])
+        self.rotation().run()
+        self.sam("delete", "--no-prompts", "--stack-name", self.stack, "--region", REGION)
+        assert {item["ARN"] for item in secrets.list_secrets()["SecretList"]} == before, "no secret is made, and none deleted"
+        assert self.emulator.client("dynamodb").list_tables()["TableNames"].count(adopted["TableName"]) == 1
+        assert self.kept_logs() == old_logs, "Delete deletes the new stack's logs"
 
 
 class Traffic(threading.Thread):

@@ -30,6 +30,15 @@ def reference(resource):
     return {"Ref": resource}
 
 
+def secret(name):
+    """The stack's own secret, or the one that the parameter names."""
+    return {"Fn::If": [f"New{name}", attribute(name, "Id"), reference(f"{name}SecretArn")]}
+
+
+def unless_empty(condition, parameter):
+    return {"Fn::If": [condition, reference(parameter), reference("AWS::NoValue")]}
+
+
 def logs(group):
     # GetAtt gives a log group's ARN with ":*" at its end: the streams.
     return (("logs:CreateLogStream", "logs:PutLogEvents"), [attribute(group)])
@@ -43,8 +52,8 @@ TABLE = {
         attribute("Sessions"),
     ]
 }
-SIGNS = (("secretsmanager:GetSecretValue",), [attribute("SigningKeys", "Id"), attribute("Clients", "Id")])
-VERIFIES = (("secretsmanager:GetSecretValue",), [attribute("VerificationKeys", "Id"), attribute("Clients", "Id")])
+SIGNS = (("secretsmanager:GetSecretValue",), [secret("SigningKeys"), secret("Clients")])
+VERIFIES = (("secretsmanager:GetSecretValue",), [secret("VerificationKeys"), secret("Clients")])
 # The end of a session. tests/workspace/permissions.rs holds the attributes against what the functions send.
 ENDS = (
     ("dynamodb:UpdateItem",),
@@ -65,7 +74,7 @@ STATEMENTS = {
     "IssueRole": [(("dynamodb:PutItem",), [TABLE]), SIGNS, logs("IssueLogs")],
     # What strangers reach first: neither the table nor any key of tokens.
     "AuthorizeRole": [
-        (("secretsmanager:GetSecretValue",), [attribute("TicketKeys", "Id"), attribute("Clients", "Id")]),
+        (("secretsmanager:GetSecretValue",), [secret("TicketKeys"), secret("Clients")]),
         logs("AuthorizeLogs"),
     ],
     "RenewRole": [(("dynamodb:UpdateItem", "dynamodb:GetItem"), [TABLE]), SIGNS, logs("RenewLogs")],
@@ -78,7 +87,7 @@ STATEMENTS = {
         logs("SubjectSessionsLogs"),
     ],
     "AuthorizerRole": [(("dynamodb:GetItem",), [TABLE]), VERIFIES, logs("AuthorizerLogs")],
-    "DiscoveryRole": [(("secretsmanager:GetSecretValue",), [attribute("PublicKeys", "Id")]), logs("DiscoveryLogs")],
+    "DiscoveryRole": [(("secretsmanager:GetSecretValue",), [secret("PublicKeys")]), logs("DiscoveryLogs")],
     "RotateKeysRole": [
         (
             (
@@ -87,11 +96,11 @@ STATEMENTS = {
                 "secretsmanager:PutSecretValue",
                 "secretsmanager:UpdateSecretVersionStage",
             ),
-            [attribute("SigningKeys", "Id")],
+            [secret("SigningKeys")],
         ),
         (
             ("secretsmanager:GetSecretValue", "secretsmanager:PutSecretValue"),
-            [attribute("VerificationKeys", "Id"), attribute("TicketKeys", "Id"), attribute("PublicKeys", "Id")],
+            [secret("VerificationKeys"), secret("TicketKeys"), secret("PublicKeys")],
         ),
         # Only with the parameter JwtSecretArn.
         (("secretsmanager:GetSecretValue",), [reference("JwtSecretArn")]),
@@ -128,7 +137,7 @@ INVOKERS = [
     ("RenewFunction", API_GATEWAY, {"Fn::Sub": EXECUTE_API + "POST/token/renew"}),
     ("RevokeFunction", API_GATEWAY, {"Fn::Sub": EXECUTE_API + "POST/token/revoke"}),
     ("RevokeFunction", API_GATEWAY, {"Fn::Sub": EXECUTE_API + "*/sign-out"}),
-    ("RotateKeysFunction", "secretsmanager.amazonaws.com", attribute("SigningKeys", "Id")),
+    ("RotateKeysFunction", "secretsmanager.amazonaws.com", secret("SigningKeys")),
     ("SubjectSessionsFunction", API_GATEWAY, {"Fn::Sub": EXECUTE_API + "GET/sessions"}),
     ("SubjectSessionsFunction", API_GATEWAY, {"Fn::Sub": EXECUTE_API + "DELETE/sessions"}),
     ("SubjectSessionsFunction", API_GATEWAY, {"Fn::Sub": EXECUTE_API + "DELETE/sessions/*"}),
@@ -160,7 +169,10 @@ def check():
     roles = of_type("AWS::IAM::Role")
     assert roles.keys() == STATEMENTS.keys(), f"roles: {sorted(roles)}"
     for name, role in roles.items():
-        assert role.keys() <= {"AssumeRolePolicyDocument", "Policies"}, f"{name} has more: {sorted(role)}"
+        members = {"AssumeRolePolicyDocument", "Policies", "Path", "PermissionsBoundary"}
+        assert role.keys() == members, f"{name} has more: {sorted(role)}"
+        assert role["Path"] == reference("RolePath"), name
+        assert role["PermissionsBoundary"] == unless_empty("HasPermissionsBoundary", "PermissionsBoundaryArn"), name
         for trust in role["AssumeRolePolicyDocument"]["Statement"]:
             assert trust == {
                 "Effect": "Allow",
@@ -181,6 +193,19 @@ def check():
     assert {name: function["Role"] for name, function in functions.items()} == {
         name: attribute(role) for name, role in ROLES.items()
     }
+    for name, function in functions.items():
+        # sam build sees no parameter of sam deploy, so none may say for which processor it builds.
+        assert function["Architectures"] == ["arm64"], f"{name}: {function['Architectures']}"
+        own = name.removesuffix("Function").replace("SubjectSessions", "Sessions") + "Concurrency"
+        assert function["ReservedConcurrentExecutions"] == unless_empty(f"Has{own}", own), name
+    kept = {"Fn::If": ["KeepsData", "RetainExceptOnCreate", "Delete"]}
+    for name, resource in resources.items():
+        policies = (resource.get("DeletionPolicy"), resource.get("UpdateReplacePolicy"))
+        if resource["Type"] == "AWS::Logs::LogGroup":
+            # Their names are fixed: a first deployment that failed must not leave them in the next one's way.
+            assert policies == (kept, reference("DataDeletionPolicy")), name
+        elif resource["Type"] in ("AWS::DynamoDB::Table", "AWS::SecretsManager::Secret"):
+            assert policies == (reference("DataDeletionPolicy"), reference("DataDeletionPolicy")), name
     # Which of the key secrets each function knows of. Who only verifies knows none with private keys.
     keys = {
         "IssueFunction": {"SIGNING"},
@@ -219,7 +244,7 @@ def check():
 
     (schedule,) = of_type("AWS::SecretsManager::RotationSchedule").values()
     assert schedule == {
-        "SecretId": attribute("SigningKeys", "Id"),
+        "SecretId": secret("SigningKeys"),
         "RotationLambdaARN": attribute("RotateKeysFunction"),
         "RotateImmediatelyOnUpdate": True,
         "RotationRules": {"AutomaticallyAfterDays": reference("RotationDays")},
@@ -292,6 +317,16 @@ def statement(item):
         where if isinstance(where, list) else [where],
     )
     return (*found, item["Condition"]) if "Condition" in item else found
+
+
+def for_architecture(architecture):
+    """Writes the template for another processor than its own; gives the path."""
+    text, count = re.subn(r"(?m)^    Architectures: \[arm64\]$", f"    Architectures: [{architecture}]", (ROOT / "template.yaml").read_text())
+    assert count == 1, "one place says which processor"
+    path = ROOT / f".aws-sam/{architecture}.yaml"
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(text)
+    return path
 
 
 def for_the_emulator(built):
