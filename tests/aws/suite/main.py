@@ -72,6 +72,7 @@ class Suite:
     def run(self):
         self.stage("sam validate --lint", run, "sam", "validate", "--lint")
         self.stage("cfn-lint", run, "cfn-lint", "template.yaml")
+        self.stage("checkov", run, "tests/aws/judges/run")
         self.stage("policies, statement by statement", template.check)
         if not self.options.skip_build:
             self.stage(f"sam build, {self.architecture}", self.build, self.architecture, self.built)
@@ -136,6 +137,7 @@ class Suite:
         overrides = {
             "JwtSecretArn": self.jwt_secret,
             "AlarmTopicArn": self.topic,
+            "KmsKeyArn": self.kms_key,
             **PARAMETERS,
             **parameters,
         }
@@ -164,6 +166,8 @@ class Suite:
             ("CorsOrigins", "https://Chat.example.org"),
             ("CorsOrigins", "https://chat.example.org:443"),
             ("JwtSecretKmsKeyArn", "alias/librechat"),
+            ("KmsKeyArn", "alias/latchkey"),
+            ("SecretReaderArns", "operator"),
             ("JwtSecretArn", "jwt-secret"),
             ("SignInRequestsPerSecond", "0"),
             ("RegistrationRequestsPerSecond", "0"),
@@ -193,6 +197,7 @@ class Suite:
         self.jwt_secret = self.emulator.client("secretsmanager").create_secret(
             Name="librechat/jwt-secret", SecretString=JWT_SECRET
         )["ARN"]
+        self.kms_key = self.emulator.client("kms").create_key()["KeyMetadata"]["Arn"]
         self.topic = self.emulator.client("sns").create_topic(Name="alarms")["TopicArn"]
         self.deploy()
         self.api = Api(self.outputs["ApiUrl"], self.emulator.port)
@@ -201,6 +206,24 @@ class Suite:
         # The emulator hands the parameter through as text.
         assert table["DeletionProtectionEnabled"] in (True, "true"), table
         assert table["BillingModeSummary"]["BillingMode"] == "PAY_PER_REQUEST", table
+        self.own_key_and_tags()
+
+    def own_key_and_tags(self):
+        """Secrets and logs are under the key of KmsKeyArn (the emulator does not tell the table's), and what can have a tag has those of the configuration."""
+        secrets = self.emulator.client("secretsmanager")
+        kept = {
+            "secrets": [secrets.describe_secret(SecretId=arn).get("KmsKeyId") for name, arn in self.outputs.items() if name.endswith("SecretArn")],
+            "logs": [
+                group.get("kmsKeyId")
+                for group in self.emulator.client("logs").describe_log_groups()["logGroups"]
+                if STACK in group["logGroupName"]
+            ],
+        }
+        assert all(keys and set(keys) == {self.kms_key} for keys in kept.values()), kept
+        tagged = self.emulator.client("resourcegroupstaggingapi").get_resources(TagFilters=[{"Key": "application", "Values": ["latchkey"]}])
+        kinds = {item["ResourceARN"].split(":")[2] for item in tagged["ResourceTagMappingList"]}
+        # CloudFormation hands the stack's tags on by itself; the emulator does for these.
+        assert {"dynamodb", "lambda"} <= kinds, kinds
 
     def roles(self):
         count = roles.check(self.emulator, STACK, self.resources, self.outputs)
@@ -566,7 +589,7 @@ class Suite:
         alarms = {name: by_name.pop(alarm) for name, alarm in self.resources.items() if alarm in by_name}
         assert not by_name, by_name
         # The parameters as they are deployed, or by default; what the emulator does not know by its name in the template.
-        names = {**template.parameters(), "AlarmTopicArn": self.topic, **PARAMETERS}
+        names = {**template.parameters(), "AlarmTopicArn": self.topic, "KmsKeyArn": self.kms_key, **PARAMETERS}
         names.update({name: name for name in self.missing}, **self.resources)
         alarms.update(template.alarms_on_arithmetic(names))
         monitoring.check_alarms(alarms.values(), self.topic, metrics, deployed)

@@ -16,6 +16,8 @@ UNKNOWN_TO_THE_EMULATOR = {
     "AWS::Logs::QueryDefinition",
     # The suite looks for its events and keys among the lines that the functions have logged.
     "AWS::CloudWatch::InsightRule",
+    # There only if asked for; checked below.
+    "AWS::SecretsManager::ResourcePolicy",
 }
 
 API_GATEWAY = "apigateway.amazonaws.com"
@@ -44,6 +46,12 @@ def logs(group):
     return (("logs:CreateLogStream", "logs:PutLogEvents"), [attribute(group)])
 
 
+def decrypts(*services, actions=("kms:Decrypt",)):
+    """Only with the parameter KmsKeyArn, and only by these services."""
+    via = [{"Fn::Sub": f"{service}.${{AWS::Region}}.amazonaws.com"} for service in services]
+    return (actions, [reference("KmsKeyArn")], {"StringEquals": {"kms:ViaService": via}})
+
+
 # One table: the stack's own, or the one that the parameter names.
 TABLE = {
     "Fn::If": [
@@ -54,6 +62,7 @@ TABLE = {
 }
 SIGNS = (("secretsmanager:GetSecretValue",), [secret("SigningKeys"), secret("Clients")])
 VERIFIES = (("secretsmanager:GetSecretValue",), [secret("VerificationKeys"), secret("Clients")])
+DECRYPTS = decrypts("dynamodb", "secretsmanager")
 # The end of a session. tests/workspace/permissions.rs holds the attributes against what the functions send.
 ENDS = (
     ("dynamodb:UpdateItem",),
@@ -71,23 +80,29 @@ ENDS = (
 
 # Everything that any role may do. A change of a role is a change here.
 STATEMENTS = {
-    "IssueRole": [(("dynamodb:PutItem",), [TABLE]), SIGNS, logs("IssueLogs")],
+    "IssueRole": [(("dynamodb:PutItem",), [TABLE]), SIGNS, DECRYPTS, logs("IssueLogs")],
     # What strangers reach first: neither the table nor any key of tokens.
     "AuthorizeRole": [
         (("secretsmanager:GetSecretValue",), [secret("TicketKeys"), secret("Clients")]),
+        decrypts("secretsmanager"),
         logs("AuthorizeLogs"),
     ],
-    "RenewRole": [(("dynamodb:UpdateItem", "dynamodb:GetItem"), [TABLE]), SIGNS, logs("RenewLogs")],
-    "RevokeRole": [(("dynamodb:GetItem",), [TABLE]), ENDS, VERIFIES, logs("RevokeLogs")],
-    "IntrospectRole": [(("dynamodb:GetItem",), [TABLE]), VERIFIES, logs("IntrospectLogs")],
+    "RenewRole": [(("dynamodb:UpdateItem", "dynamodb:GetItem"), [TABLE]), SIGNS, DECRYPTS, logs("RenewLogs")],
+    "RevokeRole": [(("dynamodb:GetItem",), [TABLE]), ENDS, VERIFIES, DECRYPTS, logs("RevokeLogs")],
+    "IntrospectRole": [(("dynamodb:GetItem",), [TABLE]), VERIFIES, DECRYPTS, logs("IntrospectLogs")],
     "SubjectSessionsRole": [
         (("dynamodb:Query", "dynamodb:GetItem"), [TABLE]),
         ENDS,
         VERIFIES,
+        DECRYPTS,
         logs("SubjectSessionsLogs"),
     ],
-    "AuthorizerRole": [(("dynamodb:GetItem",), [TABLE]), VERIFIES, logs("AuthorizerLogs")],
-    "DiscoveryRole": [(("secretsmanager:GetSecretValue",), [secret("PublicKeys")]), logs("DiscoveryLogs")],
+    "AuthorizerRole": [(("dynamodb:GetItem",), [TABLE]), VERIFIES, DECRYPTS, logs("AuthorizerLogs")],
+    "DiscoveryRole": [
+        (("secretsmanager:GetSecretValue",), [secret("PublicKeys")]),
+        decrypts("secretsmanager"),
+        logs("DiscoveryLogs"),
+    ],
     "RotateKeysRole": [
         (
             (
@@ -110,6 +125,7 @@ STATEMENTS = {
             [reference("JwtSecretKmsKeyArn")],
             {"StringEquals": {"kms:ViaService": {"Fn::Sub": "secretsmanager.${AWS::Region}.amazonaws.com"}}},
         ),
+        decrypts("secretsmanager", actions=("kms:Decrypt", "kms:GenerateDataKey")),
         logs("RotateKeysLogs"),
     ],
 }
@@ -198,6 +214,24 @@ def check():
         assert function["Architectures"] == ["arm64"], f"{name}: {function['Architectures']}"
         own = name.removesuffix("Function").replace("SubjectSessions", "Sessions") + "Concurrency"
         assert function["ReservedConcurrentExecutions"] == unless_empty(f"Has{own}", own), name
+    own_key = unless_empty("HasKmsKey", "KmsKeyArn")
+    assert [table["SSESpecification"]["KMSMasterKeyId"] for table in of_type("AWS::DynamoDB::Table").values()] == [own_key]
+    for kind in ("AWS::SecretsManager::Secret", "AWS::Logs::LogGroup"):
+        assert all(resource["KmsKeyId"] == own_key for resource in of_type(kind).values()), kind
+    policies = of_type("AWS::SecretsManager::ResourcePolicy")
+    for name in of_type("AWS::SecretsManager::Secret"):
+        # Everybody who may read it, the operators, and nobody else.
+        reads = {role: [item[1] for item in may if "secretsmanager:GetSecretValue" in item[0]] for role, may in STATEMENTS.items()}
+        readers = [role for role, places in reads.items() if any(secret(name) in place for place in places)]
+        policy = policies.pop(f"{name}Policy")
+        (refusal,) = policy["ResourcePolicy"]["Statement"]
+        assert policy["SecretId"] == secret(name) and refusal["Effect"] == "Deny" and refusal["Principal"] == "*", name
+        (listed,) = refusal["Condition"].pop("ArnNotLike").values()
+        assert not refusal["Condition"], name
+        operators, *own = listed["Fn::Split"][1]["Fn::Join"][1]
+        assert operators == reference("SecretReaderArns"), name
+        assert sorted(arn["Fn::GetAtt"][0] for arn in own) == sorted(readers), f"{name}: {own}"
+    assert not policies, policies
     kept = {"Fn::If": ["KeepsData", "RetainExceptOnCreate", "Delete"]}
     for name, resource in resources.items():
         policies = (resource.get("DeletionPolicy"), resource.get("UpdateReplacePolicy"))
@@ -309,7 +343,7 @@ def access_log_members():
 def statement(item):
     if "Fn::If" in item:
         condition, item, otherwise = item["Fn::If"]
-        assert condition in ("HasJwtSecret", "HasJwtSecretKmsKey") and otherwise == {"Ref": "AWS::NoValue"}, item
+        assert condition in ("HasJwtSecret", "HasJwtSecretKmsKey", "HasKmsKey") and otherwise == {"Ref": "AWS::NoValue"}, item
     assert item["Effect"] == "Allow" and item.keys() - {"Condition"} == {"Effect", "Action", "Resource"}, item
     actions, where = item["Action"], item["Resource"]
     found = (
