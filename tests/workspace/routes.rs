@@ -37,14 +37,14 @@ fn the_template_has_every_route_for_its_function_and_no_other() {
         let (_, deployed) = routes.iter().find(|(_, deployed)| deployed["RouteKey"] == key.as_str()).unwrap();
         let target = deployed["Target"]["Fn::Sub"].as_str().unwrap();
         let integration = target.strip_prefix("integrations/${").unwrap().trim_end_matches('}');
-        let uri = integrations[integration]["IntegrationUri"]["Fn::GetAtt"].as_str().unwrap();
-        let function = uri.strip_suffix(".Arn").unwrap();
+        let alias = integrations[integration]["IntegrationUri"]["Ref"].as_str().unwrap();
+        let function = alias.strip_suffix("Aliaslive").unwrap();
         let folder = format!("functions/{}", route.function.folder());
         assert_eq!(functions[function]["CodeUri"], folder.as_str(), "template.yaml: the function of {key}");
         let permission = |permission: &&Value| {
             let source = permission["SourceArn"]["Fn::Sub"].as_str().unwrap_or_default();
             let (_, allowed) = source.split_once("${HttpApi}/").unwrap_or_default();
-            permission["FunctionName"]["Ref"] == function && allows(allowed, route)
+            permission["FunctionName"]["Ref"] == alias && allows(allowed, route)
         };
         let permissions = of_type(&resources, "AWS::Lambda::Permission");
         assert!(permissions.values().any(permission), "template.yaml: API Gateway may not call {key}");

@@ -132,8 +132,6 @@ class Suite:
         return run("sam", *arguments, env=self.emulator.environment())
 
     def deploy(self, **parameters):
-        path, self.missing = template.for_the_emulator(self.built / "template.yaml")
-        self.note(f"not deployed, unknown to the emulator: {', '.join(self.missing)}")
         overrides = {
             "JwtSecretArn": self.jwt_secret,
             "AlarmTopicArn": self.topic,
@@ -141,6 +139,8 @@ class Suite:
             **PARAMETERS,
             **parameters,
         }
+        path, self.missing = template.for_the_emulator(self.built / "template.yaml", overrides)
+        self.note(f"not deployed, unknown to the emulator: {', '.join(self.missing)}")
         self.sam(
             "deploy",
             *("--template-file", path, *SAM_CONFIG, "--stack-name", self.stack),
@@ -150,7 +150,8 @@ class Suite:
         formation = self.emulator.client("cloudformation")
         (stack,) = formation.describe_stacks(StackName=self.stack)["Stacks"]
         self.outputs = {output["OutputKey"]: output["OutputValue"] for output in stack["Outputs"]}
-        resources = formation.list_stack_resources(StackName=self.stack)["StackResourceSummaries"]
+        pages = formation.get_paginator("list_stack_resources").paginate(StackName=self.stack)
+        resources = [item for page in pages for item in page["StackResourceSummaries"]]
         self.resources = {item["LogicalResourceId"]: item["PhysicalResourceId"] for item in resources}
 
     def refused_parameters(self):
@@ -447,7 +448,7 @@ class Suite:
             "headers": {"authorization": f"Bearer {token}"},
             "requestContext": {"http": {"method": "GET", "path": "/x", "protocol": "HTTP/1.1", "sourceIp": "192.0.2.1"}},
         }
-        answer = self.emulator.client("lambda").invoke(FunctionName=f"{STACK}-authorizer", Payload=json.dumps(event))
+        answer = self.emulator.client("lambda").invoke(FunctionName=self.outputs["AuthorizerArn"], Payload=json.dumps(event))
         text = answer["Payload"].read()
         assert "FunctionError" not in answer, text
         return json.loads(text)["isAuthorized"]
@@ -714,15 +715,37 @@ class Suite:
     def deploy_again(self):
         session = self.issue("erin")
         ring, jwks = self.ring(), self.api.jwks().json()
-        before = dict(self.resources)
+        before, versions = self.without_versions(), self.versions()
         self.deploy(AccessTokenSeconds=600, LogRetentionDays=30)
-        assert self.resources == before, "everything is updated in place"
+        replaced = before.items() ^ self.without_versions().items()
+        assert not replaced, f"everything is updated in place: {replaced}"
+        after = self.versions()
+        for name, version in versions.items():
+            # These two know nothing of how long an access token lives.
+            more = 0 if name in ("AuthorizeFunction", "DiscoveryFunction") else 1
+            assert len(after[name]) == len(version) + more, f"{name}: a version for each change: {after[name]}"
+            assert after[name][: len(version)] == version, f"{name}: the earlier ones are kept: {after[name]}"
         assert self.ring() == ring and self.api.jwks().json() == jwks, "the keys are kept"
         renewed = self.keep(self.api.renew(self.client, session))
         assert renewed["expires_in"] == 600, "the session goes on, and a shorter life holds for it too"
         assert self.issue("frank")["expires_in"] == 600
         groups = self.emulator.client("logs").describe_log_groups(logGroupNamePrefix=f"/aws/lambda/{STACK}")["logGroups"]
         assert {group["retentionInDays"] for group in groups} == {30}, groups
+
+    def without_versions(self):
+        return {name: physical for name, physical in self.resources.items() if not re.search(r"FunctionVersion[0-9a-f]{10}$", name)}
+
+    def versions(self):
+        """Of each function with an alias: its versions; the last one is `live`."""
+        functions = self.emulator.client("lambda")
+        found = {}
+        for logical in template.ALIASED:
+            name = self.resources[logical]
+            versions = [item["Version"] for item in functions.list_versions_by_function(FunctionName=name)["Versions"]]
+            found[logical] = sorted((version for version in versions if version != "$LATEST"), key=int)
+            live = functions.get_alias(FunctionName=name, Name="live")["FunctionVersion"]
+            assert live == found[logical][-1], f"{logical}: live is {live} of {versions}"
+        return found
 
     def delete(self):
         self.last = self.issue("olivia")

@@ -1,6 +1,7 @@
 """The template as CloudFormation gets it, and what must be true of it."""
 
 import json
+import logging
 import re
 
 from samcli.yamlhelper import yaml_dump, yaml_parse
@@ -130,6 +131,19 @@ STATEMENTS = {
     ],
 }
 
+ALIASED = [
+    *("IssueFunction", "AuthorizeFunction", "RenewFunction", "RevokeFunction", "IntrospectFunction", "SubjectSessionsFunction"),
+    *("AuthorizerFunction", "DiscoveryFunction"),
+]
+# CodeDeploy's role moves the aliases. Nothing tells it which alarms it may ask for.
+STATEMENTS["DeploymentRole"] = [
+    (
+        ("lambda:GetAlias", "lambda:UpdateAlias", "lambda:GetProvisionedConcurrencyConfig"),
+        [where for name in ALIASED for where in (attribute(name), {"Fn::Sub": f"${{{name}.Arn}}:live"})],
+    ),
+    (("cloudwatch:DescribeAlarms",), ["*"]),
+]
+
 ROLES = {
     "IssueFunction": "IssueRole",
     "AuthorizeFunction": "AuthorizeRole",
@@ -167,17 +181,22 @@ class NoManagedPolicies:
         return {}
 
 
-def processed():
+# Its translator tells of a switch that it does not find.
+logging.getLogger("samtranslator").setLevel(logging.CRITICAL)
+
+
+def processed(**parameters):
     """The template after the SAM transform, made by AWS's own translator."""
     source = yaml_parse((ROOT / "template.yaml").read_text())
     for resource in source["Resources"].values():
         if resource["Type"] == "AWS::Serverless::Function":
             resource["Properties"]["CodeUri"] = "s3://bucket/key"
-    return transform(source, {}, NoManagedPolicies())
+    return transform(source, parameters, NoManagedPolicies())
 
 
 def check():
-    resources = processed()["Resources"]
+    # Any of the gradual ways shows that the parameter reaches CodeDeploy.
+    resources = processed(DeploymentType="Canary10Percent10Minutes")["Resources"]
 
     def of_type(name):
         return {key: value["Properties"] for key, value in resources.items() if value["Type"] == name}
@@ -189,15 +208,16 @@ def check():
         assert role.keys() == members, f"{name} has more: {sorted(role)}"
         assert role["Path"] == reference("RolePath"), name
         assert role["PermissionsBoundary"] == unless_empty("HasPermissionsBoundary", "PermissionsBoundaryArn"), name
+        service = "codedeploy.amazonaws.com" if name == "DeploymentRole" else "lambda.amazonaws.com"
         for trust in role["AssumeRolePolicyDocument"]["Statement"]:
             assert trust == {
                 "Effect": "Allow",
-                "Principal": {"Service": "lambda.amazonaws.com"},
+                "Principal": {"Service": service},
                 "Action": "sts:AssumeRole",
             }, f"{name} trusts {trust}"
         found = [statement(item) for policy in role["Policies"] for item in policy["PolicyDocument"]["Statement"]]
         assert found == STATEMENTS[name], f"{name} may:\n{json.dumps(found, indent=1)}"
-        assert "*" not in json.dumps(found), f"{name} has a wildcard"
+        assert name == "DeploymentRole" or "*" not in json.dumps(found), f"{name} has a wildcard"
     for kind in ("AWS::IAM::Policy", "AWS::IAM::ManagedPolicy"):
         assert not of_type(kind), f"there is an {kind}"
 
@@ -269,12 +289,15 @@ def check():
     ]
     assert all(other == first for other in others), "functions on the same sessions have the same settings"
     for name, statements in STATEMENTS.items():
-        if "VERIFICATION" in keys[name.removesuffix("Role") + "Function"] and name != "RotateKeysRole":
+        if "VERIFICATION" in keys.get(name.removesuffix("Role") + "Function", {}) and name != "RotateKeysRole":
             assert "SigningKeys" not in json.dumps(roles[name]), f"{name} may do something with private keys"
 
     permissions = of_type("AWS::Lambda::Permission").values()
-    found = [(item["FunctionName"]["Ref"], item["Principal"], item["SourceArn"]) for item in permissions]
+    # The alias of a function that has one, and never a version beside it.
+    called = {**{f"{name}Aliaslive": name for name in ALIASED}, "RotateKeysFunction": "RotateKeysFunction"}
+    found = [(called[item["FunctionName"]["Ref"]], item["Principal"], item["SourceArn"]) for item in permissions]
     assert sorted(found, key=lambda item: item[0]) == INVOKERS, found
+    deployments(resources)
 
     (schedule,) = of_type("AWS::SecretsManager::RotationSchedule").values()
     assert schedule == {
@@ -284,6 +307,30 @@ def check():
         "RotationRules": {"AutomaticallyAfterDays": reference("RotationDays")},
     }, schedule
     assert resources["KeyRotation"]["DependsOn"] == "RotateKeysPermission"
+
+
+def deployments(resources):
+    """Gradual deployments, which the emulator does not know: the alias of each function, and who moves it when."""
+    kinds = {}
+    for name, resource in resources.items():
+        kinds.setdefault(resource["Type"], {})[name] = resource
+    aliases = kinds["AWS::Lambda::Alias"]
+    assert sorted(aliases) == sorted(f"{name}Aliaslive" for name in ALIASED), sorted(aliases)
+    for version in kinds["AWS::Lambda::Version"].values():
+        assert version["DeletionPolicy"] == "Retain", "an earlier version is there to go back to"
+    alarms = [{"Name": reference(name)} for name in ("FunctionErrorAlarm", "AuthorizerErrorAlarm", "ServerErrorAlarm")]
+    for name in ALIASED:
+        alias, group = aliases[f"{name}Aliaslive"], kinds["AWS::CodeDeploy::DeploymentGroup"].pop(f"{name}DeploymentGroup")
+        moved = {"ApplicationName": reference("ServerlessDeploymentApplication"), "DeploymentGroupName": reference(f"{name}DeploymentGroup")}
+        assert alias["UpdatePolicy"] == {"CodeDeployLambdaAliasUpdate": moved}, alias
+        properties = group["Properties"]
+        assert properties["ServiceRoleArn"] == attribute("DeploymentRole"), properties
+        assert properties["DeploymentConfigName"] == {"Fn::Sub": "CodeDeployDefault.LambdaCanary10Percent10Minutes"}, properties
+        assert properties["AutoRollbackConfiguration"]["Enabled"] is True, properties
+        assert properties["AlarmConfiguration"] == {"Fn::If": ["IsGradual", {"Enabled": True, "Alarms": alarms}, {}]}, properties
+    assert not kinds["AWS::CodeDeploy::DeploymentGroup"], "rotations call the function itself"
+    for integration in kinds["AWS::ApiGatewayV2::Integration"].values():
+        assert integration["Properties"]["IntegrationUri"]["Ref"] in aliases, integration
 
 
 def saved_queries():
@@ -363,9 +410,28 @@ def for_architecture(architecture):
     return path
 
 
-def for_the_emulator(built):
+def with_values(value, parameters):
+    """As AWS::LanguageExtensions leaves it: parameters' values in the place of references to them."""
+    if isinstance(value, list):
+        return [with_values(item, parameters) for item in value]
+    if not isinstance(value, dict):
+        return value
+    if value.keys() == {"Ref"}:
+        return parameters.get(value["Ref"], value)
+    return {name: with_values(item, parameters) for name, item in value.items()}
+
+
+def for_the_emulator(built, given):
     """Writes the built template without what the emulator does not know; gives the path and what is missing."""
     template = yaml_parse(built.read_text())
+    assert template["Transform"][0] == "AWS::LanguageExtensions", "or no change of a parameter makes a new version"
+    values = {name: str(given.get(name, default)) for name, default in parameters().items()}
+    for resource in template["Resources"].values():
+        if resource["Type"] == "AWS::Serverless::Function":
+            # It has no CodeDeploy: aliases move at once there.
+            resource["Properties"].pop("DeploymentPreference", None)
+            # And its AWS::LanguageExtensions leaves parameters as they are.
+            resource["Properties"] = with_values(resource["Properties"], values)
     missing = [
         name
         for name, resource in template["Resources"].items()
