@@ -100,6 +100,7 @@ class Suite:
             self.stage("sam deploy, changed parameters", self.deploy_again)
             self.stage("sam delete", self.delete)
             self.stage("a new stack with the data of the old one", self.adopt)
+            self.stage("a REST API instead", self.rest)
         print("\nnotes")
         for text in self.notes:
             print(f"  {text}")
@@ -173,6 +174,8 @@ class Suite:
             ("SignInRequestsPerSecond", "0"),
             ("RegistrationRequestsPerSecond", "0"),
             ("IssueConcurrency", "-1"),
+            ("FrontDoor", "alb"),
+            ("CallerAddresses", "192.0.2.10"),
             ("ClientsSecretArn", "clients"),
             ("PermissionsBoundaryArn", "arn:aws:iam::123456789012:role/boundary"),
             ("RolePath", "/service"),
@@ -798,6 +801,21 @@ class Suite:
         assert {item["ARN"] for item in secrets.list_secrets()["SecretList"]} == before, "no secret is made, and none deleted"
         assert self.emulator.client("dynamodb").list_tables()["TableNames"].count(adopted["TableName"]) == 1
         assert self.kept_logs() == old_logs, "Delete deletes the new stack's logs"
+
+
+    def rest(self):
+        """One front door or the other: the REST API has every route of the HTTP API, which is not there."""
+        self.stack = f"{STACK}-3"
+        certificate = self.emulator.client("acm").request_certificate(DomainName="id.example.org")["CertificateArn"]
+        self.deploy(FrontDoor="rest", DomainName="id.example.org", CertificateArn=certificate, TableDeletionProtection="false")
+        assert self.outputs["Issuer"] == self.outputs["ApiUrl"] == "https://id.example.org", self.outputs
+        assert "HttpApi" not in self.resources and not self.emulator.client("apigatewayv2").get_apis()["Items"]
+        gateway = self.emulator.client("apigateway")
+        resources = gateway.get_resources(restApiId=self.resources["RestApi"], limit=500)["items"]
+        found = {f"{method} {item['path']}" for item in resources for method in item.get("resourceMethods", {})}
+        assert found == template.routes(), found ^ template.routes()
+        stages = [stage["stageName"] for stage in gateway.get_stages(restApiId=self.resources["RestApi"])["item"]]
+        assert stages == ["live"], stages
 
 
 class Traffic(threading.Thread):

@@ -19,10 +19,13 @@ UNKNOWN_TO_THE_EMULATOR = {
     "AWS::CloudWatch::InsightRule",
     # There only if asked for; checked below.
     "AWS::SecretsManager::ResourcePolicy",
+    "AWS::WAFv2::WebACL",
+    "AWS::WAFv2::IPSet",
+    "AWS::WAFv2::WebACLAssociation",
 }
 
 API_GATEWAY = "apigateway.amazonaws.com"
-EXECUTE_API = "arn:${AWS::Partition}:execute-api:${AWS::Region}:${AWS::AccountId}:${HttpApi}/*/"
+EXECUTE_API = "arn:${AWS::Partition}:execute-api:${AWS::Region}:${AWS::AccountId}:${Api}/*/"
 
 
 def attribute(resource, name="Arn"):
@@ -156,21 +159,28 @@ ROLES = {
     "RotateKeysFunction": "RotateKeysRole",
 }
 
+
+
+def either_api(pattern):
+    """The HTTP API, or the REST API in its place."""
+    return {"Fn::Sub": [EXECUTE_API + pattern, {"Api": {"Fn::If": ["IsHttp", reference("HttpApi"), reference("RestApi")]}}]}
+
+
 INVOKERS = [
-    ("AuthorizeFunction", API_GATEWAY, {"Fn::Sub": EXECUTE_API + "*/authorize"}),
-    ("AuthorizeFunction", API_GATEWAY, {"Fn::Sub": EXECUTE_API + "GET/authorize/return"}),
-    ("DiscoveryFunction", API_GATEWAY, {"Fn::Sub": EXECUTE_API + "GET/.well-known/*"}),
-    ("IntrospectFunction", API_GATEWAY, {"Fn::Sub": EXECUTE_API + "POST/token/introspect"}),
-    ("IntrospectFunction", API_GATEWAY, {"Fn::Sub": EXECUTE_API + "*/userinfo"}),
-    ("IssueFunction", API_GATEWAY, {"Fn::Sub": EXECUTE_API + "POST/token"}),
-    ("IssueFunction", API_GATEWAY, {"Fn::Sub": EXECUTE_API + "POST/authorize/*"}),
-    ("RenewFunction", API_GATEWAY, {"Fn::Sub": EXECUTE_API + "POST/token/renew"}),
-    ("RevokeFunction", API_GATEWAY, {"Fn::Sub": EXECUTE_API + "POST/token/revoke"}),
-    ("RevokeFunction", API_GATEWAY, {"Fn::Sub": EXECUTE_API + "*/sign-out"}),
+    ("AuthorizeFunction", API_GATEWAY, either_api("*/authorize")),
+    ("AuthorizeFunction", API_GATEWAY, either_api("GET/authorize/return")),
+    ("DiscoveryFunction", API_GATEWAY, either_api("GET/.well-known/*")),
+    ("IntrospectFunction", API_GATEWAY, either_api("POST/token/introspect")),
+    ("IntrospectFunction", API_GATEWAY, either_api("*/userinfo")),
+    ("IssueFunction", API_GATEWAY, either_api("POST/token")),
+    ("IssueFunction", API_GATEWAY, either_api("POST/authorize/*")),
+    ("RenewFunction", API_GATEWAY, either_api("POST/token/renew")),
+    ("RevokeFunction", API_GATEWAY, either_api("POST/token/revoke")),
+    ("RevokeFunction", API_GATEWAY, either_api("*/sign-out")),
     ("RotateKeysFunction", "secretsmanager.amazonaws.com", secret("SigningKeys")),
-    ("SubjectSessionsFunction", API_GATEWAY, {"Fn::Sub": EXECUTE_API + "GET/sessions"}),
-    ("SubjectSessionsFunction", API_GATEWAY, {"Fn::Sub": EXECUTE_API + "DELETE/sessions"}),
-    ("SubjectSessionsFunction", API_GATEWAY, {"Fn::Sub": EXECUTE_API + "DELETE/sessions/*"}),
+    ("SubjectSessionsFunction", API_GATEWAY, either_api("GET/sessions")),
+    ("SubjectSessionsFunction", API_GATEWAY, either_api("DELETE/sessions")),
+    ("SubjectSessionsFunction", API_GATEWAY, either_api("DELETE/sessions/*")),
 ]
 
 
@@ -296,8 +306,9 @@ def check():
     # The alias of a function that has one, and never a version beside it.
     called = {**{f"{name}Aliaslive": name for name in ALIASED}, "RotateKeysFunction": "RotateKeysFunction"}
     found = [(called[item["FunctionName"]["Ref"]], item["Principal"], item["SourceArn"]) for item in permissions]
-    assert sorted(found, key=lambda item: item[0]) == INVOKERS, found
+    assert sorted(found, key=json.dumps) == sorted(INVOKERS, key=json.dumps), found
     deployments(resources)
+    front_doors(resources)
 
     (schedule,) = of_type("AWS::SecretsManager::RotationSchedule").values()
     assert schedule == {
@@ -331,6 +342,30 @@ def deployments(resources):
     assert not kinds["AWS::CodeDeploy::DeploymentGroup"], "rotations call the function itself"
     for integration in kinds["AWS::ApiGatewayV2::Integration"].values():
         assert integration["Properties"]["IntegrationUri"]["Ref"] in aliases, integration
+
+
+def front_doors(resources):
+    """One API or the other, never both. That the REST API has the same routes is held by tests/workspace/routes.rs."""
+    for name, resource in resources.items():
+        kind, condition = resource["Type"], resource.get("Condition")
+        if kind.startswith("AWS::ApiGatewayV2::") and kind not in ("AWS::ApiGatewayV2::DomainName", "AWS::ApiGatewayV2::ApiMapping"):
+            assert condition == "IsHttp", f"{name}: {condition}"
+        if kind.startswith(("AWS::ApiGateway::", "AWS::WAFv2::")):
+            assert condition == ("HasCallerAddresses" if name == "Callers" else "IsRest"), f"{name}: {condition}"
+    (stage,) = [item["Properties"] for item in resources.values() if item["Type"] == "AWS::ApiGateway::Stage"]
+    assert set(json.loads(stage["AccessLogSetting"]["Format"])) == access_log_members(), "both logs have the same members"
+    http = resources["Stage"]["Properties"]
+    throttled = {
+        f"{setting['HttpMethod']} {setting['ResourcePath'].removeprefix('/').replace('~1', '/')}": setting["ThrottlingRateLimit"]
+        for setting in stage["MethodSettings"]
+    }
+    assert throttled.pop("* *") == http["DefaultRouteSettings"]["ThrottlingRateLimit"], throttled
+    assert throttled == {route: setting["ThrottlingRateLimit"] for route, setting in http["RouteSettings"].items()}, "the same throttles"
+    association = resources["FirewallAssociation"]["Properties"]["ResourceArn"]["Fn::Sub"]
+    assert association.endswith("/restapis/${RestApi}/stages/${RestApiliveStage}"), association
+    callers, rate = resources["Firewall"]["Properties"]["Rules"]
+    assert callers["Fn::If"][0] == "HasCallerAddresses" and callers["Fn::If"][1]["Action"] == {"Allow": {}}, callers
+    assert rate["Statement"]["RateBasedStatement"]["Limit"] == reference("RequestsPerAddress"), rate
 
 
 def saved_queries():
@@ -372,7 +407,7 @@ def alarms_on_arithmetic(names):
             return names[value["Ref"]]
         if "Fn::If" in value:
             condition, then, otherwise = value["Fn::If"]
-            return resolved({"HasAlarmTopic": then, "HasTable": otherwise}[condition])
+            return resolved({"HasAlarmTopic": then, "HasTable": otherwise, "IsHttp": then}[condition])
         if "Fn::Sub" in value:
             return re.sub(r"\$\{(\w+)(\.\w+)?\}", lambda found: str(names[found[1]]), value["Fn::Sub"])
         return {name: resolved(item) for name, item in value.items()}
@@ -380,6 +415,11 @@ def alarms_on_arithmetic(names):
     for name, resource in processed()["Resources"].items():
         if is_alarm_on_arithmetic(resource):
             yield name, {"AlarmName": name, **resolved(resource["Properties"])}
+
+
+def routes():
+    """The routes of the HTTP API."""
+    return {item["Properties"]["RouteKey"] for item in processed()["Resources"].values() if item["Type"] == "AWS::ApiGatewayV2::Route"}
 
 
 def access_log_members():
