@@ -169,6 +169,7 @@ def either_api(pattern):
 INVOKERS = [
     ("AuthorizeFunction", API_GATEWAY, either_api("*/authorize")),
     ("AuthorizeFunction", API_GATEWAY, either_api("GET/authorize/return")),
+    ("AuthorizeFunction", API_GATEWAY, either_api("POST/register")),
     ("DiscoveryFunction", API_GATEWAY, either_api("GET/.well-known/*")),
     ("IntrospectFunction", API_GATEWAY, either_api("POST/token/introspect")),
     ("IntrospectFunction", API_GATEWAY, either_api("*/userinfo")),
@@ -290,6 +291,7 @@ def check():
     # All that strangers' requests can make use of.
     assert functions["AuthorizeFunction"]["Environment"]["Variables"].keys() == {
         *("RUST_LOG", "LATCHKEY_ISSUER", "LATCHKEY_TICKET_KEYS", "LATCHKEY_CLIENTS", "LATCHKEY_SECRETS_TTL_SECONDS"),
+        *("LATCHKEY_CORS_ORIGINS", "LATCHKEY_DYNAMIC_CLIENTS"),
     }
     # Functions on the same sessions have the same settings, but for those keys.
     same = ("IssueFunction", "RenewFunction", "RevokeFunction", "IntrospectFunction", "SubjectSessionsFunction")
