@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
+mod template;
+
 use std::{
     collections::BTreeSet,
     fs,
@@ -67,6 +69,38 @@ fn every_event_of_the_audit_trail_is_among_the_metrics() {
     let text = fs::read_to_string(root().join("docs/monitoring.md")).unwrap();
     for event in EventKind::ALL.map(EventKind::name) {
         assert!(text.contains(&format!("`{event}`")), "docs/monitoring.md, Metrics: add {event}");
+    }
+}
+
+#[test]
+fn every_alarm_links_to_its_runbook_and_every_runbook_is_an_alarms() {
+    let text = fs::read_to_string(root().join("docs/operations.md")).unwrap();
+    let (_, section) = text.split_once("\n## Alarms\n").unwrap();
+    let section = section.split("\n## ").next().unwrap();
+    let runbooks: BTreeSet<&str> = section.lines().filter_map(|line| line.strip_prefix("### ")).collect();
+    let resources = template::resources();
+    let alarms = template::of_type(&resources, "AWS::CloudWatch::Alarm");
+    assert_eq!(runbooks, alarms.keys().copied().collect(), "docs/operations.md, Alarms");
+    for (name, alarm) in &alarms {
+        let description = alarm["AlarmDescription"]["Fn::Sub"].as_str().unwrap_or_default();
+        let link = format!(" ${{RunbookUrl}}#{}", anchor(name));
+        assert!(description.ends_with(&link), "template.yaml, {name}: its description ends with {link}");
+    }
+    let monitored = fs::read_to_string(root().join("docs/monitoring.md")).unwrap();
+    for name in alarms.keys() {
+        assert!(monitored.contains(&format!("`{name}`")), "docs/monitoring.md, Alarms: add {name}");
+    }
+}
+
+#[test]
+fn every_parameter_of_the_template_is_documented() {
+    let text: String = documents().iter().map(|path| fs::read_to_string(path).unwrap()).collect();
+    let template = template::yaml(&template::read("template.yaml"));
+    for name in template["Parameters"].as_object().unwrap().keys() {
+        // `AccessTokenSeconds` is `LATCHKEY_ACCESS_TOKEN_SECONDS`.
+        let words = name.chars().map(|letter| if letter.is_uppercase() { format!("_{letter}") } else { letter.into() });
+        let setting = format!("`LATCHKEY{}`", words.collect::<String>().to_uppercase());
+        assert!(text.contains(&format!("`{name}`")) || text.contains(&setting), "docs/configuration.md: add {name}");
     }
 }
 

@@ -37,17 +37,37 @@ fn the_template_has_every_route_for_its_function_and_no_other() {
         let (_, deployed) = routes.iter().find(|(_, deployed)| deployed["RouteKey"] == key.as_str()).unwrap();
         let target = deployed["Target"]["Fn::Sub"].as_str().unwrap();
         let integration = target.strip_prefix("integrations/${").unwrap().trim_end_matches('}');
-        let uri = integrations[integration]["IntegrationUri"]["Fn::GetAtt"].as_str().unwrap();
-        let function = uri.strip_suffix(".Arn").unwrap();
+        let alias = integrations[integration]["IntegrationUri"]["Ref"].as_str().unwrap();
+        let function = alias.strip_suffix("Aliaslive").unwrap();
         let folder = format!("functions/{}", route.function.folder());
         assert_eq!(functions[function]["CodeUri"], folder.as_str(), "template.yaml: the function of {key}");
         let permission = |permission: &&Value| {
-            let source = permission["SourceArn"]["Fn::Sub"].as_str().unwrap_or_default();
-            let (_, allowed) = source.split_once("${HttpApi}/").unwrap_or_default();
-            permission["FunctionName"]["Ref"] == function && allows(allowed, route)
+            let source = permission["SourceArn"]["Fn::Sub"][0].as_str().unwrap_or_default();
+            let (_, allowed) = source.split_once("${Api}/").unwrap_or_default();
+            permission["FunctionName"]["Ref"] == alias && allows(allowed, route)
         };
         let permissions = of_type(&resources, "AWS::Lambda::Permission");
         assert!(permissions.values().any(permission), "template.yaml: API Gateway may not call {key}");
+    }
+}
+
+#[test]
+fn the_rest_api_has_the_same_routes_for_the_same_functions() {
+    let resources = resources();
+    let functions = of_type(&resources, "AWS::Serverless::Function");
+    let paths = resources["RestApi"]["Properties"]["DefinitionBody"]["paths"].as_object().unwrap();
+    let methods = paths.iter().flat_map(|(path, methods)| {
+        let named = move |(method, item): (&String, _)| (format!("{} {path}", method.to_uppercase()), item);
+        methods.as_object().unwrap().iter().map(named)
+    });
+    let deployed: BTreeMap<String, &Value> = methods.collect();
+    compare("template.yaml, RestApi", &deployed.keys().cloned().collect());
+    for route in &routes::ALL {
+        let uri = deployed[&route.to_string()]["x-amazon-apigateway-integration"]["uri"]["Fn::Sub"].as_str().unwrap();
+        let alias = uri.split_once("/functions/${").unwrap().1.strip_suffix("}/invocations").unwrap();
+        let folder = format!("functions/{}", route.function.folder());
+        let function = alias.strip_suffix("Aliaslive").unwrap();
+        assert_eq!(functions[function]["CodeUri"], folder.as_str(), "template.yaml, RestApi: the function of {route}");
     }
 }
 

@@ -30,6 +30,8 @@ from emulator import Emulator
 from processes import REGION, ROOT, run
 
 STACK = "latchkey-test"
+# What an operator starts from; nobody's own answers.
+SAM_CONFIG = ("--config-file", ROOT / "samconfig.example.toml")
 # What the test changes of the template's defaults: caches so short that a key's change can be waited for.
 PARAMETERS = {"SecretsTtlSeconds": 2, "JwksSeconds": 3}
 # What LibreChat's environment would hold; this one is used nowhere else.
@@ -50,6 +52,7 @@ class Suite:
         self.folder, self.options = folder, options
         self.times = [("tools", float(os.environ.get("TOOLS_SECONDS", 0)))]
         self.notes = []
+        self.stack = STACK
         self.built = ROOT / ".aws-sam/build"
         self.architecture = "arm64" if platform.machine() in ("arm64", "aarch64") else "x86_64"
         # Everything that must never be in a log.
@@ -69,6 +72,7 @@ class Suite:
     def run(self):
         self.stage("sam validate --lint", run, "sam", "validate", "--lint")
         self.stage("cfn-lint", run, "cfn-lint", "template.yaml")
+        self.stage("checkov", run, "tests/aws/judges/run")
         self.stage("policies, statement by statement", template.check)
         if not self.options.skip_build:
             self.stage(f"sam build, {self.architecture}", self.build, self.architecture, self.built)
@@ -95,6 +99,8 @@ class Suite:
             self.stage("dashboard, alarms, saved queries", self.monitoring)
             self.stage("sam deploy, changed parameters", self.deploy_again)
             self.stage("sam delete", self.delete)
+            self.stage("a new stack with the data of the old one", self.adopt)
+            self.stage("a REST API instead", self.rest)
         print("\nnotes")
         for text in self.notes:
             print(f"  {text}")
@@ -106,7 +112,8 @@ class Suite:
     # -- building -----------------------------------------------------------------------------------------------------
 
     def build(self, architecture, folder):
-        run("sam", "build", "--build-dir", folder, "--parameter-overrides", f"Architecture={architecture}")
+        path = template.for_architecture(architecture)
+        run("sam", "build", *SAM_CONFIG, "--template-file", path, "--base-dir", ROOT, "--build-dir", folder)
 
     def sizes(self):
         for bootstrap in sorted(self.built.glob("*/bootstrap")):
@@ -126,25 +133,26 @@ class Suite:
         return run("sam", *arguments, env=self.emulator.environment())
 
     def deploy(self, **parameters):
-        path, missing = template.for_the_emulator(self.built / "template.yaml")
-        self.note(f"not deployed, unknown to the emulator: {', '.join(missing)}")
         overrides = {
-            "Architecture": self.architecture,
             "JwtSecretArn": self.jwt_secret,
             "AlarmTopicArn": self.topic,
+            "KmsKeyArn": self.kms_key,
             **PARAMETERS,
             **parameters,
         }
+        path, self.missing = template.for_the_emulator(self.built / "template.yaml", overrides)
+        self.note(f"not deployed, unknown to the emulator: {', '.join(self.missing)}")
         self.sam(
             "deploy",
-            *("--template-file", path, "--config-file", ROOT / "samconfig.toml", "--stack-name", STACK),
+            *("--template-file", path, *SAM_CONFIG, "--stack-name", self.stack),
             *("--region", REGION, "--no-confirm-changeset", "--parameter-overrides"),
             *(f"{name}={value}" for name, value in overrides.items()),
         )
         formation = self.emulator.client("cloudformation")
-        (stack,) = formation.describe_stacks(StackName=STACK)["Stacks"]
+        (stack,) = formation.describe_stacks(StackName=self.stack)["Stacks"]
         self.outputs = {output["OutputKey"]: output["OutputValue"] for output in stack["Outputs"]}
-        resources = formation.list_stack_resources(StackName=STACK)["StackResourceSummaries"]
+        pages = formation.get_paginator("list_stack_resources").paginate(StackName=self.stack)
+        resources = [item for page in pages for item in page["StackResourceSummaries"]]
         self.resources = {item["LogicalResourceId"]: item["PhysicalResourceId"] for item in resources}
 
     def refused_parameters(self):
@@ -160,9 +168,18 @@ class Suite:
             ("CorsOrigins", "https://Chat.example.org"),
             ("CorsOrigins", "https://chat.example.org:443"),
             ("JwtSecretKmsKeyArn", "alias/librechat"),
+            ("KmsKeyArn", "alias/latchkey"),
+            ("SecretReaderArns", "operator"),
             ("JwtSecretArn", "jwt-secret"),
             ("SignInRequestsPerSecond", "0"),
             ("RegistrationRequestsPerSecond", "0"),
+            ("IssueConcurrency", "-1"),
+            ("FrontDoor", "alb"),
+            ("CallerAddresses", "192.0.2.10"),
+            ("ClientsSecretArn", "clients"),
+            ("PermissionsBoundaryArn", "arn:aws:iam::123456789012:role/boundary"),
+            ("RolePath", "/service"),
+            ("LogGroupSuffix", "/new"),
             ("AlarmTopicArn", "alarms"),
             ("ServerErrorPercent", "101"),
             ("LatencyMilliseconds", "9"),
@@ -184,6 +201,7 @@ class Suite:
         self.jwt_secret = self.emulator.client("secretsmanager").create_secret(
             Name="librechat/jwt-secret", SecretString=JWT_SECRET
         )["ARN"]
+        self.kms_key = self.emulator.client("kms").create_key()["KeyMetadata"]["Arn"]
         self.topic = self.emulator.client("sns").create_topic(Name="alarms")["TopicArn"]
         self.deploy()
         self.api = Api(self.outputs["ApiUrl"], self.emulator.port)
@@ -192,6 +210,24 @@ class Suite:
         # The emulator hands the parameter through as text.
         assert table["DeletionProtectionEnabled"] in (True, "true"), table
         assert table["BillingModeSummary"]["BillingMode"] == "PAY_PER_REQUEST", table
+        self.own_key_and_tags()
+
+    def own_key_and_tags(self):
+        """Secrets and logs are under the key of KmsKeyArn (the emulator does not tell the table's), and what can have a tag has those of the configuration."""
+        secrets = self.emulator.client("secretsmanager")
+        kept = {
+            "secrets": [secrets.describe_secret(SecretId=arn).get("KmsKeyId") for name, arn in self.outputs.items() if name.endswith("SecretArn")],
+            "logs": [
+                group.get("kmsKeyId")
+                for group in self.emulator.client("logs").describe_log_groups()["logGroups"]
+                if STACK in group["logGroupName"]
+            ],
+        }
+        assert all(keys and set(keys) == {self.kms_key} for keys in kept.values()), kept
+        tagged = self.emulator.client("resourcegroupstaggingapi").get_resources(TagFilters=[{"Key": "application", "Values": ["latchkey"]}])
+        kinds = {item["ResourceARN"].split(":")[2] for item in tagged["ResourceTagMappingList"]}
+        # CloudFormation hands the stack's tags on by itself; the emulator does for these.
+        assert {"dynamodb", "lambda"} <= kinds, kinds
 
     def roles(self):
         count = roles.check(self.emulator, STACK, self.resources, self.outputs)
@@ -288,7 +324,7 @@ class Suite:
         assert page.status == 503 and "retry-after" in page.headers, page
 
     def rotation(self):
-        return rotation.Rotation(self.emulator, f"{STACK}-rotate-keys", self.outputs["SigningKeysSecretArn"])
+        return rotation.Rotation(self.emulator, f"{self.stack}-rotate-keys", self.outputs["SigningKeysSecretArn"])
 
     def ring(self):
         return json.loads(rotation.current(self.emulator, self.outputs["SigningKeysSecretArn"]))
@@ -415,7 +451,7 @@ class Suite:
             "headers": {"authorization": f"Bearer {token}"},
             "requestContext": {"http": {"method": "GET", "path": "/x", "protocol": "HTTP/1.1", "sourceIp": "192.0.2.1"}},
         }
-        answer = self.emulator.client("lambda").invoke(FunctionName=f"{STACK}-authorizer", Payload=json.dumps(event))
+        answer = self.emulator.client("lambda").invoke(FunctionName=self.outputs["AuthorizerArn"], Payload=json.dumps(event))
         text = answer["Payload"].read()
         assert "FunctionError" not in answer, text
         return json.loads(text)["isAuthorized"]
@@ -556,9 +592,10 @@ class Suite:
         by_name = {alarm["AlarmName"]: alarm for alarm in cloudwatch.describe_alarms()["MetricAlarms"]}
         alarms = {name: by_name.pop(alarm) for name, alarm in self.resources.items() if alarm in by_name}
         assert not by_name, by_name
-        # The parameters as they are deployed, or by default.
-        parameters = {"AlarmTopicArn": self.topic, "RotationDays": 30, "ServerErrorPercent": 1, **PARAMETERS}
-        alarms.update(template.alarms_on_arithmetic({**parameters, **self.resources}))
+        # The parameters as they are deployed, or by default; what the emulator does not know by its name in the template.
+        names = {**template.parameters(), "AlarmTopicArn": self.topic, "KmsKeyArn": self.kms_key, **PARAMETERS}
+        names.update({name: name for name in self.missing}, **self.resources)
+        alarms.update(template.alarms_on_arithmetic(names))
         monitoring.check_alarms(alarms.values(), self.topic, metrics, deployed)
         self.key_alarms(alarms, metrics)
         self.document_alarms(alarms, metrics)
@@ -573,6 +610,8 @@ class Suite:
             # The emulator writes no access log.
             known = template.access_log_members() if "AccessLogs" in groups else set()
             monitoring.check_query(name, text, lines, known)
+        for body, groups in template.counting_rules():
+            monitoring.check_rule(body, [line for group in groups for line in metrics_and_lines[group]])
         self.note(
             f"{metrics.lines} lines of metrics, {metrics.octets / metrics.lines:.0f} bytes each, {len(metrics.values)} metrics;"
             f" the dashboard names {shown}; {len(alarms)} alarms, {len(queries)} saved queries"
@@ -585,6 +624,12 @@ class Suite:
 
     def rare_events(self):
         """What the stages before have not brought about: a renewal in grace, a table that was restored, a last key."""
+        for refused in (
+            self.api.revoke(("portal", "not-the-secret"), "of-no-use"),
+            self.api.introspect(("portal", "not-the-secret"), "of-no-use"),
+            self.api.sessions("GET", ("portal", "not-the-secret"), "heidi"),
+        ):
+            assert refused.status == 401, refused
         session = self.issue("heidi", "graceful", expires_in="1")
         victim = self.issue("ivan")
         key = base64.urlsafe_b64decode(victim["session_id"] + "=")
@@ -673,9 +718,16 @@ class Suite:
     def deploy_again(self):
         session = self.issue("erin")
         ring, jwks = self.ring(), self.api.jwks().json()
-        before = dict(self.resources)
+        before, versions = self.without_versions(), self.versions()
         self.deploy(AccessTokenSeconds=600, LogRetentionDays=30)
-        assert self.resources == before, "everything is updated in place"
+        replaced = before.items() ^ self.without_versions().items()
+        assert not replaced, f"everything is updated in place: {replaced}"
+        after = self.versions()
+        for name, version in versions.items():
+            # These two know nothing of how long an access token lives.
+            more = 0 if name in ("AuthorizeFunction", "DiscoveryFunction") else 1
+            assert len(after[name]) == len(version) + more, f"{name}: a version for each change: {after[name]}"
+            assert after[name][: len(version)] == version, f"{name}: the earlier ones are kept: {after[name]}"
         assert self.ring() == ring and self.api.jwks().json() == jwks, "the keys are kept"
         renewed = self.keep(self.api.renew(self.client, session))
         assert renewed["expires_in"] == 600, "the session goes on, and a shorter life holds for it too"
@@ -683,7 +735,23 @@ class Suite:
         groups = self.emulator.client("logs").describe_log_groups(logGroupNamePrefix=f"/aws/lambda/{STACK}")["logGroups"]
         assert {group["retentionInDays"] for group in groups} == {30}, groups
 
+    def without_versions(self):
+        return {name: physical for name, physical in self.resources.items() if not re.search(r"FunctionVersion[0-9a-f]{10}$", name)}
+
+    def versions(self):
+        """Of each function with an alias: its versions; the last one is `live`."""
+        functions = self.emulator.client("lambda")
+        found = {}
+        for logical in template.ALIASED:
+            name = self.resources[logical]
+            versions = [item["Version"] for item in functions.list_versions_by_function(FunctionName=name)["Versions"]]
+            found[logical] = sorted((version for version in versions if version != "$LATEST"), key=int)
+            live = functions.get_alias(FunctionName=name, Name="live")["FunctionVersion"]
+            assert live == found[logical][-1], f"{logical}: live is {live} of {versions}"
+        return found
+
     def delete(self):
+        self.last = self.issue("olivia")
         self.sam("delete", "--no-prompts", "--stack-name", STACK, "--region", REGION)
         kept = {
             "table": self.emulator.client("dynamodb").list_tables()["TableNames"],
@@ -697,11 +765,57 @@ class Suite:
             "functions": self.emulator.client("lambda").list_functions()["Functions"],
             "APIs": self.emulator.client("apigatewayv2").get_apis()["Items"],
             "roles": self.emulator.client("iam").list_roles()["Roles"],
-            "log groups": self.emulator.client("logs").describe_log_groups()["logGroups"],
         }
         for what, items in left.items():
             mine = [item for item in items if STACK in json.dumps(item, default=str)]
             assert not mine, f"{what} are left: {mine}"
+        assert self.kept_logs() == {*self.log_groups().values(), self.resources["AccessLogs"]}, self.kept_logs()
+
+    def kept_logs(self):
+        groups = self.emulator.client("logs").describe_log_groups()["logGroups"]
+        return {group["logGroupName"] for group in groups if STACK in group["logGroupName"]}
+
+    def adopt(self):
+        """A new stack goes on with table and secrets that the old one has left. What is its own goes with it."""
+        # Of another name, because the emulator makes up the same names for the same stack's resources.
+        self.stack = f"{STACK}-2"
+        adopted = {name: value for name, value in self.outputs.items() if name == "TableName" or name.endswith("SecretArn")}
+        old_issuer, old_logs = self.issuer, self.kept_logs()
+        secrets = self.emulator.client("secretsmanager")
+        before = {item["ARN"] for item in secrets.list_secrets()["SecretList"]}
+        self.deploy(
+            **adopted,
+            PreviousIssuers=old_issuer,
+            LogGroupSuffix="-2",
+            DataDeletionPolicy="Delete",
+            TableDeletionProtection="false",
+        )
+        assert f"/aws/lambda/{self.stack}-renew-2" in self.kept_logs(), self.kept_logs()
+        assert {name: self.outputs[name] for name in adopted} == adopted, self.outputs
+        self.api = Api(self.outputs["ApiUrl"], self.emulator.port)
+        self.issuer = self.outputs["Issuer"]
+        assert self.issuer != old_issuer
+        self.verify(self.keep(self.api.renew(self.client, self.last))["access_token"])
+        self.rotation().run()
+        self.sam("delete", "--no-prompts", "--stack-name", self.stack, "--region", REGION)
+        assert {item["ARN"] for item in secrets.list_secrets()["SecretList"]} == before, "no secret is made, and none deleted"
+        assert self.emulator.client("dynamodb").list_tables()["TableNames"].count(adopted["TableName"]) == 1
+        assert self.kept_logs() == old_logs, "Delete deletes the new stack's logs"
+
+
+    def rest(self):
+        """One front door or the other: the REST API has every route of the HTTP API, which is not there."""
+        self.stack = f"{STACK}-3"
+        certificate = self.emulator.client("acm").request_certificate(DomainName="id.example.org")["CertificateArn"]
+        self.deploy(FrontDoor="rest", DomainName="id.example.org", CertificateArn=certificate, TableDeletionProtection="false")
+        assert self.outputs["Issuer"] == self.outputs["ApiUrl"] == "https://id.example.org", self.outputs
+        assert "HttpApi" not in self.resources and not self.emulator.client("apigatewayv2").get_apis()["Items"]
+        gateway = self.emulator.client("apigateway")
+        resources = gateway.get_resources(restApiId=self.resources["RestApi"], limit=500)["items"]
+        found = {f"{method} {item['path']}" for item in resources for method in item.get("resourceMethods", {})}
+        assert found == template.routes(), found ^ template.routes()
+        stages = [stage["stageName"] for stage in gateway.get_stages(restApiId=self.resources["RestApi"])["item"]]
+        assert stages == ["live"], stages
 
 
 class Traffic(threading.Thread):

@@ -19,6 +19,7 @@ OF_AWS = {
     ("AWS/DynamoDB", "ReadThrottleEvents"): "TableName",
     ("AWS/DynamoDB", "WriteThrottleEvents"): "TableName",
     ("AWS/Lambda", "Errors"): "FunctionName",
+    ("AWS/Lambda", "Invocations"): "FunctionName",
     ("AWS/Lambda", "Throttles"): "FunctionName",
 }
 
@@ -106,6 +107,9 @@ def check_alarms(alarms, topic, metrics, deployed):
         assert alarm["AlarmActions"] == alarm["OKActions"] == [topic], alarm
         assert alarm["TreatMissingData"] == "notBreaching", alarm
         queries = alarm.get("Metrics") or []
+        if any("INSIGHT_RULE_METRIC" in query.get("Expression", "") for query in queries):
+            # Its lines are check_rule's.
+            continue
         stats = [query["MetricStat"]["Metric"] for query in queries if "MetricStat" in query] or [alarm]
         for stat in stats:
             dimensions = frozenset((item["Name"], item["Value"]) for item in stat["Dimensions"])
@@ -118,6 +122,17 @@ def check_alarms(alarms, topic, metrics, deployed):
             # Arithmetic apart, an expression knows only functions and the queries' ids.
             words = set(re.findall(r"\b[a-z]\w*\b", expression))
             assert words == ids or "METRICS()" in expression and not words, f"{where}: {expression} of {ids}"
+
+
+def check_rule(body, lines):
+    """A rule that counts lines by their keys must find some: JSON, its events, every key in each."""
+    assert body["LogFormat"] == "JSON" and body["AggregateOn"] == "Count", body
+    (condition,) = body["Contribution"]["Filters"]
+    assert condition["Match"] == "$.event", condition
+    for event in condition["In"]:
+        found = [line for line in lines if line.get("event") == event]
+        keys = [key.removeprefix("$.") for key in body["Contribution"]["Keys"]]
+        assert any(all(key in line for key in keys) for line in found), f"no {event} has {keys}: {found[:3]}"
 
 
 class Query:
