@@ -88,8 +88,11 @@ async fn route(functions: &Functions, request: Request<Body>) -> Response<Body> 
             method_not_allowed(&["GET"])
         };
     }
+    let is_at_registration = request.uri().path() == routes::REGISTER.path;
     match routes::find(request.method().as_str(), request.uri().path()) {
         Found::Route(route) => answer_by(route.function, functions, request).await,
+        // Where clients do not register, there is no such route, whatever the method.
+        Found::OtherMethods(_) if is_at_registration && !functions.sign_ins.clients_register => not_found(),
         Found::OtherMethods(methods) => method_not_allowed(&methods),
         Found::Nothing => not_found(),
     }
