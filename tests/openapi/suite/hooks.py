@@ -12,7 +12,7 @@ from schemathesis.generation.meta import CoverageScenario, coverage_scenario
 
 from callers import Callers, client_of
 from contract import check_no_null, check_probe
-from server import AFTERWARDS, AUDIENCE, BACK, SCOPES, SIGN_IN, SIGN_OUT, TOOLS
+from server import AFTERWARDS, AUDIENCE, BACK, REGISTERED, SCOPES, SIGN_IN, SIGN_OUT, TOOLS
 
 with open(os.environ["OPENAPI_SUITE"]) as file:
     SUITE = json.load(file)
@@ -81,6 +81,8 @@ def before_load_schema(context, raw_schema):
     schemas["ResourceList"] = {"type": "array", "items": one, "maxItems": 4}
     schemas["Targets"] = {"enum": ["", [], TOOLS, [TOOLS], [TOOLS, TOOLS]]}
     schemas["ExchangeMembers"]["properties"]["scope"] = {"enum": ["", "tools", "read tools"]}
+    register = raw_schema["paths"]["/register"]["post"]["requestBody"]["content"]["application/json"]["schema"]
+    register["properties"]["redirect_uris"]["items"] = {"enum": REGISTERED}
     sign_in(raw_schema)
     parameters = raw_schema["paths"]["/sessions"]["parameters"]
     next(one for one in parameters if one["name"] == "client_id")["schema"] = {"enum": ["", *CALLERS.kinds]}

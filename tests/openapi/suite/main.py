@@ -28,7 +28,7 @@ GRANTS = {"", "refresh_token", "authorization_code", TOKEN_EXCHANGE, JWT_BEARER}
 # Locally the keys are those that the server has started with; on AWS they are a secret that may be out of reach. These need no table.
 NOT_HERE = {("GET " + path, 503) for path in load()["paths"] if path.startswith("/.well-known/")}
 NOT_HERE |= {(f"POST /authorize/{name}", 503) for name in ("inspect", "reject")}
-NOT_HERE |= {(label, 503) for label in ("GET /authorize", "POST /authorize", "GET /authorize/return")}
+NOT_HERE |= {(label, 503) for label in ("GET /authorize", "POST /authorize", "GET /authorize/return", "POST /register")}
 
 
 def main():
@@ -54,7 +54,7 @@ def run(folder, options):
     files = ["--keys", keys, "--clients", clients]
     seen = set()
 
-    with Server(options.latchkey, folder, "server", *files) as server:
+    with Server(options.latchkey, folder, "server", *files, env={"LATCHKEY_DYNAMIC_CLIENTS": "true"}) as server:
         callers = Callers(server.url, **registrations.parties())
         stage("requests whose answers are known")
         directed = DirectedSignIn(callers, seen)
@@ -121,7 +121,8 @@ def report(cases):
 def silence(folder, registrations):
     secrets = [*registrations.issuers.values(), *registrations.clients.values(), registrations.assertion_secret]
     for log in folder.glob("*.log"):
-        text = log.read_text()
+        # The id of a client that has registered itself is no secret, and long enough to hold what looks like one.
+        text = re.sub(r"lkd1_[A-Za-z0-9_-]+", "", log.read_text())
         assert "token_issued" in text or log.name == "table.log", f"{log.name} has no audit lines"
         # Refresh tokens, tickets, answers, codes; JWTs; cookies.
         tokens = r"lk[tac]?1_[A-Za-z0-9_-]{8}|eyJ[A-Za-z0-9_-]{8}|latchkey-sign-in=[A-Za-z0-9_-]{8}"

@@ -20,6 +20,8 @@ AUDIENCE = ["librechat", "https://api.example.org"]
 SIGN_IN, SIGN_OUT = "https://portal.example.org/sign-in", "https://portal.example.org/sign-out"
 # What users' tokens are exchanged for.
 TOOLS, FILES = "https://tools.example.org/mcp", "https://files.example.org/mcp"
+# Where clients may want them that register themselves.
+REGISTERED = ["http://127.0.0.1:33418/callback", "https://chat.example.org/api/mcp/github/oauth/callback"]
 BACK, AFTERWARDS = "https://chat.example.org/oauth/openid/callback", "https://chat.example.org/login"
 
 
@@ -86,6 +88,12 @@ class Registrations:
         return {
             "issuers": [*issuers, {"issuer_id": "old-portal", "clients": list(self.kinds), **asserting}],
             "clients": [client(name, kind) for name, kind in self.kinds.items()],
+            "dynamic_clients": {
+                "redirect_uris": ["http://127.0.0.1/callback", "https://chat.example.org/api/mcp/*/oauth/callback"],
+                "scopes": SCOPES,
+                "audience": AUDIENCE,
+                "sign_in_issuer": "portal",
+            },
         }
 
 
