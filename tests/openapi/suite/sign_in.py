@@ -4,7 +4,7 @@ import time
 
 from callers import parameters
 from directed import FORM, TOO_LONG, Directed, both
-from server import AFTERWARDS, AUDIENCE, BACK, SIGN_IN, SIGN_OUT
+from server import AFTERWARDS, AUDIENCE, BACK, REGISTERED, SIGN_IN, SIGN_OUT
 
 
 class DirectedSignIn(Directed):
@@ -16,6 +16,7 @@ class DirectedSignIn(Directed):
         self.exchange()
         self.userinfo()
         self.sign_out()
+        self.register()
 
     def begin(self):
         """To the issuer with a ticket, back to the client with an error, or a page."""
@@ -183,6 +184,19 @@ class DirectedSignIn(Directed):
             self.send(label, 400, "invalid_request", auth="Bearer " + tokens["access_token"], **parts)
         self.send(label, 413, "invalid_request", form=TOO_LONG, headers={"Content-Type": FORM})
         self.send(label, 415, "invalid_request", form=b"{}", headers={"Content-Type": "text/plain"})
+
+    def register(self):
+        label, metadata = "POST /register", {"redirect_uris": REGISTERED}
+        client = self.send(label, 201, json=metadata | {"client_name": "An MCP client"}).json()
+        assert client["redirect_uris"] == REGISTERED and client["scope"] == "openid profile email", client
+        public = self.send(label, 201, json=metadata | {"token_endpoint_auth_method": "none"}).json()
+        assert "client_secret" not in public, public
+        for addresses in ([], "x", ["https://chat.example.com/api/mcp/github/oauth/callback"], REGISTERED * 5):
+            self.send(label, 400, "invalid_redirect_uri", json={"redirect_uris": addresses})
+        for asked in ({"token_endpoint_auth_method": "private_key_jwt"}, {"grant_types": []}, {"response_types": ["token"]}):
+            self.send(label, 400, "invalid_client_metadata", json=metadata | asked)
+        self.unreadable(label, None)
+        self.send(label, 415, "invalid_request", form={"redirect_uris": REGISTERED[0]})
 
     def sign_out(self):
         portal, afterwards = self.callers.issuer(), {"post_logout_redirect_uri": AFTERWARDS}
