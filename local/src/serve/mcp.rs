@@ -43,6 +43,9 @@ const CLIENT: HeaderName = HeaderName::from_static("x-latchkey-client-id");
 const GRANTED: HeaderName = HeaderName::from_static("x-latchkey-scope");
 const SESSION: HeaderName = HeaderName::from_static("x-latchkey-sid");
 
+/// What a name begins with that nobody else may use.
+const OURS: &str = "x-latchkey-";
+
 /// For the next hop alone (RFC 9110 §7.6.1), or made anew for it.
 const NOT_PASSED_ON: [HeaderName; 9] = [
     header::CONNECTION,
@@ -203,6 +206,12 @@ fn passed_on(mut headers: HeaderMap) -> HeaderMap {
     for name in NOT_PASSED_ON {
         headers.remove(name);
     }
+    // Servers that make variables of headers cannot tell `_` from `-`.
+    let is_ours = |name: &HeaderName| name.as_str().replace('_', "-").starts_with(OURS);
+    let said: Vec<HeaderName> = headers.keys().filter(|name| is_ours(name)).cloned().collect();
+    for name in said {
+        headers.remove(name);
+    }
     headers
 }
 
@@ -222,6 +231,16 @@ fn path_of(url: &str) -> &str {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn nobody_says_who_they_are_under_our_names_however_they_are_spelled() {
+        let names = ["x-latchkey-sub", "X_LATCHKEY_SUB", "x-latchkey_scope", "x-latchkey-new", "x-latch", "accept"];
+        let headers = names.map(|name| (name.parse::<HeaderName>().unwrap(), "mallory".parse().unwrap()));
+        let left = passed_on(headers.into_iter().collect());
+        let mut left: Vec<&str> = left.keys().map(HeaderName::as_str).collect();
+        left.sort_unstable();
+        assert_eq!(left, ["accept", "x-latch"]);
+    }
 
     #[test]
     fn only_an_address_of_plain_http_is_taken() {

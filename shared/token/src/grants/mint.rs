@@ -67,15 +67,20 @@ impl Mint<'_> {
         Reach { scope: self.scope(), audience: self.client.allowed_audience(&self.session.audience) }
     }
 
-    /// `scope` and `resources` narrow this answer's access token; nothing in common leaves what the session has.
+    /// `scope` and `resources` narrow this answer's access token. A scope with nothing in common leaves what the session has.
+    /// Resources that are registered, but were not when the session was issued, are in the token all the same: its client is
+    /// about to hand it over to them, and must not hand over one for somebody else. It is not live anywhere
+    /// ([`Backing::scope_of`](crate::session::Backing::scope_of)).
     pub(crate) fn narrowed_reach(&self, scope: Option<AskedScope<'_>>, resources: &[String]) -> Reach {
         let Reach { scope: whole_scope, mut audience } = self.reach();
         let scope = match scope.map(|asked| whole_scope.narrowed_to(&asked)) {
             Some(narrowed) if !narrowed.is_empty() => narrowed,
             _ => whole_scope,
         };
-        if audience.iter().any(|one| resources.contains(one)) {
-            audience.retain(|one| resources.contains(one));
+        let asked = |of: &[String]| of.iter().filter(|one| resources.contains(one)).cloned().collect::<Vec<_>>();
+        let narrowed = [asked(&audience), asked(&self.client.audience)];
+        if let Some(narrowed) = narrowed.into_iter().find(|narrowed| !narrowed.is_empty()) {
+            audience = narrowed;
         }
         Reach { scope, audience }
     }

@@ -143,7 +143,7 @@ async fn a_resource_that_is_not_registered_is_refused_and_nothing_is_written_or_
 }
 
 #[tokio::test]
-async fn what_session_and_registration_have_not_in_common_narrows_nothing_as_with_a_scope() {
+async fn a_resource_that_is_newer_than_the_session_is_in_the_token_and_nobody_elses_is() {
     let mut world = world();
     let (first, second) = (world.code_for(&[TOOLS]).await, world.code_for(&[TOOLS, API]).await);
     let new = "https://new.example.org";
@@ -152,6 +152,10 @@ async fn what_session_and_registration_have_not_in_common_narrows_nothing_as_wit
     assert_eq!(audience(&tokens), json!(["chat", API]), "taken out after the portal had accepted");
     assert_eq!(audience(&ok(world.exchange(exchanging(&second)).await)), API);
     let tokens = ok(world.renew_for(&tokens, &[new]).await);
-    assert_eq!(audience(&tokens), json!(["chat", API]), "the session is older than this audience");
+    assert_eq!(
+        audience(&tokens),
+        new,
+        "the session is older than this audience: it is live nowhere, and no one else's"
+    );
     assert_eq!(audience(&ok(world.renew_for(&tokens, &[new, "chat"]).await)), "chat");
 }
