@@ -30,6 +30,9 @@ NOT_HERE = {("GET " + path, 503) for path in load()["paths"] if path.startswith(
 NOT_HERE |= {(f"POST /authorize/{name}", 503) for name in ("inspect", "reject")}
 NOT_HERE |= {(label, 503) for label in ("GET /authorize", "POST /authorize", "GET /authorize/return", "POST /register")}
 
+# The registration would have to change between the begin of a sign-in and its acceptance: shared/token/tests/sign_in does that.
+ERRORS_NOT_HERE = {("POST /authorize/accept", "invalid_target")}
+
 
 def main():
     options = argparse.ArgumentParser(description=__doc__)
@@ -143,11 +146,12 @@ def every_status(seen, errors):
                     continue
                 if (label, int(status)) in seen:
                     count += 1
-                    missing += [f"{label}: {error}" for _, error in documented_errors(label, response) - errors]
+                    missing += [f"{label}: {error}" for _, error in documented_errors(label, response) - errors - ERRORS_NOT_HERE]
                 elif (label, int(status)) not in NOT_HERE:
                     missing.append(f"{label}: {status}")
     assert not missing, f"documented, never seen: {missing}"
-    assert not NOT_HERE & seen, f"seen after all: {NOT_HERE & seen}"
+    seen_after_all = NOT_HERE & seen | ERRORS_NOT_HERE & errors
+    assert not seen_after_all, f"seen after all: {seen_after_all}"
     print(f"   {count} statuses of {len(documented())} operations")
 
 
