@@ -423,6 +423,38 @@ async fn a_faulty_switch_is_503_for_those_clients_and_nobody_else() {
     );
 }
 
+/// Of `dynamic_clients`: nobody can read in it whose clients they are.
+fn without_a_readable_issuer() -> [Value; 2] {
+    let mut faulty = dynamic();
+    faulty["sign_in_issuer"] = 5.into();
+    [faulty, "off".into()]
+}
+
+async fn end_one(app: &App, issuer: &str, tokens: &Tokens) -> Answer {
+    let path = format!("/sessions/{}", tokens.0["session_id"].as_str().unwrap());
+    let request = Request::delete(&path).header("authorization", basic(issuer, &secret_of(issuer)));
+    app.send(request.body(Vec::new()).unwrap()).await
+}
+
+#[tokio::test]
+async fn while_nobody_can_read_whose_such_clients_are_nobody_is_told_that_they_are_not_his() {
+    for faulty in without_a_readable_issuer() {
+        let app = app().await;
+        let client = Mcp::public(&app).await;
+        let (tokens, other) = (client.sign_in().await, app.issue().await);
+        let ticket = client.begin(&app.browser(), &[]).await.carried_to(SIGN_IN_URL)["ticket"].clone();
+        app.rewrite("clients.json", &registrations(faulty, |_| {}));
+        for (step, more) in [("accept", Some(("subject", "alice"))), ("inspect", None), ("reject", Some(("error", "access_denied")))] {
+            let pairs: Vec<_> = [("ticket", ticket.as_str())].into_iter().chain(more).collect();
+            app.portal(step, &pairs).await.refused(503, "temporarily_unavailable");
+        }
+        end_one(&app, "portal", &tokens).await.refused(503, "temporarily_unavailable");
+        assert_eq!(end_one(&app, "portal", &other).await.json(), json!({"ended": 1}));
+        app.rewrite("clients.json", &registrations(dynamic(), |_| {}));
+        client.renew(&tokens).await.tokens();
+    }
+}
+
 #[tokio::test]
 async fn their_sessions_are_listed_and_ended_by_the_issuer_that_signs_them_in() {
     let app = app().await;
@@ -447,10 +479,8 @@ async fn their_sessions_are_listed_and_ended_by_the_issuer_that_signs_them_in() 
     assert_eq!(sessions(&app, "DELETE", "portal", "&client_id=lkd1").await.json(), json!({"ended": 1}));
     app.renew(&other).await.tokens();
     let third = one.sign_in().await;
-    let path = format!("/sessions/{}", third.0["session_id"].as_str().unwrap());
     for (issuer, expected) in [("second", 0), ("portal", 1)] {
-        let request = Request::delete(&path).header("authorization", basic(issuer, &secret_of(issuer)));
-        assert_eq!(app.send(request.body(Vec::new()).unwrap()).await.json(), json!({"ended": expected}), "{issuer}");
+        assert_eq!(end_one(&app, issuer, &third).await.json(), json!({"ended": expected}), "{issuer}");
     }
     assert_eq!(
         sessions(&app, "DELETE", "portal", "").await.json(),

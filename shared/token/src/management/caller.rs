@@ -56,16 +56,16 @@ impl<'a> Caller<'a> {
         token: &AuthenticAccessToken,
         registrations: &Registrations,
         purpose: Purpose,
-    ) -> bool {
-        match self {
-            Self::Issuer(issuer) => registrations.is_client_of(&token.client_id, issuer),
+    ) -> Result<bool, Unavailable> {
+        Ok(match self {
+            Self::Issuer(issuer) => registrations.is_client_of(&token.client_id, issuer)?,
             Self::Client(own) => {
                 // Whoever has registered itself is no target, only a way to one.
                 let is_target = |aud: &String| own.audience.contains(aud) && !own.is_registered();
                 let is_meant = |aud: &String| aud == own.client_id.as_str() || is_target(aud);
                 own.client_id == token.client_id || purpose == Purpose::LetIn && token.audience.iter().any(is_meant)
             }
-        }
+        })
     }
 
     /// The clients whose tokens are this caller's business; each may be one that cannot be asked for now.

@@ -157,10 +157,14 @@ pub(crate) fn recognise<'a>(
         Ok(token) => token.verify(&documents.keys, &documents.registrations, policy, purpose, now)?,
         Err(rejection) => Err(rejection),
     };
-    Ok(verified.and_then(|token| match caller.may_see(&token, &documents.registrations, purpose) {
+    let token = match verified {
+        Ok(token) => token,
+        Err(rejection) => return Ok(Err(rejection)),
+    };
+    Ok(match caller.may_see(&token, &documents.registrations, purpose)? {
         true => Ok(CallersToken::Access(token)),
         false => Err(Reason::AccessTokenOfAnotherClient),
-    }))
+    })
 }
 
 /// Whether an authentic refresh token renews its session, now or when its window opens; nobody can tell where an epoch cannot

@@ -148,10 +148,11 @@ impl<S: ListSessions + ReadSession + RevokeSession, D: DocumentSource> SubjectSe
             Err(_) => self.store.whose(key).await?,
         };
         let registrations = &documents.registrations;
-        let is_own = |client: &ClientId| {
-            registrations.is_client_of(client, issuer) && (client.is_dynamic() || registrations.is_client(client))
-        };
-        let Some((client_id, subject)) = whose.filter(|(client, _)| is_own(client)) else { return Ok(0) };
+        let Some((client_id, subject)) = whose else { return Ok(0) };
+        let is_known = client_id.is_dynamic() || registrations.is_client(&client_id);
+        if !is_known || !registrations.is_client_of(&client_id, issuer)? {
+            return Ok(0);
+        }
         let is_going = match record {
             Ok(record) => {
                 let epochs = registrations.epochs(&client_id)?;
@@ -196,9 +197,10 @@ impl<S: ListSessions + ReadSession + RevokeSession, D: DocumentSource> SubjectSe
         let own = issuer.clients.iter().filter(|id| registrations.is_client(id)).cloned();
         let asked = filter.client_id.as_deref();
         if asked.is_none_or(|id| id.starts_with(DYNAMIC_CLIENTS)) {
-            registrations.check_registered_clients()?;
+            registrations.has_registered_clients(issuer)?;
         }
-        let all = own.chain(registrations.has_registered_clients(issuer).then(ClientId::of_dynamic_clients));
+        let are_own = registrations.has_registered_clients(issuer).unwrap_or(false);
+        let all = own.chain(are_own.then(ClientId::of_dynamic_clients));
         let Some(asked) = asked else {
             let mut all: Vec<_> = all.collect();
             all.sort();
