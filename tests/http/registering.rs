@@ -444,7 +444,9 @@ async fn while_nobody_can_read_whose_such_clients_are_nobody_is_told_that_they_a
         let (tokens, other) = (client.sign_in().await, app.issue().await);
         let ticket = client.begin(&app.browser(), &[]).await.carried_to(SIGN_IN_URL)["ticket"].clone();
         app.rewrite("clients.json", &registrations(faulty, |_| {}));
-        for (step, more) in [("accept", Some(("subject", "alice"))), ("inspect", None), ("reject", Some(("error", "access_denied")))] {
+        for (step, more) in
+            [("accept", Some(("subject", "alice"))), ("inspect", None), ("reject", Some(("error", "access_denied")))]
+        {
             let pairs: Vec<_> = [("ticket", ticket.as_str())].into_iter().chain(more).collect();
             app.portal(step, &pairs).await.refused(503, "temporarily_unavailable");
         }
@@ -452,6 +454,41 @@ async fn while_nobody_can_read_whose_such_clients_are_nobody_is_told_that_they_a
         assert_eq!(end_one(&app, "portal", &other).await.json(), json!({"ended": 1}));
         app.rewrite("clients.json", &registrations(dynamic(), |_| {}));
         client.renew(&tokens).await.tokens();
+    }
+}
+
+#[tokio::test]
+async fn while_nobody_can_read_whose_such_clients_are_every_issuer_ends_the_sessions_of_its_own() {
+    for faulty in without_a_readable_issuer() {
+        let app = app().await;
+        let client = Mcp::public(&app).await;
+        let (tokens, other) = (client.sign_in().await, app.issue().await);
+        app.rewrite("clients.json", &registrations(faulty.clone(), |_| {}));
+        for query in ["", "&client_id=lkd1", &format!("&client_id={}", client.id)] {
+            sessions(&app, "GET", "portal", query).await.refused(503, "temporarily_unavailable");
+        }
+        let listed = sessions(&app, "GET", "portal", "&client_id=librechat").await.json();
+        assert_eq!(listed["sessions"].as_array().unwrap().len(), 1);
+        sessions(&app, "DELETE", "portal", "").await.refused(503, "temporarily_unavailable");
+        app.renew(&other).await.invalid_grant();
+        assert_eq!(sessions(&app, "DELETE", "portal", "&client_id=librechat").await.json(), json!({"ended": 0}));
+        app.rewrite("clients.json", &registrations(dynamic(), |_| {}));
+        client.renew(&tokens).await.tokens();
+        // Who signs nobody in has none of them, and loses nothing.
+        let other = app.issue().await;
+        app.rewrite(
+            "clients.json",
+            &registrations(faulty, |document| {
+                let issuers = document["issuers"].as_array_mut().unwrap();
+                for issuer in issuers {
+                    issuer.as_object_mut().unwrap().remove("sign_in_url");
+                }
+            }),
+        );
+        let listed = sessions(&app, "GET", "portal", "").await.json();
+        assert_eq!(listed["sessions"].as_array().unwrap().len(), 1);
+        assert_eq!(sessions(&app, "DELETE", "portal", "").await.json(), json!({"ended": 1}));
+        app.renew(&other).await.invalid_grant();
     }
 }
 

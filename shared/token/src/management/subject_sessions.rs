@@ -7,7 +7,7 @@ use super::{
 };
 use crate::{
     audit::{Event, EventKind, Reason},
-    failure::{Failure, Refusal},
+    failure::{Failure, Refusal, Unavailable},
     policy::{ENDING_SECONDS, Policy},
     ports::{Audit, Clock, DocumentSource, ListSessions, Randomness, ReadSession, RevokeSession},
     registrations::{Issuer, Registrations},
@@ -78,9 +78,11 @@ impl<S: ListSessions + ReadSession + RevokeSession, D: DocumentSource> SubjectSe
         let now = self.clock.now();
         let documents = self.documents.current(now).await?;
         let issuer = self.issuer(&documents.registrations, caller, now)?;
-        let clients = self.clients(issuer, &documents.registrations, filter)?;
+        let Clients { known, unknown } = self.clients(issuer, &documents.registrations, filter)?;
+        // A list says nothing of what it lacks.
+        unknown.map_or(Ok(()), Err)?;
         let mut sessions: Vec<(Session, Standing)> = Vec::new();
-        for (owner, client) in owners_from(clients, &filter.subject, after)? {
+        for (owner, client) in owners_from(known, &filter.subject, after)? {
             let epochs = documents.registrations.epochs(&client)?;
             let mut last = Sid::last_over_at(now);
             if let Some(after) = after.filter(|after| after.owner == owner) {
@@ -108,7 +110,8 @@ impl<S: ListSessions + ReadSession + RevokeSession, D: DocumentSource> SubjectSe
         Ok(ListedPage { sessions, next: None })
     }
 
-    /// Ends them all, idle or not, for as long as a request may. A session that is issued meanwhile may escape.
+    /// Ends them all, idle or not, for as long as a request may. A session that is issued meanwhile may escape. Where it
+    /// cannot be read whether clients are the issuer's that have registered themselves, all others' are ended before it fails.
     pub async fn end_all(&self, caller: &CallerIdentification, filter: &SessionFilter) -> Result<Ended, Failure> {
         let now = self.clock.now();
         let documents = self.documents.current(now).await?;
@@ -119,7 +122,8 @@ impl<S: ListSessions + ReadSession + RevokeSession, D: DocumentSource> SubjectSe
             EndSessions { store, clock, randomness, reason: caller.reason(), until: Some(now.plus(ENDING_SECONDS)) };
         let name = documents.keys.audit_name(&filter.subject);
         let mut all = Ended::default();
-        for client in self.clients(issuer, &documents.registrations, filter)? {
+        let Clients { known, unknown } = self.clients(issuer, &documents.registrations, filter)?;
+        for client in known {
             let told = |key: &SessionKey| {
                 let session = Ending { key, client_id: &client, subject_name: name.clone() };
                 record_end(self.audit, caller, session);
@@ -133,7 +137,8 @@ impl<S: ListSessions + ReadSession + RevokeSession, D: DocumentSource> SubjectSe
                 return Ok(Ended { has_more: true, ..all });
             }
         }
-        Ok(all)
+        // What is certainly the issuer's has ended all the same.
+        unknown.map_or(Ok(all), |unavailable| Err(unavailable.into()))
     }
 
     /// Ends one, idle or not; 0 if it is unknown, another issuer's, or over. A record that cannot be read is ended as well,
@@ -193,25 +198,29 @@ impl<S: ListSessions + ReadSession + RevokeSession, D: DocumentSource> SubjectSe
         issuer: &Issuer,
         registrations: &Registrations,
         filter: &SessionFilter,
-    ) -> Result<Vec<ClientId>, Failure> {
+    ) -> Result<Clients, Failure> {
         let own = issuer.clients.iter().filter(|id| registrations.is_client(id)).cloned();
         let asked = filter.client_id.as_deref();
-        if asked.is_none_or(|id| id.starts_with(DYNAMIC_CLIENTS)) {
-            registrations.has_registered_clients(issuer)?;
-        }
-        let are_own = registrations.has_registered_clients(issuer).unwrap_or(false);
+        let (are_own, unknown) = match registrations.has_registered_clients(issuer) {
+            Ok(are_own) => (are_own, None),
+            Err(unavailable) => (false, Some(unavailable)),
+        };
         let all = own.chain(are_own.then(ClientId::of_dynamic_clients));
         let Some(asked) = asked else {
-            let mut all: Vec<_> = all.collect();
-            all.sort();
-            return Ok(all);
+            let mut known: Vec<_> = all.collect();
+            known.sort();
+            // Who has no sign_in_url signs nobody in.
+            return Ok(Clients { known, unknown: unknown.filter(|_| issuer.sign_in_url.is_some()) });
         };
+        if let Some(unavailable) = unknown.filter(|_| asked.starts_with(DYNAMIC_CLIENTS)) {
+            return Err(unavailable.into());
+        }
         let asked = ClientId::parse(asked);
         // An id that nobody has is no fault: its registration may be over, and its sessions are not yet.
         let is_asked =
             |own: &ClientId| asked.as_ref().is_some_and(|asked| own == asked || own.is_dynamic() && asked.is_dynamic());
         match asked.clone().filter(|_| all.into_iter().any(|own| is_asked(&own))) {
-            Some(asked) => Ok(vec![asked]),
+            Some(asked) => Ok(Clients { known: vec![asked], unknown: None }),
             None => {
                 let event = Event::new(EventKind::ClientRejected).issuer(&issuer.issuer_id);
                 self.audit.record(&event.because(Reason::IssuerMayNotActForClient));
@@ -248,6 +257,13 @@ impl<S: ListSessions + ReadSession + RevokeSession, D: DocumentSource> SubjectSe
             }
         }
     }
+}
+
+/// The clients of a query.
+struct Clients {
+    known: Vec<ClientId>,
+    /// Those that have registered themselves may be among them.
+    unknown: Option<Unavailable>,
 }
 
 /// Whether `client` is one of those that have registered themselves, and not all of them.
