@@ -579,6 +579,48 @@ async fn such_a_client_sees_its_own_tokens_only() {
 }
 
 #[tokio::test]
+async fn the_issuer_that_signs_them_in_introspects_and_revokes_by_their_refresh_tokens() {
+    let app = app().await;
+    let client = Mcp::public(&app).await;
+    let (tokens, kept, other) = (client.sign_in().await, client.sign_in().await, app.issue().await);
+    let ask = async |route: &str, issuer: &str, token: &str| {
+        let body = form(&[("token", token)]);
+        app.post(&format!("/token/{route}"), Some(&basic(issuer, &secret_of(issuer))), FORM, body).await
+    };
+    let said = ask("introspect", "portal", tokens.refresh()).await.json();
+    assert_eq!((&said["active"], &said["client_id"]), (&json!(true), &json!(client.id)));
+    assert_eq!(ask("introspect", "second", tokens.refresh()).await.json(), json!({"active": false}));
+    assert_eq!(ask("revoke", "second", tokens.refresh()).await.status, 200);
+    let mut forged = tokens.refresh().to_owned();
+    forged.replace_range(50..51, if &forged[50..51] == "A" { "B" } else { "A" });
+    assert_eq!(ask("introspect", "portal", &forged).await.json(), json!({"active": false}));
+    assert_eq!(ask("revoke", "portal", &forged).await.status, 200);
+    let tokens = client.renew(&tokens).await.tokens();
+    // By the token before this one as well.
+    let newest = client.renew(&kept).await.tokens();
+    for token in [tokens.refresh(), kept.refresh()] {
+        assert_eq!(ask("revoke", "portal", token).await.json(), json!({}));
+    }
+    for ended in [&tokens, &newest] {
+        client.renew(ended).await.invalid_grant();
+        assert!(!is_let_in(&app, ended).await);
+        assert_eq!(ask("introspect", "portal", ended.refresh()).await.json(), json!({"active": false}));
+    }
+    app.operations();
+    assert_eq!(ask("introspect", "portal", other.refresh()).await.json()["active"], true);
+    assert_eq!(app.operations().len(), 1, "a listed client's needs no more than before");
+    let tokens = client.sign_in().await;
+    let mut faulty = dynamic();
+    faulty["seconds"] = "long".into();
+    for faulty in [faulty].into_iter().chain(without_a_readable_issuer()) {
+        app.rewrite("clients.json", &registrations(faulty, |_| {}));
+        for route in ["introspect", "revoke"] {
+            ask(route, "portal", tokens.refresh()).await.refused(503, "temporarily_unavailable");
+        }
+    }
+}
+
+#[tokio::test]
 async fn such_a_client_signs_out_by_its_id_token_and_goes_nowhere_but_to_the_portal() {
     let app = app().await;
     let client = Mcp::public(&app).await;

@@ -68,11 +68,13 @@ impl<'a> Caller<'a> {
         })
     }
 
-    /// The clients whose tokens are this caller's business; each may be one that cannot be asked for now.
+    /// The clients whose tokens are this caller's business; each may be one that cannot be asked for now. Of those that have
+    /// registered themselves, the ones that the request at hand brings along.
     pub fn clients(&self, registrations: &'a Registrations) -> Vec<Result<&'a Client, Unavailable>> {
         match self {
             Self::Issuer(issuer) => {
-                issuer.clients.iter().filter_map(|id| registrations.client(id.as_str()).transpose()).collect()
+                let listed = issuer.clients.iter().filter_map(|id| registrations.client(id.as_str()).transpose());
+                listed.chain(registrations.recognised_of(issuer).map(Ok)).collect()
             }
             Self::Client(own) => vec![Ok(*own)],
         }

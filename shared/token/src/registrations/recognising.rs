@@ -48,6 +48,12 @@ impl Registrations {
         }
     }
 
+    /// Those of the issuer's clients that have registered themselves and that the request at hand brings along.
+    pub(crate) fn recognised_of(&self, issuer: &Issuer) -> impl Iterator<Item = &Client> {
+        let are_own = self.has_registered_clients(issuer).is_ok_and(|are_own| are_own);
+        self.recognised.iter().filter(move |_| are_own)
+    }
+
     /// The same registrations with those clients besides whose ids are among `ids` and were made by the deployment of
     /// `issuer`, unless their registrations are over. `None`: there are none. `key` gives the registration key of a number.
     pub(crate) fn recognising<'i, 'k>(
