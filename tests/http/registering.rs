@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use aws_sdk_dynamodb::types::AttributeValue;
 use lambda_http::http::Request;
 use serde_json::{Value, json};
 
@@ -524,6 +525,20 @@ async fn their_sessions_are_listed_and_ended_by_the_issuer_that_signs_them_in() 
         json!({"ended": 1}),
         "what is left is another client's"
     );
+}
+
+#[tokio::test]
+async fn a_record_that_cannot_be_read_ends_with_its_client_and_others_stay() {
+    let app = app().await;
+    let (one, two) = (Mcp::public(&app).await, Mcp::public(&app).await);
+    let first = one.sign_in().await;
+    app.plant("generation", AttributeValue::S("x".into())).await;
+    let second = two.sign_in().await;
+    one.renew(&first).await.refused(503, "temporarily_unavailable");
+    let query = format!("&client_id={}", one.id);
+    assert_eq!(sessions(&app, "DELETE", "portal", &query).await.json(), json!({"ended": 1}));
+    assert_eq!(sessions(&app, "DELETE", "portal", &query).await.json(), json!({"ended": 0}));
+    two.renew(&second).await.tokens();
 }
 
 #[tokio::test]

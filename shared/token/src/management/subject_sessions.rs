@@ -128,10 +128,9 @@ impl<S: ListSessions + ReadSession + RevokeSession, D: DocumentSource> SubjectSe
                 let session = Ending { key, client_id: &client, subject_name: name.clone() };
                 record_end(self.audit, caller, session);
             };
-            let ended = match is_one_registered(&client) {
-                true => self.end_registered(caller, &client, &filter.subject, name.as_ref(), now).await?,
-                false => ending.of(&Owner::of(&client, &filter.subject), &told).await?,
-            };
+            // Keys do not tell sessions of those apart that have registered themselves: their records do.
+            let only = is_one_registered(&client).then_some(&client);
+            let ended = ending.of(&Owner::of(&client, &filter.subject), only, &told).await?;
             all.count += ended.count;
             if ended.has_more {
                 return Ok(Ended { has_more: true, ..all });
@@ -225,35 +224,6 @@ impl<S: ListSessions + ReadSession + RevokeSession, D: DocumentSource> SubjectSe
                 let event = Event::new(EventKind::ClientRejected).issuer(&issuer.issuer_id);
                 self.audit.record(&event.because(Reason::IssuerMayNotActForClient));
                 Err(Refusal::UnauthorizedClient.into())
-            }
-        }
-    }
-
-    /// Ends the sessions of one client that has registered itself: their keys do not tell them from those of others, so their
-    /// records are read. One that cannot be read is left.
-    async fn end_registered(
-        &self,
-        caller: Caller<'_>,
-        client: &ClientId,
-        subject: &Subject,
-        name: Option<&String>,
-        now: Timestamp,
-    ) -> Result<Ended, Failure> {
-        let owner = Owner::of(client, subject);
-        let mut after = Sid::last_over_at(now);
-        let mut count = 0;
-        loop {
-            let page = self.store.page(&owner, &after, PageLimit::MAX.0).await?;
-            for record in page.items.iter().filter(|record| record.client_id == *client) {
-                if self.clock.now() >= now.plus(ENDING_SECONDS) {
-                    return Ok(Ended { count, has_more: true });
-                }
-                let session = Ending { key: &record.key, client_id: client, subject_name: name.cloned() };
-                count += usize::from(end(self.store, self.randomness, self.audit, caller, session, now).await?);
-            }
-            match page.next {
-                Some(next) => after = next,
-                None => return Ok(Ended { count, has_more: false }),
             }
         }
     }
