@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use aws_sdk_dynamodb::types::AttributeValue;
 use lambda_http::http::Request;
 use serde_json::{Value, json};
 
@@ -423,6 +424,75 @@ async fn a_faulty_switch_is_503_for_those_clients_and_nobody_else() {
     );
 }
 
+/// Of `dynamic_clients`: nobody can read in it whose clients they are.
+fn without_a_readable_issuer() -> [Value; 2] {
+    let mut faulty = dynamic();
+    faulty["sign_in_issuer"] = 5.into();
+    [faulty, "off".into()]
+}
+
+async fn end_one(app: &App, issuer: &str, tokens: &Tokens) -> Answer {
+    let path = format!("/sessions/{}", tokens.0["session_id"].as_str().unwrap());
+    let request = Request::delete(&path).header("authorization", basic(issuer, &secret_of(issuer)));
+    app.send(request.body(Vec::new()).unwrap()).await
+}
+
+#[tokio::test]
+async fn while_nobody_can_read_whose_such_clients_are_nobody_is_told_that_they_are_not_his() {
+    for faulty in without_a_readable_issuer() {
+        let app = app().await;
+        let client = Mcp::public(&app).await;
+        let (tokens, other) = (client.sign_in().await, app.issue().await);
+        let ticket = client.begin(&app.browser(), &[]).await.carried_to(SIGN_IN_URL)["ticket"].clone();
+        app.rewrite("clients.json", &registrations(faulty, |_| {}));
+        for (step, more) in
+            [("accept", Some(("subject", "alice"))), ("inspect", None), ("reject", Some(("error", "access_denied")))]
+        {
+            let pairs: Vec<_> = [("ticket", ticket.as_str())].into_iter().chain(more).collect();
+            app.portal(step, &pairs).await.refused(503, "temporarily_unavailable");
+        }
+        end_one(&app, "portal", &tokens).await.refused(503, "temporarily_unavailable");
+        assert_eq!(end_one(&app, "portal", &other).await.json(), json!({"ended": 1}));
+        app.rewrite("clients.json", &registrations(dynamic(), |_| {}));
+        client.renew(&tokens).await.tokens();
+    }
+}
+
+#[tokio::test]
+async fn while_nobody_can_read_whose_such_clients_are_every_issuer_ends_the_sessions_of_its_own() {
+    for faulty in without_a_readable_issuer() {
+        let app = app().await;
+        let client = Mcp::public(&app).await;
+        let (tokens, other) = (client.sign_in().await, app.issue().await);
+        app.rewrite("clients.json", &registrations(faulty.clone(), |_| {}));
+        for query in ["", "&client_id=lkd1", &format!("&client_id={}", client.id)] {
+            sessions(&app, "GET", "portal", query).await.refused(503, "temporarily_unavailable");
+        }
+        let listed = sessions(&app, "GET", "portal", "&client_id=librechat").await.json();
+        assert_eq!(listed["sessions"].as_array().unwrap().len(), 1);
+        sessions(&app, "DELETE", "portal", "").await.refused(503, "temporarily_unavailable");
+        app.renew(&other).await.invalid_grant();
+        assert_eq!(sessions(&app, "DELETE", "portal", "&client_id=librechat").await.json(), json!({"ended": 0}));
+        app.rewrite("clients.json", &registrations(dynamic(), |_| {}));
+        client.renew(&tokens).await.tokens();
+        // Who signs nobody in has none of them, and loses nothing.
+        let other = app.issue().await;
+        app.rewrite(
+            "clients.json",
+            &registrations(faulty, |document| {
+                let issuers = document["issuers"].as_array_mut().unwrap();
+                for issuer in issuers {
+                    issuer.as_object_mut().unwrap().remove("sign_in_url");
+                }
+            }),
+        );
+        let listed = sessions(&app, "GET", "portal", "").await.json();
+        assert_eq!(listed["sessions"].as_array().unwrap().len(), 1);
+        assert_eq!(sessions(&app, "DELETE", "portal", "").await.json(), json!({"ended": 1}));
+        app.renew(&other).await.invalid_grant();
+    }
+}
+
 #[tokio::test]
 async fn their_sessions_are_listed_and_ended_by_the_issuer_that_signs_them_in() {
     let app = app().await;
@@ -447,16 +517,28 @@ async fn their_sessions_are_listed_and_ended_by_the_issuer_that_signs_them_in() 
     assert_eq!(sessions(&app, "DELETE", "portal", "&client_id=lkd1").await.json(), json!({"ended": 1}));
     app.renew(&other).await.tokens();
     let third = one.sign_in().await;
-    let path = format!("/sessions/{}", third.0["session_id"].as_str().unwrap());
     for (issuer, expected) in [("second", 0), ("portal", 1)] {
-        let request = Request::delete(&path).header("authorization", basic(issuer, &secret_of(issuer)));
-        assert_eq!(app.send(request.body(Vec::new()).unwrap()).await.json(), json!({"ended": expected}), "{issuer}");
+        assert_eq!(end_one(&app, issuer, &third).await.json(), json!({"ended": expected}), "{issuer}");
     }
     assert_eq!(
         sessions(&app, "DELETE", "portal", "").await.json(),
         json!({"ended": 1}),
         "what is left is another client's"
     );
+}
+
+#[tokio::test]
+async fn a_record_that_cannot_be_read_ends_with_its_client_and_others_stay() {
+    let app = app().await;
+    let (one, two) = (Mcp::public(&app).await, Mcp::public(&app).await);
+    let first = one.sign_in().await;
+    app.plant("generation", AttributeValue::S("x".into())).await;
+    let second = two.sign_in().await;
+    one.renew(&first).await.refused(503, "temporarily_unavailable");
+    let query = format!("&client_id={}", one.id);
+    assert_eq!(sessions(&app, "DELETE", "portal", &query).await.json(), json!({"ended": 1}));
+    assert_eq!(sessions(&app, "DELETE", "portal", &query).await.json(), json!({"ended": 0}));
+    two.renew(&second).await.tokens();
 }
 
 #[tokio::test]
@@ -509,6 +591,48 @@ async fn such_a_client_sees_its_own_tokens_only() {
     let public = Mcp::public(&app).await;
     let asked = form(&[("token", own.access()), ("client_id", &public.id)]);
     app.post("/token/introspect", None, FORM, asked).await.refused(401, "invalid_client");
+}
+
+#[tokio::test]
+async fn the_issuer_that_signs_them_in_introspects_and_revokes_by_their_refresh_tokens() {
+    let app = app().await;
+    let client = Mcp::public(&app).await;
+    let (tokens, kept, other) = (client.sign_in().await, client.sign_in().await, app.issue().await);
+    let ask = async |route: &str, issuer: &str, token: &str| {
+        let body = form(&[("token", token)]);
+        app.post(&format!("/token/{route}"), Some(&basic(issuer, &secret_of(issuer))), FORM, body).await
+    };
+    let said = ask("introspect", "portal", tokens.refresh()).await.json();
+    assert_eq!((&said["active"], &said["client_id"]), (&json!(true), &json!(client.id)));
+    assert_eq!(ask("introspect", "second", tokens.refresh()).await.json(), json!({"active": false}));
+    assert_eq!(ask("revoke", "second", tokens.refresh()).await.status, 200);
+    let mut forged = tokens.refresh().to_owned();
+    forged.replace_range(50..51, if &forged[50..51] == "A" { "B" } else { "A" });
+    assert_eq!(ask("introspect", "portal", &forged).await.json(), json!({"active": false}));
+    assert_eq!(ask("revoke", "portal", &forged).await.status, 200);
+    let tokens = client.renew(&tokens).await.tokens();
+    // By the token before this one as well.
+    let newest = client.renew(&kept).await.tokens();
+    for token in [tokens.refresh(), kept.refresh()] {
+        assert_eq!(ask("revoke", "portal", token).await.json(), json!({}));
+    }
+    for ended in [&tokens, &newest] {
+        client.renew(ended).await.invalid_grant();
+        assert!(!is_let_in(&app, ended).await);
+        assert_eq!(ask("introspect", "portal", ended.refresh()).await.json(), json!({"active": false}));
+    }
+    app.operations();
+    assert_eq!(ask("introspect", "portal", other.refresh()).await.json()["active"], true);
+    assert_eq!(app.operations().len(), 1, "a listed client's needs no more than before");
+    let tokens = client.sign_in().await;
+    let mut faulty = dynamic();
+    faulty["seconds"] = "long".into();
+    for faulty in [faulty].into_iter().chain(without_a_readable_issuer()) {
+        app.rewrite("clients.json", &registrations(faulty, |_| {}));
+        for route in ["introspect", "revoke"] {
+            ask(route, "portal", tokens.refresh()).await.refused(503, "temporarily_unavailable");
+        }
+    }
 }
 
 #[tokio::test]

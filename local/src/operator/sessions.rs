@@ -319,7 +319,7 @@ impl Revoke {
                 progress.inc(1);
                 ended.lock().unwrap_or_else(PoisonError::into_inner).push(session);
             };
-            let answer = ending.of(&Owner::of(client, subject), &told).await;
+            let answer = ending.of(&Owner::of(client, subject), None, &told).await;
             answer.map_err(|failure| self.stopped(failure, &ended))?;
         }
         progress.finish_and_clear();
@@ -584,7 +584,7 @@ impl Wanted<'_> {
         for client in clients {
             let mut after = Some(Sid::last_over_at(now));
             while let Some(sid) = after {
-                let page = store.keys(&Owner::of(client, subject), &sid).await?;
+                let page = store.keys(&Owner::of(client, subject), &sid, None).await?;
                 going.extend(page.items.into_iter().filter(|key| self.includes(key)).map(|key| (key, client)));
                 after = page.next;
             }

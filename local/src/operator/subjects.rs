@@ -193,7 +193,7 @@ impl Erase {
             progress.inc(1);
             ended.fetch_add(1, Ordering::Relaxed);
         };
-        match ending.of(owner, &told).await {
+        match ending.of(owner, None, &told).await {
             Ok(_) => Ok(()),
             Err(EndingFailure::Unavailable(failed) | EndingFailure::Unrepeatable(failed)) => Err(failed),
             Err(EndingFailure::Refused(refusal)) => Err(Unavailable::new("session store", format!("{refusal:?}"))),

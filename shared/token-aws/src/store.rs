@@ -313,6 +313,7 @@ impl ReadSession for DynamoDbSessions {
 const MIN_PAGE: usize = 100;
 /// So many keys come in one request.
 const KEYS_PER_PAGE: i32 = 1000;
+const NOT_REVOKED: &str = "attribute_not_exists(revoked_at)";
 
 impl DynamoDbSessions {
     /// All records of an owner. "owner" is a word of DynamoDB's own.
@@ -331,7 +332,7 @@ impl DynamoDbSessions {
         self.query(owner)
             .key_condition_expression("#owner = :owner AND sid > :after")
             .expression_attribute_values(":after", binary(after.as_bytes()))
-            .filter_expression("attribute_not_exists(revoked_at)")
+            .filter_expression(NOT_REVOKED)
     }
 }
 
@@ -376,8 +377,18 @@ impl ListSessions for DynamoDbSessions {
         Ok(Page { items, next })
     }
 
-    async fn keys(&self, owner: &Owner, after: &Sid) -> Result<Page<SessionKey>, Unavailable> {
-        let request = self.query_after(owner, after).projection_expression("#owner, sid").limit(KEYS_PER_PAGE);
+    async fn keys(
+        &self,
+        owner: &Owner,
+        after: &Sid,
+        client: Option<&ClientId>,
+    ) -> Result<Page<SessionKey>, Unavailable> {
+        let mut request = self.query_after(owner, after).projection_expression("#owner, sid").limit(KEYS_PER_PAGE);
+        if let Some(client) = client {
+            request = request
+                .filter_expression(format!("{NOT_REVOKED} AND client_id = :client"))
+                .expression_attribute_values(":client", string(client.as_str()));
+        }
         let output = self.timed(Box::pin(request.send())).await.map_err(unavailable)?;
         // No token leads to a key of another form.
         let items = output.items().iter().filter_map(|item| record::session_key(item).ok()).collect();

@@ -14,7 +14,7 @@ use latchkey_token::{
     },
     session::{Decision, Presented, Renewal, Revocation, Session, Write, WriteOutcome, decide},
     tokens::{SecretHash, SingleUse},
-    values::{AssertionKey, Owner, SessionKey, Sid},
+    values::{AssertionKey, ClientId, Owner, SessionKey, Sid},
 };
 
 /// So few keys come at once that a test sees pages.
@@ -108,9 +108,15 @@ impl ListSessions for InMemorySessions {
         Ok(Page { items, next })
     }
 
-    async fn keys(&self, owner: &Owner, after: &Sid) -> Result<Page<SessionKey>, Unavailable> {
+    async fn keys(
+        &self,
+        owner: &Owner,
+        after: &Sid,
+        client: Option<&ClientId>,
+    ) -> Result<Page<SessionKey>, Unavailable> {
         let Page { items, next } = self.page(owner, after, KEYS_PER_PAGE).await?;
-        Ok(Page { items: items.iter().map(|session| session.key).collect(), next })
+        let is_asked = |session: &&Session| client.is_none_or(|client| session.client_id == *client);
+        Ok(Page { items: items.iter().filter(is_asked).map(|session| session.key).collect(), next })
     }
 }
 

@@ -260,8 +260,13 @@ pub trait ListSessions: Send + Sync {
     ) -> impl Future<Output = Result<Page<Session>, Unavailable>> + Send;
 
     /// The keys of the owner's sessions with a sid greater than `after` that have not been revoked, whether or not their
-    /// records can be read. One request.
-    fn keys(&self, owner: &Owner, after: &Sid) -> impl Future<Output = Result<Page<SessionKey>, Unavailable>> + Send;
+    /// records can be read. With a client: those whose records say that they are its. One request.
+    fn keys(
+        &self,
+        owner: &Owner,
+        after: &Sid,
+        client: Option<&ClientId>,
+    ) -> impl Future<Output = Result<Page<SessionKey>, Unavailable>> + Send;
 }
 
 /// Ends sessions.

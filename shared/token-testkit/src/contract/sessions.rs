@@ -218,9 +218,14 @@ async fn an_owners_sessions_are_listed_completely(store: &impl SessionStore, num
 
 async fn pages_hold_what_is_neither_over_nor_revoked_in_order(store: &impl SessionStore, number: u32) {
     let first = session(number);
-    let mut keys = Vec::new();
+    let other = ClientId::parse("other").expect("an id");
+    let (mut keys, mut others) = (Vec::new(), Vec::new());
     for index in 0..230_u8 {
         let mut session = first.clone();
+        // Whoever has registered itself shares its owner with others.
+        if index % 3 == 0 {
+            session.client_id = other.clone();
+        }
         // Every tenth is over at NOW, every seventh has been revoked.
         let absolute_expires_at = if index % 10 == 0 { NOW } else { NOW.plus(1_000 - u32::from(index)) };
         session.key.sid = Sid::new(absolute_expires_at, 86_400, [index; 7]);
@@ -230,18 +235,24 @@ async fn pages_hold_what_is_neither_over_nor_revoked_in_order(store: &impl Sessi
             store.revoke(&session.key, &revocation(1)).await.expect("an answer");
         } else if index % 10 != 0 {
             keys.push(session.key);
+            others.extend((index % 3 == 0).then_some(session.key));
         }
     }
     keys.sort();
+    others.sort();
     let owner = &first.key.owner;
     let mut found = Vec::new();
-    let mut after = Some(Sid::last_over_at(NOW));
-    while let Some(sid) = after {
-        let page = store.keys(owner, &sid).await.expect("a page");
-        found.extend(page.items);
-        after = page.next;
+    let mut after;
+    for (client, expected) in [(None, &keys), (Some(&other), &others)] {
+        found.clear();
+        after = Some(Sid::last_over_at(NOW));
+        while let Some(sid) = after {
+            let page = store.keys(owner, &sid, client).await.expect("a page");
+            found.extend(page.items);
+            after = page.next;
+        }
+        assert_eq!(&found, expected, "{client:?}");
     }
-    assert_eq!(found, keys);
     for limit in [1, 50, 1_000] {
         found.clear();
         after = Some(Sid::last_over_at(NOW));

@@ -190,7 +190,7 @@ impl<S: ReadSession, D: DocumentSource> TokenExchange<'_, S, D> {
         if owner.is_none_or(|owner| owner.algorithm.is_symmetric()) {
             return Ok(Err(Reason::AccessTokenAlgorithm));
         }
-        if !Caller::Client(client).may_see(token, &documents.registrations, Purpose::LetIn) {
+        if !Caller::Client(client).may_see(token, &documents.registrations, Purpose::LetIn)? {
             return Ok(Err(Reason::AccessTokenOfAnotherClient));
         }
         if let Err(reason) = token.check_times(now, self.policy.clock_skew_seconds) {

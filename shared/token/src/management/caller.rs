@@ -56,23 +56,25 @@ impl<'a> Caller<'a> {
         token: &AuthenticAccessToken,
         registrations: &Registrations,
         purpose: Purpose,
-    ) -> bool {
-        match self {
-            Self::Issuer(issuer) => registrations.is_client_of(&token.client_id, issuer),
+    ) -> Result<bool, Unavailable> {
+        Ok(match self {
+            Self::Issuer(issuer) => registrations.is_client_of(&token.client_id, issuer)?,
             Self::Client(own) => {
                 // Whoever has registered itself is no target, only a way to one.
                 let is_target = |aud: &String| own.audience.contains(aud) && !own.is_registered();
                 let is_meant = |aud: &String| aud == own.client_id.as_str() || is_target(aud);
                 own.client_id == token.client_id || purpose == Purpose::LetIn && token.audience.iter().any(is_meant)
             }
-        }
+        })
     }
 
-    /// The clients whose tokens are this caller's business; each may be one that cannot be asked for now.
+    /// The clients whose tokens are this caller's business; each may be one that cannot be asked for now. Of those that have
+    /// registered themselves, the ones that the request at hand brings along.
     pub fn clients(&self, registrations: &'a Registrations) -> Vec<Result<&'a Client, Unavailable>> {
         match self {
             Self::Issuer(issuer) => {
-                issuer.clients.iter().filter_map(|id| registrations.client(id.as_str()).transpose()).collect()
+                let listed = issuer.clients.iter().filter_map(|id| registrations.client(id.as_str()).transpose());
+                listed.chain(registrations.recognised_of(issuer).map(Ok)).collect()
             }
             Self::Client(own) => vec![Ok(*own)],
         }

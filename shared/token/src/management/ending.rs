@@ -7,7 +7,7 @@ use crate::{
     audit::Reason,
     failure::Failure,
     ports::{Clock, ListSessions, Randomness, RevokeSession},
-    values::{Owner, SessionKey, Sid, Timestamp},
+    values::{ClientId, Owner, SessionKey, Sid, Timestamp},
 };
 
 /// So many sessions are ended at the same time.
@@ -39,7 +39,14 @@ pub struct EndSessions<'a, S> {
 impl<S: ListSessions + RevokeSession> EndSessions<'_, S> {
     /// Ends the sessions of `owner`, and tells of each that was still going. After a failure no write begins; those that
     /// have begun are waited for and told of. A session that is issued meanwhile may escape.
-    pub async fn of(&self, owner: &Owner, told: &(dyn Fn(&SessionKey) + Sync)) -> Result<Ended, Failure> {
+    /// With a client only those are ended whose records say that they are its: many have one owner that have registered
+    /// themselves.
+    pub async fn of(
+        &self,
+        owner: &Owner,
+        client: Option<&ClientId>,
+        told: &(dyn Fn(&SessionKey) + Sync),
+    ) -> Result<Ended, Failure> {
         let now = self.clock.now();
         let mut after = Sid::last_over_at(now);
         let mut count = 0;
@@ -47,7 +54,7 @@ impl<S: ListSessions + RevokeSession> EndSessions<'_, S> {
             if self.is_late() {
                 return Ok(Ended { count, has_more: true });
             }
-            let page = self.store.keys(owner, &after).await?;
+            let page = self.store.keys(owner, &after, client).await?;
             let ended = self.end(page.items, now, told).await?;
             count += ended.count;
             if ended.has_more {
@@ -173,7 +180,7 @@ mod tests {
             let tell = |_: &SessionKey| {
                 told.fetch_add(1, SeqCst);
             };
-            let answer = ending.of(&session(0).key.owner, &tell).await;
+            let answer = ending.of(&session(0).key.owner, None, &tell).await;
             (answer, told.into_inner())
         }
     }
@@ -200,7 +207,7 @@ mod tests {
             panic!("keys alone");
         }
 
-        async fn keys(&self, _: &Owner, after: &Sid) -> Result<Page<SessionKey>, Unavailable> {
+        async fn keys(&self, _: &Owner, after: &Sid, _: Option<&ClientId>) -> Result<Page<SessionKey>, Unavailable> {
             let going = self.going.lock().unwrap();
             let mut keys = going.iter().filter(|key| key.sid > *after).copied();
             let items: Vec<SessionKey> = keys.by_ref().take(100).collect();

@@ -6,7 +6,7 @@ use serde_json::json;
 
 use super::{
     caller::{Caller, CallerIdentification, identify},
-    recognise::{CallersToken, Mentioning, documents_for, is_current, recognise, scope_of},
+    recognise::{CallersToken, Mentioning, documents_for, is_current, knowing_registered_owner, recognise, scope_of},
 };
 use crate::{
     audit::{Event, EventKind, Reason},
@@ -45,6 +45,7 @@ impl<S: ReadSession, D: DocumentSource> Introspect<'_, S, D> {
         self.identify(identify(&documents.registrations, caller, self.policy, now, self.audit)?)?;
         let documents = documents_for(&source, documents, token, now).await?;
         let caller = self.identify(identify(&documents.registrations, caller, self.policy, now, self.audit)?)?;
+        let documents = knowing_registered_owner(self.store, &documents, caller, token, self.policy, now).await?;
         let said = match recognise(token, caller, &documents, self.policy, Purpose::LetIn, now)? {
             Err(reason) => Err(reason),
             Ok(CallersToken::Access(token)) => self.access_token(token, &documents, now).await?,

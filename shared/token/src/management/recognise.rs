@@ -8,7 +8,7 @@ use crate::{
     documents::Documents,
     failure::Unavailable,
     policy::Policy,
-    ports::DocumentSource,
+    ports::{DocumentSource, ReadSession},
     registrations::{Client, ClientPolicy, Registrations, epoch_unreadable},
     session::{Backing, Decision, Presented, RenewalRules, Session, Write, decide},
     tokens::{
@@ -125,6 +125,35 @@ pub(crate) async fn documents_for<D: DocumentSource>(
     if is_unknown { source.reloaded(now).await } else { Ok(current) }
 }
 
+/// Documents in which the client of an issuer's refresh token is known that has registered itself: the token does not name
+/// it, so the session's record is asked. One read, and only where no listed client of the issuer has the token.
+pub(crate) async fn knowing_registered_owner<S: ReadSession>(
+    store: &S,
+    documents: &Arc<Documents>,
+    caller: Caller<'_>,
+    token: &str,
+    policy: &Policy,
+    now: Timestamp,
+) -> Result<Arc<Documents>, Unavailable> {
+    let unchanged = Arc::clone(documents);
+    let (Caller::Issuer(issuer), Ok(unverified)) = (caller, UnverifiedRefreshToken::parse(token)) else {
+        return Ok(unchanged);
+    };
+    let registrations = &documents.registrations;
+    let has_none = matches!(registrations.has_registered_clients(issuer), Ok(false));
+    if has_none || matches!(recognise(token, caller, documents, policy, Purpose::RenewOrEnd, now), Ok(Ok(_))) {
+        return Ok(unchanged);
+    }
+    let Some((client, _)) = store.whose(unverified.claimed_session()).await? else { return Ok(unchanged) };
+    if !client.is_dynamic() || !registrations.is_client_of(&client, issuer)? {
+        return Ok(unchanged);
+    }
+    let known = unchanged.recognising([client.as_str()], &policy.issuer, now)?;
+    // Where the entry is faulty, nobody can say whether there is such a client.
+    known.registrations.client(client.as_str())?;
+    Ok(known)
+}
+
 /// Recognises a token. What is malformed, forged or somebody else's is `Err` with the audit trail's word for it, unless
 /// what it must be judged by is not available.
 pub(crate) fn recognise<'a>(
@@ -157,10 +186,14 @@ pub(crate) fn recognise<'a>(
         Ok(token) => token.verify(&documents.keys, &documents.registrations, policy, purpose, now)?,
         Err(rejection) => Err(rejection),
     };
-    Ok(verified.and_then(|token| match caller.may_see(&token, &documents.registrations, purpose) {
+    let token = match verified {
+        Ok(token) => token,
+        Err(rejection) => return Ok(Err(rejection)),
+    };
+    Ok(match caller.may_see(&token, &documents.registrations, purpose)? {
         true => Ok(CallersToken::Access(token)),
         false => Err(Reason::AccessTokenOfAnotherClient),
-    }))
+    })
 }
 
 /// Whether an authentic refresh token renews its session, now or when its window opens; nobody can tell where an epoch cannot

@@ -3,7 +3,7 @@
 
 use super::{
     caller::{Caller, CallerIdentification, identify},
-    recognise::{CallersToken, Mentioning, documents_for, recognise},
+    recognise::{CallersToken, Mentioning, documents_for, knowing_registered_owner, recognise},
 };
 use crate::{
     audit::{Event, EventKind, Reason},
@@ -43,6 +43,7 @@ impl<S: ReadSession + RevokeSession, D: DocumentSource> Revoke<'_, S, D> {
         identify(&documents.registrations, caller, self.policy, now, self.audit)?;
         let documents = documents_for(&source, documents, token, now).await?;
         let caller = identify(&documents.registrations, caller, self.policy, now, self.audit)?;
+        let documents = knowing_registered_owner(self.store, &documents, caller, token, self.policy, now).await?;
         let denied = |reason| self.audit.record(&caller.mark(Event::new(EventKind::AccessDenied)).because(reason));
         let (key, client_id, subject) =
             match recognise(token, caller, &documents, self.policy, Purpose::RenewOrEnd, now)? {

@@ -7,7 +7,7 @@ use super::{
 };
 use crate::{
     audit::{Event, EventKind, Reason},
-    failure::{Failure, Refusal},
+    failure::{Failure, Refusal, Unavailable},
     policy::{ENDING_SECONDS, Policy},
     ports::{Audit, Clock, DocumentSource, ListSessions, Randomness, ReadSession, RevokeSession},
     registrations::{Issuer, Registrations},
@@ -78,9 +78,11 @@ impl<S: ListSessions + ReadSession + RevokeSession, D: DocumentSource> SubjectSe
         let now = self.clock.now();
         let documents = self.documents.current(now).await?;
         let issuer = self.issuer(&documents.registrations, caller, now)?;
-        let clients = self.clients(issuer, &documents.registrations, filter)?;
+        let Clients { known, unknown } = self.clients(issuer, &documents.registrations, filter)?;
+        // A list says nothing of what it lacks.
+        unknown.map_or(Ok(()), Err)?;
         let mut sessions: Vec<(Session, Standing)> = Vec::new();
-        for (owner, client) in owners_from(clients, &filter.subject, after)? {
+        for (owner, client) in owners_from(known, &filter.subject, after)? {
             let epochs = documents.registrations.epochs(&client)?;
             let mut last = Sid::last_over_at(now);
             if let Some(after) = after.filter(|after| after.owner == owner) {
@@ -108,7 +110,8 @@ impl<S: ListSessions + ReadSession + RevokeSession, D: DocumentSource> SubjectSe
         Ok(ListedPage { sessions, next: None })
     }
 
-    /// Ends them all, idle or not, for as long as a request may. A session that is issued meanwhile may escape.
+    /// Ends them all, idle or not, for as long as a request may. A session that is issued meanwhile may escape. Where it
+    /// cannot be read whether clients are the issuer's that have registered themselves, all others' are ended before it fails.
     pub async fn end_all(&self, caller: &CallerIdentification, filter: &SessionFilter) -> Result<Ended, Failure> {
         let now = self.clock.now();
         let documents = self.documents.current(now).await?;
@@ -119,21 +122,22 @@ impl<S: ListSessions + ReadSession + RevokeSession, D: DocumentSource> SubjectSe
             EndSessions { store, clock, randomness, reason: caller.reason(), until: Some(now.plus(ENDING_SECONDS)) };
         let name = documents.keys.audit_name(&filter.subject);
         let mut all = Ended::default();
-        for client in self.clients(issuer, &documents.registrations, filter)? {
+        let Clients { known, unknown } = self.clients(issuer, &documents.registrations, filter)?;
+        for client in known {
             let told = |key: &SessionKey| {
                 let session = Ending { key, client_id: &client, subject_name: name.clone() };
                 record_end(self.audit, caller, session);
             };
-            let ended = match is_one_registered(&client) {
-                true => self.end_registered(caller, &client, &filter.subject, name.as_ref(), now).await?,
-                false => ending.of(&Owner::of(&client, &filter.subject), &told).await?,
-            };
+            // Keys do not tell sessions of those apart that have registered themselves: their records do.
+            let only = is_one_registered(&client).then_some(&client);
+            let ended = ending.of(&Owner::of(&client, &filter.subject), only, &told).await?;
             all.count += ended.count;
             if ended.has_more {
                 return Ok(Ended { has_more: true, ..all });
             }
         }
-        Ok(all)
+        // What is certainly the issuer's has ended all the same.
+        unknown.map_or(Ok(all), |unavailable| Err(unavailable.into()))
     }
 
     /// Ends one, idle or not; 0 if it is unknown, another issuer's, or over. A record that cannot be read is ended as well,
@@ -148,10 +152,11 @@ impl<S: ListSessions + ReadSession + RevokeSession, D: DocumentSource> SubjectSe
             Err(_) => self.store.whose(key).await?,
         };
         let registrations = &documents.registrations;
-        let is_own = |client: &ClientId| {
-            registrations.is_client_of(client, issuer) && (client.is_dynamic() || registrations.is_client(client))
-        };
-        let Some((client_id, subject)) = whose.filter(|(client, _)| is_own(client)) else { return Ok(0) };
+        let Some((client_id, subject)) = whose else { return Ok(0) };
+        let is_known = client_id.is_dynamic() || registrations.is_client(&client_id);
+        if !is_known || !registrations.is_client_of(&client_id, issuer)? {
+            return Ok(0);
+        }
         let is_going = match record {
             Ok(record) => {
                 let epochs = registrations.epochs(&client_id)?;
@@ -192,24 +197,29 @@ impl<S: ListSessions + ReadSession + RevokeSession, D: DocumentSource> SubjectSe
         issuer: &Issuer,
         registrations: &Registrations,
         filter: &SessionFilter,
-    ) -> Result<Vec<ClientId>, Failure> {
+    ) -> Result<Clients, Failure> {
         let own = issuer.clients.iter().filter(|id| registrations.is_client(id)).cloned();
         let asked = filter.client_id.as_deref();
-        if asked.is_none_or(|id| id.starts_with(DYNAMIC_CLIENTS)) {
-            registrations.check_registered_clients()?;
-        }
-        let all = own.chain(registrations.has_registered_clients(issuer).then(ClientId::of_dynamic_clients));
-        let Some(asked) = asked else {
-            let mut all: Vec<_> = all.collect();
-            all.sort();
-            return Ok(all);
+        let (are_own, unknown) = match registrations.has_registered_clients(issuer) {
+            Ok(are_own) => (are_own, None),
+            Err(unavailable) => (false, Some(unavailable)),
         };
+        let all = own.chain(are_own.then(ClientId::of_dynamic_clients));
+        let Some(asked) = asked else {
+            let mut known: Vec<_> = all.collect();
+            known.sort();
+            // Who has no sign_in_url signs nobody in.
+            return Ok(Clients { known, unknown: unknown.filter(|_| issuer.sign_in_url.is_some()) });
+        };
+        if let Some(unavailable) = unknown.filter(|_| asked.starts_with(DYNAMIC_CLIENTS)) {
+            return Err(unavailable.into());
+        }
         let asked = ClientId::parse(asked);
         // An id that nobody has is no fault: its registration may be over, and its sessions are not yet.
         let is_asked =
             |own: &ClientId| asked.as_ref().is_some_and(|asked| own == asked || own.is_dynamic() && asked.is_dynamic());
         match asked.clone().filter(|_| all.into_iter().any(|own| is_asked(&own))) {
-            Some(asked) => Ok(vec![asked]),
+            Some(asked) => Ok(Clients { known: vec![asked], unknown: None }),
             None => {
                 let event = Event::new(EventKind::ClientRejected).issuer(&issuer.issuer_id);
                 self.audit.record(&event.because(Reason::IssuerMayNotActForClient));
@@ -217,35 +227,13 @@ impl<S: ListSessions + ReadSession + RevokeSession, D: DocumentSource> SubjectSe
             }
         }
     }
+}
 
-    /// Ends the sessions of one client that has registered itself: their keys do not tell them from those of others, so their
-    /// records are read. One that cannot be read is left.
-    async fn end_registered(
-        &self,
-        caller: Caller<'_>,
-        client: &ClientId,
-        subject: &Subject,
-        name: Option<&String>,
-        now: Timestamp,
-    ) -> Result<Ended, Failure> {
-        let owner = Owner::of(client, subject);
-        let mut after = Sid::last_over_at(now);
-        let mut count = 0;
-        loop {
-            let page = self.store.page(&owner, &after, PageLimit::MAX.0).await?;
-            for record in page.items.iter().filter(|record| record.client_id == *client) {
-                if self.clock.now() >= now.plus(ENDING_SECONDS) {
-                    return Ok(Ended { count, has_more: true });
-                }
-                let session = Ending { key: &record.key, client_id: client, subject_name: name.cloned() };
-                count += usize::from(end(self.store, self.randomness, self.audit, caller, session, now).await?);
-            }
-            match page.next {
-                Some(next) => after = next,
-                None => return Ok(Ended { count, has_more: false }),
-            }
-        }
-    }
+/// The clients of a query.
+struct Clients {
+    known: Vec<ClientId>,
+    /// Those that have registered themselves may be among them.
+    unknown: Option<Unavailable>,
 }
 
 /// Whether `client` is one of those that have registered themselves, and not all of them.

@@ -32,24 +32,26 @@ impl Registrations {
 
     /// Whether `client` is one of the issuer's: it stands in its registration, or has registered itself and is signed in by
     /// the issuer. Whether there is such a client is another question.
-    pub fn is_client_of(&self, client: &ClientId, issuer: &Issuer) -> bool {
+    pub fn is_client_of(&self, client: &ClientId, issuer: &Issuer) -> Result<bool, Unavailable> {
         match client.is_dynamic() {
             true => self.has_registered_clients(issuer),
-            false => issuer.clients.contains(client),
+            false => Ok(issuer.clients.contains(client)),
         }
     }
 
-    /// Whether the issuer signs in the users of clients that register themselves.
-    pub fn has_registered_clients(&self, issuer: &Issuer) -> bool {
-        self.dynamic.sign_in_issuer.as_ref() == Some(&issuer.issuer_id)
+    /// Whether the issuer signs in the users of clients that register themselves. Of a faulty entry perhaps nobody knows.
+    pub fn has_registered_clients(&self, issuer: &Issuer) -> Result<bool, Unavailable> {
+        match (&self.dynamic.sign_in_issuer, &self.dynamic.clients) {
+            (Some(signs_in), _) => Ok(*signs_in == issuer.issuer_id),
+            (None, Registering::Faulty) => Err(faulty("client")),
+            (None, Registering::Off | Registering::On(_)) => Ok(false),
+        }
     }
 
-    /// Of a faulty entry perhaps nobody knows whose clients they are.
-    pub(crate) fn check_registered_clients(&self) -> Result<(), Unavailable> {
-        match (&self.dynamic.clients, &self.dynamic.sign_in_issuer) {
-            (Registering::Faulty, None) => Err(faulty("client")),
-            (Registering::Off | Registering::On(_) | Registering::Faulty, _) => Ok(()),
-        }
+    /// Those of the issuer's clients that have registered themselves and that the request at hand brings along.
+    pub(crate) fn recognised_of(&self, issuer: &Issuer) -> impl Iterator<Item = &Client> {
+        let are_own = self.has_registered_clients(issuer).is_ok_and(|are_own| are_own);
+        self.recognised.iter().filter(move |_| are_own)
     }
 
     /// The same registrations with those clients besides whose ids are among `ids` and were made by the deployment of
@@ -203,7 +205,7 @@ mod tests {
         let registrations = read(DYNAMIC);
         let is_of = |registrations: &Registrations, issuer: &str| {
             let issuer = registrations.issuer(issuer).unwrap().unwrap();
-            registrations.is_client_of(&ClientId::of_dynamic_clients(), issuer)
+            registrations.is_client_of(&ClientId::of_dynamic_clients(), issuer).unwrap()
         };
         assert!(is_of(&registrations, "portal") && !is_of(&registrations, "other"));
         assert!(!is_of(&read(r#""x":1"#), "portal"));
@@ -235,6 +237,9 @@ mod tests {
             }
         }
         let unreadable = read(r#""dynamic_clients":7"#);
+        let other = unreadable.issuer("other").unwrap().unwrap();
+        assert!(unreadable.is_client_of(id.client_id(), other).is_err(), "nobody knows whose it is");
+        assert!(!unreadable.is_client_of(&ClientId::parse("m").unwrap(), other).unwrap());
         assert!(unreadable.epochs(id.client_id()).is_err(), "nobody knows its epoch");
         assert!(unreadable.epochs(&ClientId::parse("l").unwrap()).is_ok());
         let only_an_epoch = read(r#""dynamic_clients":{"sessions_not_before":500}"#);

@@ -10,10 +10,11 @@ impl Registrations {
     /// A faulty issuer matters only where no sound one is left: a document with both was refused when it was written.
     pub fn sign_in_issuer(&self, client: &Client) -> Result<Option<&Issuer>, Unavailable> {
         if let Some(id) = &client.sign_in_issuer {
-            let issuer = self.issuer(id.as_str())?;
+            let Some(issuer) = self.issuer(id.as_str())?.filter(|issuer| issuer.sign_in_url.is_some()) else {
+                return Ok(None);
+            };
             // Of one that has registered itself the registrations say who signs in, and the issuer need not.
-            let may = |issuer: &&Issuer| issuer.sign_in_url.is_some() && self.is_client_of(&client.client_id, issuer);
-            return Ok(issuer.filter(may));
+            return Ok(self.is_client_of(&client.client_id, issuer)?.then_some(issuer));
         }
         let signs_in = |issuer: &&Issuer| !issuer.is_disabled && issuer.signs_in_users_of(&client.client_id);
         let mut able = self.issuers.iter().filter(signs_in);

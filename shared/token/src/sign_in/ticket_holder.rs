@@ -73,7 +73,7 @@ impl<'d> TicketHolder<'d> {
             let text = "ticket has expired: the user has to begin again at the client";
             return refused(&event, Reason::TicketExpired, Refusal::InvalidRequest(text.into()));
         }
-        let is_own = registrations.is_client_of(&ticket.client_id, issuer);
+        let is_own = registrations.is_client_of(&ticket.client_id, issuer)?;
         let client = if is_own { registrations.client(ticket.client_id.as_str())? } else { None };
         let Some(client) = client else {
             return refused(&event, Reason::IssuerMayNotActForClient, Refusal::UnauthorizedClient);

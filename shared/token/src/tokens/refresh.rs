@@ -156,6 +156,11 @@ impl<K: Kind> UnverifiedSessionToken<K> {
         self.tag_kid
     }
 
+    /// Which session it claims to be of: for finding out whose it may be.
+    pub(crate) const fn claimed_session(&self) -> &SessionKey {
+        &self.token.session
+    }
+
     /// The token, if `ring` made its tag for `client`. One constant-time comparison, no request to anything.
     pub fn verify(
         self,

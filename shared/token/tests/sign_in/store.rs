@@ -12,7 +12,7 @@ use latchkey_token::{
     failure::Unavailable,
     ports::{InsertSession, ListSessions, Page, ReadSession, RenewSession, RenewalOutcome, RevokeSession},
     session::{Renewal, Revocation, Session, WriteOutcome},
-    values::{Owner, SessionKey, Sid},
+    values::{ClientId, Owner, SessionKey, Sid},
 };
 use latchkey_token_testkit::InMemorySessions;
 
@@ -121,7 +121,12 @@ impl ListSessions for Watched {
         self.sessions.page(owner, after, limit).await
     }
 
-    async fn keys(&self, owner: &Owner, after: &Sid) -> Result<Page<SessionKey>, Unavailable> {
-        self.sessions.keys(owner, after).await
+    async fn keys(
+        &self,
+        owner: &Owner,
+        after: &Sid,
+        client: Option<&ClientId>,
+    ) -> Result<Page<SessionKey>, Unavailable> {
+        self.sessions.keys(owner, after, client).await
     }
 }

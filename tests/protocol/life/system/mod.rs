@@ -29,7 +29,7 @@ use latchkey_token::{
     rotation::{RingDocument, RotationLimits, SigningEntry, TagEntry, plan},
     session::{Renewal, Revocation, Session, WriteOutcome},
     tokens::SingleUse,
-    values::{Owner, SessionKey, Sid, Subject, Timestamp},
+    values::{ClientId, Owner, SessionKey, Sid, Subject, Timestamp},
 };
 use latchkey_token_lambda::system::generate_private_key;
 use latchkey_token_testkit::{FixedDocuments, InMemorySessions, SeededRandomness, SettableClock, World, statement};
@@ -134,8 +134,13 @@ impl ListSessions for Store {
         self.sessions.page(owner, after, limit).await
     }
 
-    async fn keys(&self, owner: &Owner, after: &Sid) -> Result<Page<SessionKey>, Unavailable> {
-        self.sessions.keys(owner, after).await
+    async fn keys(
+        &self,
+        owner: &Owner,
+        after: &Sid,
+        client: Option<&ClientId>,
+    ) -> Result<Page<SessionKey>, Unavailable> {
+        self.sessions.keys(owner, after, client).await
     }
 }
 
