@@ -355,6 +355,44 @@ async fn the_redirect_is_one_that_was_registered_and_is_allowed_today() {
 }
 
 #[tokio::test]
+async fn a_move_of_the_deployment_signs_no_client_out_that_registered_itself_before() {
+    const SWITCH: (&str, &str) = ("LATCHKEY_DYNAMIC_CLIENTS", "true");
+    const MOVED: (&str, &str) = ("LATCHKEY_ISSUER", "https://after.example");
+    let previous = format!("https://x.example, {ISSUER}");
+    let before = App::with(&[SWITCH]).await;
+    before.rewrite("clients.json", &registrations(dynamic(), |_| {}));
+    let after = before.with_settings(&[SWITCH, MOVED, ("LATCHKEY_PREVIOUS_ISSUERS", &previous)]).await;
+    let forgetful = before.with_settings(&[SWITCH, MOVED]).await;
+    for method in ["none", "client_secret_post"] {
+        let client = Mcp::of(&before, method, REDIRECT).await;
+        let (tokens, revoked, signed_out) = (client.sign_in().await, client.sign_in().await, client.sign_in().await);
+        let of = |app| Mcp { app, id: client.id.clone(), secret: client.secret.clone(), redirect: REDIRECT };
+        of(&forgetful).renew(&tokens).await.refused(401, "invalid_client");
+        let moved = of(&after);
+        assert!(!is_let_in(&after, &tokens).await, "{method}: a token of before lets nobody in");
+        let renewed = moved.renew(&tokens).await.tokens();
+        assert_eq!(renewed.claims()["sid"], tokens.claims()["sid"]);
+        assert!(is_let_in(&after, &renewed).await, "{method}");
+        assert_eq!(introspect(&after, renewed.access()).await["active"], true, "{method}");
+        if let Some(secret) = &client.secret {
+            let asked =
+                |secret| form(&[("token", renewed.refresh()), ("client_id", &client.id), ("client_secret", secret)]);
+            after.post("/token/revoke", None, FORM, asked("x")).await.refused(401, "invalid_client");
+            let fresh = Mcp::of(&after, method, REDIRECT).await.secret.unwrap();
+            assert_ne!(&fresh, secret);
+        }
+        let mut pairs = vec![("token", revoked.refresh()), ("client_id", client.id.as_str())];
+        pairs.extend(client.secret.as_deref().map(|secret| ("client_secret", secret)));
+        assert_eq!(after.post("/token/revoke", None, FORM, form(&pairs)).await.status, 200);
+        moved.renew(&revoked).await.invalid_grant();
+        let hint = form(&[("id_token_hint", signed_out.0["id_token"].as_str().unwrap())]);
+        assert_eq!(after.browser().get(&format!("/sign-out?{hint}")).await.location(), SIGN_OUT_URL);
+        moved.renew(&signed_out).await.invalid_grant();
+        moved.begin(&after.browser(), &[]).await.page(400);
+    }
+}
+
+#[tokio::test]
 async fn the_portal_is_told_that_the_client_registered_itself_and_where_its_users_go() {
     let app = app().await;
     let client = Mcp::public(&app).await;
