@@ -1,6 +1,6 @@
 //! Key ring and registrations, fitted to each other, and the keys that they give an answer.
 
-use std::sync::Arc;
+use std::{iter, sync::Arc};
 
 use crate::{
     failure::Unavailable,
@@ -32,10 +32,10 @@ pub struct SignInDocuments {
 
 impl SignInDocuments {
     /// The same documents, in which the client of this id is known if it has registered itself, as
-    /// [`Documents::recognising`] has it.
+    /// [`Documents::recognising`] has it. Nobody signs in to one that has registered before the deployment moved.
     pub(crate) fn recognising(self, id: Option<&str>, issuer: &str, now: Timestamp) -> Result<Self, Unavailable> {
         let key = |number| self.ticket_keys.registration_key(number, now.unix_seconds());
-        Ok(match self.registrations.recognising(id, issuer, now, key)? {
+        Ok(match self.registrations.recognising(id, iter::once(issuer), now, key)? {
             None => self,
             Some(more) => Self { registrations: Arc::new(more), ..self },
         })
@@ -81,16 +81,16 @@ impl Documents {
     }
 
     /// The same documents, in which those clients are known that have registered themselves and whose ids are among `ids`.
-    /// `issuer` is the deployment's `iss`: ids that others have made are nobody's here. A key number that is unknown is a
-    /// stranger's: nothing is loaded again for it.
+    /// Ids that other deployments have made are nobody's here; those from before a move go on. A key number that is unknown
+    /// is a stranger's: nothing is loaded again for it.
     pub(crate) fn recognising<'i>(
         self: Arc<Self>,
         ids: impl IntoIterator<Item = &'i str>,
-        issuer: &str,
+        policy: &Policy,
         now: Timestamp,
     ) -> Result<Arc<Self>, Unavailable> {
         let key = |number| Ok(self.keys.tag_key(number, now.unix_seconds())?.map(TagKey::registration_key));
-        Ok(match self.registrations.recognising(ids, issuer, now, key)? {
+        Ok(match self.registrations.recognising(ids, policy.issuers(), now, key)? {
             None => self,
             Some(more) => Arc::new(Self { keys: Arc::clone(&self.keys), registrations: Arc::new(more) }),
         })

@@ -1,5 +1,7 @@
 //! The deployment's policy, and the limits that no setting passes.
 
+use std::iter;
+
 use crate::values::Seconds;
 
 /// Longest life of an access token, from `iat` to `exp`: seven days.
@@ -67,5 +69,10 @@ impl Policy {
             retry_confidential_seconds: 86_400,
             clock_skew_seconds: 0,
         }
+    }
+
+    /// Every value that the deployment's `iss` has had, today's first.
+    pub(crate) fn issuers(&self) -> impl Iterator<Item = &str> + Clone {
+        iter::once(self.issuer.as_str()).chain(self.previous_issuers.iter().map(String::as_str))
     }
 }

@@ -193,7 +193,7 @@ class DirectedSignIn(Directed):
         assert "client_secret" not in public, public
         for addresses in ([], "x", ["https://chat.example.com/api/mcp/github/oauth/callback"], REGISTERED * 5):
             self.send(label, 400, "invalid_redirect_uri", json={"redirect_uris": addresses})
-        for asked in ({"token_endpoint_auth_method": "private_key_jwt"}, {"grant_types": []}, {"response_types": ["token"]}):
+        for asked in ({"token_endpoint_auth_method": "private_key_jwt"}, {"grant_types": ["refresh_token"]}, {"response_types": ["token"]}):
             self.send(label, 400, "invalid_client_metadata", json=metadata | asked)
         self.unreadable(label, None)
         self.send(label, 415, "invalid_request", form={"redirect_uris": REGISTERED[0]})

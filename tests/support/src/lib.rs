@@ -186,6 +186,11 @@ impl App {
         Self::on(Database::memory().unwrap(), files.into(), Arc::new(SettableClock::at(START)), variables).await
     }
 
+    /// A server with other settings on the same data, at the same time.
+    pub async fn with_settings(&self, variables: &[(&str, &str)]) -> Self {
+        Self::on(self.database.clone(), Arc::clone(&self.files), Arc::clone(&self.clock), variables).await
+    }
+
     /// Another server on the same data, whose clock is `millis` ahead.
     pub async fn twin(&self, millis: i64) -> Self {
         let clock = SettableClock::at(self.clock.now());

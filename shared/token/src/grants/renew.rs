@@ -233,7 +233,7 @@ where
         access_token: Option<&'r str>,
     ) -> Mentioning<'r, D> {
         let token = access_token.filter(|_| matches!(client, ClientIdentification::FromAccessToken));
-        Mentioning { source: self.documents, issuer: &self.policy.issuer, ids: client.ids(), token }
+        Mentioning { source: self.documents, policy: self.policy, ids: client.ids(), token }
     }
 
     pub(super) fn client_check(&self, now: Timestamp) -> ClientCheck<'_> {

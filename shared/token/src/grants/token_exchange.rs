@@ -107,8 +107,9 @@ impl<S: ReadSession, D: DocumentSource> TokenExchange<'_, S, D> {
         let now = self.clock.now();
         let check = ClientCheck { policy: self.policy, audit: self.audit, now };
         let subject_token = UnverifiedAccessToken::parse(&request.subject_token);
-        let (issuer, ids) = (self.policy.issuer.as_str(), request.client.ids());
-        let source = Mentioning { source: self.documents, issuer, ids, token: Some(&request.subject_token) };
+        let ids = request.client.ids();
+        let source =
+            Mentioning { source: self.documents, policy: self.policy, ids, token: Some(&request.subject_token) };
         let mut documents = source.current(now).await?;
         // Who only claims to be a client must not be able to have the keys reloaded.
         check.required_client(&documents.registrations, &request.client)?;
@@ -144,7 +145,7 @@ impl<S: ReadSession, D: DocumentSource> TokenExchange<'_, S, D> {
 
         let backing = self.store.read(&token.session).await?.and_then(|record| record.backing());
         let is_live =
-            |backing: &Backing| Ok::<_, Failure>(scope_of(backing, &token, &documents, issuer, now)?.is_some());
+            |backing: &Backing| Ok::<_, Failure>(scope_of(backing, &token, &documents, self.policy, now)?.is_some());
         let backing = match backing {
             Some(backing) if is_live(&backing)? => backing,
             _ => {

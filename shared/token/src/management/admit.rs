@@ -68,7 +68,7 @@ impl<S: ReadSession, D: DocumentSource> Admit<'_, S, D> {
             None => self.store.read(&token.session).await?.and_then(|record| record.backing()),
         };
         let Some(backing) = backing else { return denied(Reason::SessionNotLive) };
-        let Some(scope) = scope_of(&backing, token, &bearer.documents, &self.policy.issuer, now)? else {
+        let Some(scope) = scope_of(&backing, token, &bearer.documents, self.policy, now)? else {
             return denied(Reason::SessionNotLive);
         };
         Ok(Some(Admitted { token: AuthenticAccessToken { scope, ..bearer.token }, backing }))

@@ -39,8 +39,7 @@ impl<S: ReadSession, D: DocumentSource> Introspect<'_, S, D> {
     /// The answer's members: `active`, and for a live token the rest of RFC 7662 §2.2.
     pub async fn run(&self, caller: &CallerIdentification, token: &str) -> Result<Map<String, Value>, Failure> {
         let now = self.clock.now();
-        let source =
-            Mentioning { source: self.documents, issuer: &self.policy.issuer, ids: caller.ids(), token: Some(token) };
+        let source = Mentioning { source: self.documents, policy: self.policy, ids: caller.ids(), token: Some(token) };
         let documents = source.current(now).await?;
         self.identify(identify(&documents.registrations, caller, self.policy, now, self.audit)?)?;
         let documents = documents_for(&source, documents, token, now).await?;
@@ -91,7 +90,7 @@ impl<S: ReadSession, D: DocumentSource> Introspect<'_, S, D> {
         }
         let backing = self.store.read(&token.session).await?.and_then(|record| record.backing());
         let scope = match backing {
-            Some(backing) => scope_of(&backing, &token, documents, &self.policy.issuer, now)?,
+            Some(backing) => scope_of(&backing, &token, documents, self.policy, now)?,
             None => None,
         };
         let Some(scope) = scope else { return Ok(Err(Reason::SessionNotLive)) };

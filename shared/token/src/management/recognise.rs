@@ -26,8 +26,8 @@ pub(crate) enum CallersToken<'a> {
 /// Documents in which those clients are known that have registered themselves and that a request mentions.
 pub(crate) struct Mentioning<'a, D> {
     pub source: &'a D,
-    /// The deployment's `iss`.
-    pub issuer: &'a str,
+    /// The deployment's settings; its earlier `iss` are among them.
+    pub policy: &'a Policy,
     /// Ids that the request states, of whomever.
     pub ids: Vec<&'a str>,
     /// A JWT whose client counts as well. Its signature is for others to check.
@@ -39,7 +39,7 @@ impl<D: DocumentSource> Mentioning<'_, D> {
         // Where no client registers itself, nothing is looked at twice.
         let token = self.token.filter(|_| documents.registrations.has_dynamic_clients());
         let claimed = token.and_then(claimed_client);
-        documents.recognising(self.ids.iter().copied().chain(claimed.as_deref()), self.issuer, now)
+        documents.recognising(self.ids.iter().copied().chain(claimed.as_deref()), self.policy, now)
     }
 }
 
@@ -72,7 +72,7 @@ impl Bearer {
             Ok(unverified) => unverified,
             Err(rejection) => return Ok(Err(rejection)),
         };
-        let source = Mentioning { source, issuer: &policy.issuer, ids: Vec::new(), token: Some(text) };
+        let source = Mentioning { source, policy, ids: Vec::new(), token: Some(text) };
         let mut documents = source.current(now).await?;
         if documents.keys.verifier(unverified.kid(), now.unix_seconds())?.is_none() {
             documents = source.reloaded(now).await?;
@@ -98,14 +98,14 @@ pub(crate) fn scope_of(
     backing: &Backing,
     token: &AuthenticAccessToken,
     documents: &Arc<Documents>,
-    issuer: &str,
+    policy: &Policy,
     now: Timestamp,
 ) -> Result<Option<String>, Unavailable> {
     if token.actors.is_empty() {
         return backing.scope_of(token, &documents.registrations, now);
     }
     // That the session's client has registered itself nothing but the record tells.
-    let documents = Arc::clone(documents).recognising([backing.client_id().as_str()], issuer, now)?;
+    let documents = Arc::clone(documents).recognising([backing.client_id().as_str()], policy, now)?;
     backing.scope_of(token, &documents.registrations, now)
 }
 

@@ -37,8 +37,7 @@ impl<S: ReadSession + RevokeSession, D: DocumentSource> Revoke<'_, S, D> {
     /// that the session may still be live: the same request is safe to repeat.
     pub async fn run(&self, caller: &CallerIdentification, token: &str) -> Result<(), Failure> {
         let now = self.clock.now();
-        let source =
-            Mentioning { source: self.documents, issuer: &self.policy.issuer, ids: caller.ids(), token: Some(token) };
+        let source = Mentioning { source: self.documents, policy: self.policy, ids: caller.ids(), token: Some(token) };
         let documents = source.current(now).await?;
         identify(&documents.registrations, caller, self.policy, now, self.audit)?;
         let documents = documents_for(&source, documents, token, now).await?;

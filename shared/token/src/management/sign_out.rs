@@ -77,7 +77,7 @@ impl<S: RevokeSession, D: DocumentSource> SignOut<'_, S, D> {
         // A key is published long before it signs: nothing is loaded again for what a stranger sends.
         let source = Mentioning {
             source: self.documents,
-            issuer: &self.policy.issuer,
+            policy: self.policy,
             ids: request.client_id.as_deref().into_iter().collect(),
             token: request.id_token_hint.as_deref(),
         };

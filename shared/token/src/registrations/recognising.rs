@@ -54,12 +54,13 @@ impl Registrations {
         self.recognised.iter().filter(move |_| are_own)
     }
 
-    /// The same registrations with those clients besides whose ids are among `ids` and were made by the deployment of
-    /// `issuer`, unless their registrations are over. `None`: there are none. `key` gives the registration key of a number.
-    pub(crate) fn recognising<'i, 'k>(
+    /// The same registrations with those clients besides whose ids are among `ids` and were made by the deployment when its
+    /// `iss` was one of `issuers`, unless their registrations are over. `None`: there are none. `key` gives the registration
+    /// key of a number.
+    pub(crate) fn recognising<'i, 'k, 'p>(
         &self,
         ids: impl IntoIterator<Item = &'i str>,
-        issuer: &str,
+        issuers: impl Iterator<Item = &'p str> + Clone,
         now: Timestamp,
         key: impl Fn(u8) -> Result<Option<&'k RegistrationKey>, Unavailable>,
     ) -> Result<Option<Self>, Unavailable> {
@@ -68,7 +69,9 @@ impl Registrations {
         for text in ids.into_iter().filter(|id| id.starts_with(DYNAMIC_CLIENTS)) {
             let Some(id) = UnverifiedId::parse(text) else { continue };
             let Some(key) = key(id.key_number())? else { continue };
-            let Some(id) = id.verify(key, issuer) else { continue };
+            let Some((id, issuer)) = issuers.clone().find_map(|issuer| Some((id.verify(key, issuer)?, issuer))) else {
+                continue;
+            };
             if now < registering.expiry_of(id.registered_at()) {
                 recognised.push(client(registering, &id, key, issuer));
             }
@@ -150,7 +153,7 @@ mod tests {
     fn recognised(registrations: &Registrations, id: &RegisteredId, now: Timestamp) -> Option<Registrations> {
         let key = key();
         let ids = ["l", id.client_id().as_str(), "lkd1_x"];
-        registrations.recognising(ids, ISSUER, now, |number| Ok((number == 1).then_some(&key))).unwrap()
+        registrations.recognising(ids, [ISSUER].into_iter(), now, |number| Ok((number == 1).then_some(&key))).unwrap()
     }
 
     #[test]

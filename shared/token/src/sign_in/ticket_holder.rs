@@ -33,7 +33,7 @@ impl OpenedTicket {
         let keys = TicketKeys::of(&documents.keys);
         let ticket = Ticket::open(ticket, &keys, &policy.issuer, now);
         let client = ticket.as_ref().ok().and_then(|ticket| Some(ticket.as_ref()?.client_id.as_str()));
-        Ok(Self { documents: documents.recognising(client, &policy.issuer, now)?, keys, ticket })
+        Ok(Self { documents: documents.recognising(client, policy, now)?, keys, ticket })
     }
 }
 

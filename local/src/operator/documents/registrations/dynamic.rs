@@ -139,4 +139,22 @@ mod tests {
         assert_eq!(epoch(&mut draft), Some(json!(NOW.unix_seconds())));
         assert!(draft.as_functions_read_it().unwrap().dynamic_clients().unwrap().is_none(), "an epoch is no switch");
     }
+
+    #[test]
+    fn an_epoch_takes_the_place_of_null_and_what_is_no_object_is_never_said_to_be_over() {
+        let draft = |dynamic: &str| {
+            let text = format!(r#"{{"issuers":[],"clients":[],"dynamic_clients":{dynamic}}}"#);
+            Draft::<Registrations>::parse(&text).unwrap()
+        };
+        let mut null = draft("null");
+        advance(&mut null, &Governed::Dynamic, NOW);
+        assert_eq!(epoch(&mut null), Some(json!(NOW.unix_seconds())));
+        assert!(null.check().is_ok());
+        for bad in ["7", "[]", r#""on""#] {
+            let mut draft = draft(bad);
+            advance(&mut draft, &Governed::Dynamic, NOW);
+            let faults = draft.check().err().unwrap_or_default().join("; ");
+            assert!(faults.contains("`latchkey dynamic-clients off` replaces it"), "{bad}: {faults}");
+        }
+    }
 }

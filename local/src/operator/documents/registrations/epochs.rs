@@ -141,10 +141,7 @@ pub(super) fn advance(draft: &mut Draft<Registrations>, governed: &Governed<'_>,
     let members = match governed {
         Governed::Everybody => Some(draft.members_mut()),
         Governed::Of(party, id) => registration(draft, *party, id),
-        Governed::Dynamic => {
-            let members = draft.members_mut();
-            members.entry(DYNAMIC_MEMBER).or_insert_with(|| Value::Object(Map::new())).as_object_mut()
-        }
+        Governed::Dynamic => dynamic(draft),
     };
     let Some(members) = members else { return to };
     let to = rounded_up(to);
@@ -159,6 +156,24 @@ pub(super) fn advance(draft: &mut Draft<Registrations>, governed: &Governed<'_>,
         ));
     }
     epoch
+}
+
+/// What is said of clients that register themselves; an object from now on, if it was nothing. That it is anything else is a fault.
+fn dynamic(draft: &mut Draft<Registrations>) -> Option<&mut Map<String, Value>> {
+    let is_object = match draft.members_mut().entry(DYNAMIC_MEMBER).or_insert(Value::Null) {
+        nothing @ Value::Null => {
+            *nothing = Value::Object(Map::new());
+            true
+        }
+        said => said.is_object(),
+    };
+    if !is_object {
+        draft.fault(format!(
+            "{DYNAMIC_MEMBER} is no object and can have no time: `latchkey dynamic-clients off` replaces it and ends these \
+             sessions"
+        ));
+    }
+    draft.members_mut().get_mut(DYNAMIC_MEMBER)?.as_object_mut()
 }
 
 /// Answers the issuer as an unknown one.

@@ -112,7 +112,7 @@ impl<'t> UnverifiedId<'t> {
     }
 
     /// The registration, if the deployment of `issuer` has made it with `key`.
-    pub fn verify(self, key: &RegistrationKey, issuer: &str) -> Option<RegisteredId> {
+    pub fn verify(&self, key: &RegistrationKey, issuer: &str) -> Option<RegisteredId> {
         let (registration, tag) = self.bytes.split_last_chunk::<TAG_BYTES>()?;
         constant_time::verify_slices_are_equal(&tag_of(key, issuer, registration), tag).ok()?;
         let (_, rest) = registration.split_first()?;
