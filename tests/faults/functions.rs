@@ -112,7 +112,8 @@ impl Answer {
     /// The one answer to trouble that is not the client's.
     pub fn is_unavailable(&self) -> bool {
         let body = r#"{"error":"temporarily_unavailable","error_description":"the service cannot answer at the moment; nothing was lost, try again"}"#;
-        let is_503 = (self.status, self.retry_after.as_deref()) == (503, Some("2"));
+        let seconds = self.retry_after.as_deref().and_then(|seconds| seconds.parse::<u32>().ok());
+        let is_503 = self.status == 503 && seconds.is_some_and(|seconds| (1..=5).contains(&seconds));
         is_503 && (self.text == body || self.asks_for_a_new_assertion() || self.is_page_of_a_browser())
     }
 
