@@ -148,7 +148,7 @@ pub(crate) async fn knowing_registered_owner<S: ReadSession>(
     if !client.is_dynamic() || !registrations.is_client_of(&client, issuer)? {
         return Ok(unchanged);
     }
-    let known = unchanged.recognising([client.as_str()], &policy.issuer, now)?;
+    let known = unchanged.recognising([client.as_str()], policy, now)?;
     // Where the entry is faulty, nobody can say whether there is such a client.
     known.registrations.client(client.as_str())?;
     Ok(known)
