@@ -116,6 +116,8 @@ fn outcomes() -> Vec<(&'static str, Outcome)> {
         (r#"curl -u "$PORTAL" -X DELETE "$API/sessions?subject=alice""#, (IS_OVER, is_issued_again)),
         (r#"curl -u "$PORTAL" -X DELETE "$API/sessions/$SESSION_ID""#, (IS_OVER, is_issued_again)),
         (r#"latchkey sessions revoke --client librechat --secret-id "$CLIENTS""#, (IS_OVER, waits_for_its_epoch)),
+        // This session's client has not registered itself.
+        (r#"latchkey sessions revoke --client lkd1 --secret-id "$CLIENTS""#, (GOES_ON, is_issued_again)),
         (
             r#"latchkey sessions revoke --issuer portal --before 2026-01-31T09:30:00Z --secret-id "$CLIENTS""#,
             (GOES_ON, is_issued_again),
