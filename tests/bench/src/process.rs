@@ -96,7 +96,7 @@ impl Running {
 
     /// One event, and how long its answer took.
     pub async fn invoke(&mut self, event: &Value) -> (Duration, Value) {
-        let (time, answer) = self.api.invoke(Bytes::from(event.to_string())).await;
+        let (time, answer) = self.api.invoke(Bytes::from(crate::installation::as_sent(event))).await;
         (time, serde_json::from_slice(&answer).unwrap_or(Value::Null))
     }
 

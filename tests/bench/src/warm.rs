@@ -127,7 +127,7 @@ impl Warm {
                 exchange_event(&client, &browser.come_back(&accept(&tokens, &ticket).await).await)
             }
         };
-        let event = event.to_string().into_bytes();
+        let event = installation::as_sent(&event).into_bytes();
         let warm = Self { tokens, meter, event };
         let answer: Value = serde_json::from_slice(&warm.invoke().await).unwrap();
         assert_eq!(answer["statusCode"], 200, "{answer}");

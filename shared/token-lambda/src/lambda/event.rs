@@ -1,14 +1,14 @@
 //! What functions are invoked with, told apart by its shape before it is read: whoever sends something else is told what was
 //! expected, and nothing of what was sent gets into the log.
 
-use std::borrow::Cow;
+use std::fmt;
 
 use lambda_http::aws_lambda_events::apigw::{
     ApiGatewayProxyRequest, ApiGatewayV2CustomAuthorizerV2Request, ApiGatewayV2httpRequest,
 };
 use serde::{
     Deserialize, Deserializer,
-    de::{DeserializeOwned, IgnoredAny},
+    de::{DeserializeOwned, IgnoredAny, MapAccess, Visitor},
 };
 use serde_json::value::RawValue;
 
@@ -23,7 +23,7 @@ pub trait Event: Sized {
 
 /// An event that has arrived, and is not read yet.
 pub struct Arrived<'t> {
-    shape: Shape<'t>,
+    shape: Shape,
     text: &'t RawValue,
 }
 
@@ -47,7 +47,7 @@ pub enum Incoming<E> {
 impl<'de, E: Event> Deserialize<'de> for Incoming<E> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = <&RawValue>::deserialize(deserializer)?;
-        let Ok(shape) = serde_json::from_str::<Shape<'_>>(text.get()) else { return Ok(Self::Unexpected) };
+        let Some(shape) = Shape::of(text) else { return Ok(Self::Unexpected) };
         if shape.detail_type.as_deref() == Some("Scheduled Event") {
             return Ok(Self::Scheduled);
         }
@@ -55,25 +55,88 @@ impl<'de, E: Event> Deserialize<'de> for Incoming<E> {
     }
 }
 
-/// The members by which events are told apart.
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Shape<'t> {
-    #[serde(borrow)]
-    version: Option<Cow<'t, str>>,
-    #[serde(borrow, rename = "type")]
-    kind: Option<Cow<'t, str>>,
-    #[serde(borrow, rename = "detail-type")]
-    detail_type: Option<Cow<'t, str>>,
+/// What events are told apart by.
+#[derive(Default)]
+struct Shape {
+    version: Option<String>,
+    kind: Option<String>,
+    detail_type: Option<String>,
     /// API Gateway's own: an ALB's event has none.
-    resource: Option<IgnoredAny>,
-    http_method: Option<IgnoredAny>,
-    request_context: Option<RequestContext>,
+    has_resource: bool,
+    has_method: bool,
+    has_http_context: bool,
+    /// It begins as an HTTP API's request does: nobody need look at the rest.
+    begins_as_http_api: bool,
+}
+
+#[derive(Deserialize)]
+#[serde(field_identifier)]
+enum Member {
+    #[serde(rename = "version")]
+    Version,
+    #[serde(rename = "type")]
+    Kind,
+    #[serde(rename = "detail-type")]
+    DetailType,
+    #[serde(rename = "resource")]
+    Resource,
+    #[serde(rename = "httpMethod")]
+    Method,
+    #[serde(rename = "requestContext")]
+    Context,
+    #[serde(rename = "routeKey")]
+    RouteKey,
+    #[serde(other)]
+    Other,
 }
 
 #[derive(Deserialize)]
 struct RequestContext {
     http: Option<IgnoredAny>,
+}
+
+impl Shape {
+    /// `None`: it is no object, or a member has another type than in every event that is known.
+    fn of(text: &RawValue) -> Option<Self> {
+        let mut shape = Self::default();
+        let read = serde_json::Deserializer::from_str(text.get()).deserialize_map(ShapeVisitor(&mut shape));
+        // An object that was left before its end counts as an error.
+        (read.is_ok() || shape.begins_as_http_api).then_some(shape)
+    }
+}
+
+struct ShapeVisitor<'s>(&'s mut Shape);
+
+impl<'de> Visitor<'de> for ShapeVisitor<'_> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an event")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<(), A::Error> {
+        let shape = self.0;
+        while let Some(member) = members.next_key()? {
+            match member {
+                Member::Version => shape.version = members.next_value()?,
+                Member::Kind => shape.kind = members.next_value()?,
+                Member::DetailType => shape.detail_type = members.next_value()?,
+                Member::Resource => shape.has_resource = members.next_value::<Option<IgnoredAny>>()?.is_some(),
+                Member::Method => shape.has_method = members.next_value::<Option<IgnoredAny>>()?.is_some(),
+                Member::Context => {
+                    let context: Option<RequestContext> = members.next_value()?;
+                    shape.has_http_context = context.is_some_and(|context| context.http.is_some());
+                }
+                // An authorizer's event says its type before.
+                Member::RouteKey if shape.version.as_deref() == Some("2.0") && shape.kind.is_none() => {
+                    shape.begins_as_http_api = true;
+                    return Ok(());
+                }
+                Member::RouteKey | Member::Other => drop(members.next_value::<IgnoredAny>()?),
+            }
+        }
+        Ok(())
+    }
 }
 
 /// A request by way of API Gateway.
@@ -98,11 +161,11 @@ impl Event for HttpEvent {
     const EXPECTED: &'static str = "a request by way of API Gateway, payload 1.0 or 2.0";
 
     fn read(arrived: &Arrived<'_>) -> Option<Self> {
-        let shape = &arrived.shape;
-        let has_http = shape.request_context.as_ref()?.http.is_some();
-        let is_rest = shape.resource.is_some() && shape.http_method.is_some();
-        match (shape.kind.as_deref(), shape.version.as_deref()) {
-            (None, Some("2.0")) if has_http => arrived.parse().map(Self::V2),
+        let Shape { version, kind, .. } = &arrived.shape;
+        let is_http = arrived.shape.begins_as_http_api || arrived.shape.has_http_context;
+        let is_rest = arrived.shape.has_resource && arrived.shape.has_method;
+        match (kind.as_deref(), version.as_deref()) {
+            (None, Some("2.0")) if is_http => arrived.parse().map(Self::V2),
             // A REST API says no version.
             (None, None | Some("1.0")) if is_rest => arrived.parse().map(Self::V1),
             _ => None,
@@ -143,6 +206,19 @@ mod tests {
     fn with(mut event: Value, member: &str, value: Value) -> Value {
         event[member] = value;
         event
+    }
+
+    #[test]
+    fn an_event_that_begins_as_an_http_apis_is_one_only_if_it_goes_on_like_one() {
+        let begun = r#"{"version":"2.0","routeKey":"POST /token","#;
+        let rest = r#""rawPath":"/token","requestContext":{"http":{"method":"POST"}}}"#;
+        assert!(matches!(HttpEvent::parse(&format!("{begun}{rest}")), Some(HttpEvent::V2(_))));
+        assert!(HttpEvent::parse(&format!(r#"{begun}"requestContext":{{}}}}"#)).is_none());
+        assert!(
+            HttpEvent::parse(&format!(r#"{{"version":"2.0","type":"REQUEST","routeKey":"POST /token",{rest}"#))
+                .is_none()
+        );
+        assert!(HttpEvent::parse(&format!(r#"{begun}"a":1"#)).is_none(), "no JSON");
     }
 
     #[test]

@@ -40,7 +40,7 @@ fn is_plain_segment(segment: &str) -> bool {
     first.bytes().all(is_unreserved)
         && pieces.all(|piece| {
             let encoded = piece.get(..2).and_then(|digits| u8::from_str_radix(digits, 16).ok());
-            let is_harmless = |byte: u8| byte >= b' ' && !b"./\\;%\x7f".contains(&byte);
+            let is_harmless = |byte: u8| byte >= b' ' && !b"./\\;?#%\x7f".contains(&byte);
             encoded.is_some_and(is_harmless) && piece.bytes().skip(2).all(is_unreserved)
         })
         && segment.bytes().any(|byte| byte != b'.')
@@ -88,7 +88,8 @@ mod tests {
         }
         for bad in [
             "", ".", "..", "...", "a/b", "a%2Fb", "a%2fb", "%2e%2e", "%2E", "a%5Cb", "..;", "a;b", "a%3Bb", "%25",
-            "%252e", "%00", "%0a", "%7f", "*", "a*", "a@b", "a:b", "%", "%4", "%zz", "a?b", "a#b", "a\\b", "é",
+            "%252e", "a%3Fb", "a%23b", "%00", "%0a", "%7f", "*", "a*", "a@b", "a:b", "%", "%4", "%zz", "a?b", "a#b",
+            "a\\b", "é",
         ] {
             assert!(!admits(&own, &format!("https://chat.example.org/api/mcp/{bad}/oauth/callback")), "{bad}");
         }
